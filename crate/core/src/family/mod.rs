@@ -1,0 +1,6 @@
+//! The loops, one file per family of losses. A loss gives the formula of one vector; the family walks the memory, sums,
+//! scales and stores.
+
+pub mod pointwise;
+pub mod softmax;
+pub mod stream;

@@ -1,0 +1,223 @@
+//! Losses of one input element and one target element.
+
+use super::stream::Stream;
+use crate::loss::{self, Params};
+use crate::simd::{Cells, Kernel, LANES, Level, Simd};
+use crate::sum::BLOCK;
+
+/// A loss as formula of one vector.
+pub trait Pointwise: Copy {
+    /// Value and derivatives at input `x`, target `t` and the element's extra parameter `aux` (the positive weight of
+    /// bceWithLogits). What the caller does not use is not computed: everything is inlined.
+    fn eval<S: Simd>(self, s: S, x: S::F32, t: S::F32, aux: S::F32) -> Eval<S>;
+}
+
+/// What a formula gives.
+pub struct Eval<S: Simd> {
+    /// The loss.
+    pub value: S::F32,
+    /// Its derivative by the input.
+    pub dx: S::F32,
+    /// Its derivative by the target.
+    pub dt: S::F32,
+}
+
+/// One call. All slices have the length of `x`; outputs that are `None` are not computed.
+#[derive(Clone, Copy)]
+pub struct Args<'a> {
+    /// Input.
+    pub x: Cells<'a>,
+    /// Target.
+    pub t: Cells<'a>,
+    /// Gradient by the input; may be the same memory as `x`.
+    pub dx: Option<Cells<'a>>,
+    /// Whether the sum is wanted.
+    pub value: bool,
+    /// Factor of the gradients: the upstream gradient over the denominator of `mean`.
+    pub scale: f32,
+    /// Extra parameter where it is one number.
+    pub aux: f32,
+    /// The sum of the elements before these, when a caller passes its memory piece by piece in whole blocks.
+    pub sum: f64,
+    /// Scalar parameters of the loss, as its registry row says.
+    pub params: Params,
+    /// What most calls do without.
+    pub extra: Option<Extra<'a>>,
+}
+
+/// The streams that take the general loop.
+#[derive(Clone, Copy, Default)]
+pub struct Extra<'a> {
+    /// Weight of each element's value and gradient.
+    pub weight: Option<Stream<'a>>,
+    /// Extra parameter per element or class.
+    pub aux: Option<Stream<'a>>,
+    /// Upstream gradient per element, in place of `scale`.
+    pub grad_output: Option<Cells<'a>>,
+    /// Gradient by the target.
+    pub dt: Option<Cells<'a>>,
+    /// The loss of each element.
+    pub out: Option<Cells<'a>>,
+}
+
+/// Runs loss number `op` of the registry; the sum of the elements' values, or 0 where `value` is not set.
+///
+/// # Panics
+/// Where a slice is shorter than `x`, before anything is written.
+pub fn pointwise(level: Level, op: usize, args: Args) -> f64 {
+    let n = args.x.len();
+    let extra = args.extra.unwrap_or_default();
+    for slice in [
+        Some(args.t),
+        args.dx,
+        extra.grad_output,
+        extra.dt,
+        extra.out,
+    ] {
+        assert!(
+            slice.is_none_or(|s| s.len() == n),
+            "a slice of another length than x"
+        );
+    }
+    for stream in [extra.weight, extra.aux].into_iter().flatten() {
+        assert!(
+            !stream.values.is_empty() && stream.inner > 0,
+            "an empty stream"
+        );
+    }
+    loss::pointwise(level, op, args)
+}
+
+pub(crate) fn run<L: Pointwise>(level: Level, loss: L, args: Args) -> f64 {
+    level.run(Run { loss, args })
+}
+
+struct Run<'a, L> {
+    loss: L,
+    args: Args<'a>,
+}
+
+impl<L: Pointwise> Kernel for Run<'_, L> {
+    type Out = f64;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> f64 {
+        let Args {
+            x,
+            dx,
+            value,
+            extra,
+            ..
+        } = self.args;
+        match (extra, dx, value) {
+            (Some(extra), _, _) => general(s, self.loss, &self.args, &extra),
+            (None, Some(dx), true) => plain::<S, L, true, true>(s, self.loss, &self.args, dx),
+            (None, Some(dx), false) => plain::<S, L, false, true>(s, self.loss, &self.args, dx),
+            // Without a gradient nothing is written: `x` only stands in for the slice.
+            (None, None, _) => plain::<S, L, true, false>(s, self.loss, &self.args, x),
+        }
+    }
+}
+
+/// Two arrays in, one out, scalar parameters: the loop that a training step runs.
+#[inline(always)]
+fn plain<S: Simd, L: Pointwise, const VALUE: bool, const GRAD: bool>(
+    s: S,
+    loss: L,
+    args: &Args,
+    dx: Cells,
+) -> f64 {
+    let scale = s.splat(args.scale);
+    let aux = s.splat(args.aux);
+    let mut sum = args.sum;
+    let blocks = args
+        .x
+        .chunks(BLOCK)
+        .zip(args.t.chunks(BLOCK))
+        .zip(dx.chunks(BLOCK));
+    for ((x, t), dx) in blocks {
+        let mut lanes = s.splat(0.0);
+        let (x, x_tail) = x.as_chunks::<LANES>();
+        let (t, t_tail) = t.as_chunks::<LANES>();
+        let (dx, dx_tail) = dx.as_chunks::<LANES>();
+        for ((x, t), dx) in x.iter().zip(t).zip(dx) {
+            let e = loss.eval(s, s.load(x), s.load(t), aux);
+            if GRAD {
+                s.store(dx, s.mul(e.dx, scale));
+            }
+            if VALUE {
+                lanes = s.add(lanes, e.value);
+            }
+        }
+        if !x_tail.is_empty() {
+            let e = loss.eval(s, s.load_head(x_tail, 0.0), s.load_head(t_tail, 0.0), aux);
+            if GRAD {
+                s.store_head(dx_tail, s.mul(e.dx, scale));
+            }
+            if VALUE {
+                // The loss of (0, 0) in the lanes behind the tail need not be 0.
+                lanes = s.add(lanes, s.head(e.value, x_tail.len()));
+            }
+        }
+        if VALUE {
+            sum += f64::from(s.sum(lanes));
+        }
+    }
+    sum
+}
+
+/// Any combination of streams and outputs.
+#[inline(always)]
+fn general<S: Simd, L: Pointwise>(s: S, loss: L, args: &Args, extra: &Extra) -> f64 {
+    let n = args.x.len();
+    let mut sum = args.sum;
+    let mut block = 0;
+    while block < n {
+        let end = n.min(block + BLOCK);
+        let mut lanes = s.splat(0.0);
+        let mut at = block;
+        while at < end {
+            let count = LANES.min(end - at);
+            let range = at..at + count;
+            let aux = stream_or(s, extra.aux, at, count, args.aux);
+            let weight = stream_or(s, extra.weight, at, count, 1.0);
+            let upstream = match extra.grad_output {
+                Some(upstream) => s.load_head(&upstream[range.clone()], 0.0),
+                None => s.splat(args.scale),
+            };
+            let x = s.load_head(&args.x[range.clone()], 0.0);
+            let t = s.load_head(&args.t[range.clone()], 0.0);
+            let e = loss.eval(s, x, t, aux);
+            let value = s.mul(e.value, weight);
+            let factor = s.mul(weight, upstream);
+            if let Some(dx) = args.dx {
+                s.store_head(&dx[range.clone()], s.mul(e.dx, factor));
+            }
+            if let Some(dt) = extra.dt {
+                s.store_head(&dt[range.clone()], s.mul(e.dt, factor));
+            }
+            if let Some(out) = extra.out {
+                s.store_head(&out[range], value);
+            }
+            lanes = s.add(lanes, s.head(value, count));
+            at += count;
+        }
+        sum += f64::from(s.sum(lanes));
+        block = end;
+    }
+    sum
+}
+
+#[inline(always)]
+fn stream_or<S: Simd>(
+    s: S,
+    stream: Option<Stream>,
+    start: usize,
+    count: usize,
+    otherwise: f32,
+) -> S::F32 {
+    match stream {
+        Some(stream) => stream.load(s, start, count),
+        None => s.splat(otherwise),
+    }
+}

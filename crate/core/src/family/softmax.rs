@@ -1,0 +1,476 @@
+//! Losses of the softmax over a row of class scores and the row's class index.
+
+use crate::loss::{self, Params};
+use crate::math::exp::exp_nonpositive;
+use crate::math::log::log_positive;
+use crate::simd::{Cells, Kernel, LANES, Level, Simd};
+use crate::sum::{BLOCK, ROWS};
+
+/// A loss that is a function of ln p_y, the logarithm of the target class's probability. One vector holds 16 rows.
+pub trait Softmax: Copy {
+    /// The loss.
+    fn value<S: Simd>(self, s: S, log_p: S::F32) -> S::F32;
+    /// −d(loss)/d(ln p_y); the gradient of the row is this times (p − e_y).
+    fn slope<S: Simd>(self, s: S, log_p: S::F32) -> S::F32;
+}
+
+/// One call over `labels.len()` rows of `classes` scores.
+#[derive(Clone, Copy)]
+pub struct Args<'a> {
+    /// Scores, row after row.
+    pub x: Cells<'a>,
+    /// Class of each row.
+    pub labels: &'a [i32],
+    /// Length of a row.
+    pub classes: usize,
+    /// Gradient by the scores; may be the same memory as `x`.
+    pub dx: Option<Cells<'a>>,
+    /// The loss of each row.
+    pub out: Option<Cells<'a>>,
+    /// Weight of each class.
+    pub weight: Option<Cells<'a>>,
+    /// Upstream gradient per row, in place of `scale`.
+    pub grad_output: Option<Cells<'a>>,
+    /// Factor of the gradient: the upstream gradient over the denominator of `mean`.
+    pub scale: f32,
+    /// Rows of this class give neither value nor gradient, whatever they hold.
+    pub ignore_index: i32,
+    /// ε: the target is 1 − ε at the label, and ε/C everywhere.
+    pub label_smoothing: f32,
+    /// T: the scores are divided by it.
+    pub temperature: f32,
+    /// The sum of the rows before these, when a caller passes its memory piece by piece in whole blocks.
+    pub sum: f64,
+    /// Scalar parameters of the loss, as its registry row says.
+    pub params: Params,
+}
+
+/// Total weight of the rows that are not ignored, which is the denominator of `mean`; or −1 − i where label i is no
+/// class. Weights are not negative.
+#[must_use]
+pub fn kept_weight(
+    labels: &[i32],
+    classes: usize,
+    ignore_index: i32,
+    weight: Option<Cells>,
+) -> f64 {
+    let classes = u32::try_from(classes).unwrap_or(u32::MAX);
+    let mut total = 0.0;
+    for (b, block) in labels.chunks(BLOCK).enumerate() {
+        // Without branches, so that the compiler makes vectors of it.
+        let mut kept = 0u32;
+        let mut bad = 0u32;
+        for &y in block {
+            let keep = u32::from(y != ignore_index);
+            kept += keep;
+            bad |= keep & u32::from(y as u32 >= classes);
+        }
+        if bad != 0 {
+            let i = block
+                .iter()
+                .position(|&y| y != ignore_index && y as u32 >= classes);
+            return -1.0 - (b * BLOCK + i.unwrap_or(0)) as f64;
+        }
+        match weight {
+            None => total += f64::from(kept),
+            Some(weight) => {
+                for &y in block.iter().filter(|&&y| y != ignore_index) {
+                    total += f64::from(weight[y as usize].get());
+                }
+            }
+        }
+    }
+    total
+}
+
+/// Runs loss number `op` of the registry; the sum of the rows' values.
+///
+/// # Panics
+/// Where a slice has not the length that `labels` and `classes` ask for, before anything is written.
+pub fn softmax(level: Level, op: usize, args: Args) -> f64 {
+    let rows = args.labels.len();
+    let scores = rows * args.classes;
+    for (slice, length) in [
+        (Some(args.x), scores),
+        (args.dx, scores),
+        (args.out, rows),
+        (args.weight, args.classes),
+        (args.grad_output, rows),
+    ] {
+        assert!(
+            slice.is_none_or(|s| s.len() == length),
+            "a slice of a wrong length"
+        );
+    }
+    loss::softmax(level, op, args)
+}
+
+pub(crate) fn run<L: Softmax>(level: Level, loss: L, args: Args) -> f64 {
+    level.run(Run { loss, args })
+}
+
+struct Run<'a, L> {
+    loss: L,
+    args: Args<'a>,
+}
+
+impl<L: Softmax> Kernel for Run<'_, L> {
+    type Out = f64;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> f64 {
+        let Self { loss, args } = &self;
+        match (
+            args.classes <= LANES,
+            args.dx.is_some(),
+            args.label_smoothing > 0.0,
+        ) {
+            (true, true, false) => rows::<S, L, true, true, false>(s, *loss, args),
+            (true, true, true) => rows::<S, L, true, true, true>(s, *loss, args),
+            (true, false, false) => rows::<S, L, true, false, false>(s, *loss, args),
+            (true, false, true) => rows::<S, L, true, false, true>(s, *loss, args),
+            (false, true, false) => rows::<S, L, false, true, false>(s, *loss, args),
+            (false, true, true) => rows::<S, L, false, true, true>(s, *loss, args),
+            (false, false, false) => rows::<S, L, false, false, false>(s, *loss, args),
+            (false, false, true) => rows::<S, L, false, false, true>(s, *loss, args),
+        }
+    }
+}
+
+/// The numbers that are the same for all rows of a call.
+struct Call {
+    inverse_temperature: f32,
+    /// 1 − ε
+    keep: f32,
+    /// ε/C
+    spread: f32,
+    /// W = Σ w_c
+    total_weight: f32,
+}
+
+/// What a row comes to before its logarithm is taken, with z = (x − max)/T.
+struct Sums {
+    /// Σ e^z
+    exp: f32,
+    /// z at the label
+    z_y: f32,
+    /// Σ w_c·z_c, for the smoothing term
+    weighted_z: f32,
+}
+
+/// Sums and weights of 16 rows. A row that is ignored or not there keeps the default, and counts 0.
+struct Batch {
+    exp: [f32; LANES],
+    z_y: [f32; LANES],
+    weighted_z: [f32; LANES],
+    /// (1 − ε)·w_y
+    weight: [f32; LANES],
+    /// ε/C
+    spread: [f32; LANES],
+}
+
+/// All rows. The logarithms wait until 16 rows have their sums, and are then taken in one vector.
+#[inline(always)]
+fn rows<S: Simd, L: Softmax, const NARROW: bool, const GRAD: bool, const SMOOTH: bool>(
+    s: S,
+    loss: L,
+    args: &Args,
+) -> f64 {
+    let call = Call {
+        inverse_temperature: 1.0 / args.temperature,
+        keep: 1.0 - args.label_smoothing,
+        spread: args.label_smoothing / args.classes as f32,
+        total_weight: match args.weight {
+            Some(weight) if SMOOTH => weight.iter().map(|w| f64::from(w.get())).sum::<f64>() as f32,
+            _ => args.classes as f32,
+        },
+    };
+    let mut total = args.sum;
+    for (b, block) in args.labels.chunks(ROWS).enumerate() {
+        let mut lanes = s.splat(0.0);
+        for (c, labels) in block.chunks(LANES).enumerate() {
+            let first = b * ROWS + c * LANES;
+            let mut batch = Batch {
+                exp: [1.0; LANES],
+                z_y: [0.0; LANES],
+                weighted_z: [0.0; LANES],
+                weight: [0.0; LANES],
+                spread: [0.0; LANES],
+            };
+            for (j, &label) in labels.iter().enumerate() {
+                row::<S, L, NARROW, GRAD, SMOOTH>(
+                    s,
+                    loss,
+                    args,
+                    &call,
+                    first + j,
+                    label,
+                    &mut batch,
+                    j,
+                );
+            }
+            let log_sum = log_positive(s, s.vector(batch.exp));
+            let log_p = s.sub(s.vector(batch.z_y), log_sum);
+            let mut value = s.mul(loss.value(s, log_p), s.vector(batch.weight));
+            if SMOOTH {
+                let total_weight = s.splat(call.total_weight);
+                let all = s.sub(s.mul(total_weight, log_sum), s.vector(batch.weighted_z));
+                value = s.mul_add(s.vector(batch.spread), all, value);
+            }
+            if let Some(out) = args.out {
+                s.store_head(&out[first..first + labels.len()], value);
+            }
+            lanes = s.add(lanes, value);
+        }
+        total += f64::from(s.sum(lanes));
+    }
+    total
+}
+
+/// One row: its sums into lane `j` of the batch, its gradient into memory.
+#[inline(always)]
+fn row<S: Simd, L: Softmax, const NARROW: bool, const GRAD: bool, const SMOOTH: bool>(
+    s: S,
+    loss: L,
+    args: &Args,
+    call: &Call,
+    row: usize,
+    label: i32,
+    batch: &mut Batch,
+    j: usize,
+) {
+    let range = row * args.classes..(row + 1) * args.classes;
+    let x = &args.x[range.clone()];
+    // Without a gradient nothing is written: `x` only stands in for the slice.
+    let dx = match args.dx {
+        Some(dx) if GRAD => &dx[range],
+        _ => x,
+    };
+    let y = label as usize;
+    // The labels were checked; a label that another thread changed since must still not reach past the row.
+    if label == args.ignore_index || y >= args.classes {
+        if GRAD {
+            dx.iter().for_each(|dx| dx.set(0.0));
+        }
+        return;
+    }
+    let weight = call.keep * args.weight.map_or(1.0, |weight| weight[y].get());
+    let scale = call.inverse_temperature * args.grad_output.map_or(args.scale, |go| go[row].get());
+
+    let (sums, e) = if NARROW {
+        narrow_sums::<S, SMOOTH>(s, x, y, args.weight, call)
+    } else {
+        // e is not used: it lies in `dx`.
+        (
+            wide_sums::<S, GRAD, SMOOTH>(s, x, dx, y, args.weight, call),
+            s.splat(0.0),
+        )
+    };
+    batch.exp[j] = sums.exp;
+    batch.z_y[j] = sums.z_y;
+    batch.weighted_z[j] = sums.weighted_z;
+    batch.weight[j] = weight;
+    batch.spread[j] = call.spread;
+
+    if GRAD {
+        // dx_c = scale·((slope·w_y + ε/C·W)·p_c − slope·w_y·[c = y] − ε/C·w_c). A slope that does not depend on ln p, as
+        // that of cross-entropy, leaves no logarithm here.
+        let sum = s.splat(sums.exp);
+        let log_p = s.sub(s.splat(sums.z_y), log_positive(s, sum));
+        let at_label = s.mul(loss.slope(s, log_p), s.splat(weight * scale));
+        let spread = call.spread * scale;
+        let all = if SMOOTH {
+            s.add(at_label, s.splat(spread * call.total_weight))
+        } else {
+            at_label
+        };
+        let gradient = Gradient {
+            factor: s.div(all, sum),
+            at_label,
+            spread: s.splat(spread),
+        };
+        if NARROW {
+            narrow_gradient::<S, SMOOTH>(s, e, dx, y, args.weight, gradient);
+        } else {
+            wide_gradient::<S, SMOOTH>(s, dx, y, args.weight, gradient);
+        }
+    }
+}
+
+/// dx_c = factor·e_c − spread·w_c − [c = y]·at_label, each the same in all lanes.
+struct Gradient<S: Simd> {
+    factor: S::F32,
+    at_label: S::F32,
+    spread: S::F32,
+}
+
+impl<S: Simd> Gradient<S> {
+    #[inline(always)]
+    fn off_label<const SMOOTH: bool>(&self, s: S, e: S::F32, weight: S::F32) -> S::F32 {
+        let g = s.mul(e, self.factor);
+        if SMOOTH {
+            s.sub(g, s.mul(weight, self.spread))
+        } else {
+            g
+        }
+    }
+}
+
+/// A row of at most 16 scores: one vector, whose lanes behind the row hold −∞ and so give e = 0.
+#[inline(always)]
+fn narrow_sums<S: Simd, const SMOOTH: bool>(
+    s: S,
+    x: Cells,
+    y: usize,
+    weight: Option<Cells>,
+    call: &Call,
+) -> (Sums, S::F32) {
+    let scores = s.load_head(x, f32::NEG_INFINITY);
+    let max = s.max_lane(scores);
+    let z = s.mul(
+        s.sub(scores, s.splat(max)),
+        s.splat(call.inverse_temperature),
+    );
+    let e = exp_nonpositive(s, z);
+    let weighted_z = if SMOOTH {
+        let z = s.mul(z, weights(s, weight, 0, x.len()));
+        s.sum(s.head(z, x.len()))
+    } else {
+        0.0
+    };
+    let sums = Sums {
+        exp: s.sum(e),
+        z_y: (x[y].get() - max) * call.inverse_temperature,
+        weighted_z,
+    };
+    (sums, e)
+}
+
+#[inline(always)]
+fn narrow_gradient<S: Simd, const SMOOTH: bool>(
+    s: S,
+    e: S::F32,
+    dx: Cells,
+    y: usize,
+    weight: Option<Cells>,
+    gradient: Gradient<S>,
+) {
+    let weight = weights(s, weight, 0, dx.len());
+    let label = s.eq(s.iota(), s.splat(y as f32));
+    let g = gradient.off_label::<SMOOTH>(s, e, weight);
+    s.store_head(dx, s.select(label, s.sub(g, gradient.at_label), g));
+}
+
+/// A row of more than 16 scores: maximum, then exponentials, which stay in `dx` until the sum is known.
+#[inline(always)]
+fn wide_sums<S: Simd, const GRAD: bool, const SMOOTH: bool>(
+    s: S,
+    x: Cells,
+    dx: Cells,
+    y: usize,
+    weight: Option<Cells>,
+    call: &Call,
+) -> Sums {
+    let max = row_max(s, x);
+    // Before the exponentials: `dx` may be `x`.
+    let z_y = (x[y].get() - max) * call.inverse_temperature;
+    let max = s.splat(max);
+    let inverse_temperature = s.splat(call.inverse_temperature);
+    let weighted_z = if SMOOTH {
+        weighted_sum(s, x, weight, max, inverse_temperature)
+    } else {
+        0.0
+    };
+    let mut exp = 0.0;
+    for (x, dx) in x.chunks(BLOCK).zip(dx.chunks(BLOCK)) {
+        let mut lanes = s.splat(0.0);
+        let (x, x_tail) = x.as_chunks::<LANES>();
+        let (dx, dx_tail) = dx.as_chunks::<LANES>();
+        for (x, dx) in x.iter().zip(dx) {
+            let z = s.mul(s.sub(s.load(x), max), inverse_temperature);
+            let e = exp_nonpositive(s, z);
+            lanes = s.add(lanes, e);
+            if GRAD {
+                s.store(dx, e);
+            }
+        }
+        if !x_tail.is_empty() {
+            let x = s.load_head(x_tail, f32::NEG_INFINITY);
+            let e = exp_nonpositive(s, s.mul(s.sub(x, max), inverse_temperature));
+            lanes = s.add(lanes, e);
+            if GRAD {
+                s.store_head(dx_tail, e);
+            }
+        }
+        exp += f64::from(s.sum(lanes));
+    }
+    Sums {
+        exp: exp as f32,
+        z_y,
+        weighted_z,
+    }
+}
+
+/// From e in `dx` to the gradient in `dx`.
+#[inline(always)]
+fn wide_gradient<S: Simd, const SMOOTH: bool>(
+    s: S,
+    dx: Cells,
+    y: usize,
+    weight: Option<Cells>,
+    gradient: Gradient<S>,
+) {
+    let weight = if SMOOTH { weight } else { None };
+    let (chunks, tail) = dx.as_chunks::<LANES>();
+    for (c, chunk) in chunks.iter().enumerate() {
+        let w = weights(s, weight, c * LANES, LANES);
+        s.store(chunk, gradient.off_label::<SMOOTH>(s, s.load(chunk), w));
+    }
+    let w = weights(s, weight, chunks.len() * LANES, tail.len());
+    let e = s.load_head(tail, 0.0);
+    s.store_head(tail, gradient.off_label::<SMOOTH>(s, e, w));
+    dx[y].set(dx[y].get() - s.to_array(gradient.at_label)[0]);
+}
+
+/// Largest score of a row, where none is NaN. A NaN makes the row NaN by its exponential.
+#[inline(always)]
+fn row_max<S: Simd>(s: S, x: Cells) -> f32 {
+    let (x, tail) = x.as_chunks::<LANES>();
+    let mut max = s.load_head(tail, f32::NEG_INFINITY);
+    for x in x {
+        max = s.max(max, s.load(x));
+    }
+    s.max_lane(max)
+}
+
+/// Σ w_c·(x_c − max)/T of a row. Not in the loop of the exponentials, which most calls run without it.
+#[inline(always)]
+fn weighted_sum<S: Simd>(
+    s: S,
+    x: Cells,
+    weight: Option<Cells>,
+    max: S::F32,
+    inverse_temperature: S::F32,
+) -> f32 {
+    let mut sum = 0.0;
+    for (b, x) in x.chunks(BLOCK).enumerate() {
+        let mut lanes = s.splat(0.0);
+        for (c, x) in x.chunks(LANES).enumerate() {
+            let z = s.mul(s.sub(s.load_head(x, 0.0), max), inverse_temperature);
+            let first = b * BLOCK + c * LANES;
+            let w = weights(s, weight, first, x.len());
+            lanes = s.add(lanes, s.head(s.mul(z, w), x.len()));
+        }
+        sum += f64::from(s.sum(lanes));
+    }
+    sum as f32
+}
+
+/// Weights of the `count` classes from `first`; 1 where there are none.
+#[inline(always)]
+fn weights<S: Simd>(s: S, weight: Option<Cells>, first: usize, count: usize) -> S::F32 {
+    match weight {
+        Some(weight) => s.load_head(&weight[first..first + count], 0.0),
+        None => s.splat(1.0),
+    }
+}

@@ -1,0 +1,39 @@
+//! A value per element that may be shorter than the input: a scalar, a value per class, a value per element of one
+//! sample, or a full array.
+
+use crate::simd::{Cells, LANES, Simd};
+
+/// Element i takes `values[((start + i) / inner) % values.len()]`.
+#[derive(Clone, Copy)]
+pub struct Stream<'a> {
+    /// At least one value.
+    pub values: Cells<'a>,
+    /// How many neighbouring elements share a value: 1, or the number of positions behind the class axis.
+    pub inner: usize,
+    /// Index of the first element in the whole, when a caller passes its memory piece by piece.
+    pub start: usize,
+}
+
+impl Stream<'_> {
+    /// The values of the `count` elements from `start`; 0 behind them.
+    #[inline(always)]
+    pub fn load<S: Simd>(self, s: S, start: usize, count: usize) -> S::F32 {
+        let start = self.start + start;
+        let first = start / self.inner % self.values.len();
+        if self.values.len() == 1 || start % self.inner + count <= self.inner {
+            return s.splat(self.values[first].get());
+        }
+        if self.inner == 1
+            && let Some(run) = self.values.get(first..first + count)
+        {
+            return s.load_head(run, 0.0);
+        }
+        // A seam between two runs.
+        let mut lanes = [0.0; LANES];
+        for (j, lane) in lanes.iter_mut().take(count).enumerate() {
+            let i = (start + j) / self.inner % self.values.len();
+            *lane = self.values[i].get();
+        }
+        s.vector(lanes)
+    }
+}

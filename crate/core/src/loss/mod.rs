@@ -1,0 +1,91 @@
+//! The losses, one file each, and the registry: one row per loss.
+
+mod bce_with_logits;
+mod cross_entropy;
+mod mse;
+
+use crate::simd::Level;
+
+/// Scalar parameters of a loss, in the order of its registry row; 0 where it has fewer.
+pub type Params = [f32; 2];
+
+/// How far two backends may differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Agreement {
+    /// + − × ÷, comparisons and selections only: the same bits on every backend and instruction set.
+    Exact,
+    /// Exponentials or logarithms inside: so many units in the last place from the true value at most, the unit being
+    /// that of the true value or, where terms cancel, that of the largest term.
+    Close(u32),
+}
+
+/// What the registry says of a loss.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// The public name.
+    pub name: &'static str,
+    /// The family whose loop runs it.
+    pub family: &'static str,
+    /// Names of its scalar parameters.
+    pub params: &'static [&'static str],
+    /// How far two backends may differ.
+    pub agreement: Agreement,
+}
+
+macro_rules! registry {
+    ($($family:ident { $($name:ident $params:tt => $loss:path, $agreement:expr;)* })*) => {
+        /// Every loss. Its index is the number by which the bindings call it.
+        pub const REGISTRY: &[Row] = &[
+            $($(Row {
+                name: stringify!($name),
+                family: stringify!($family),
+                params: &$params,
+                agreement: $agreement,
+            },)*)*
+        ];
+
+        $(
+            /// Runs the family's loop with loss number `op`.
+            ///
+            /// # Panics
+            /// Where `op` is not of this family.
+            pub(crate) fn $family(level: Level, op: usize, args: crate::family::$family::Args) -> f64 {
+                $(
+                    if op == const { position(stringify!($name)) } {
+                        return crate::family::$family::run(level, <$loss>::new(args.params), args);
+                    }
+                )*
+                panic!(concat!("no ", stringify!($family), " loss has number {}"), op)
+            }
+        )*
+    };
+}
+
+registry! {
+    pointwise {
+        mse [] => mse::Mse, Agreement::Exact;
+        bceWithLogits ["labelSmoothing"] => bce_with_logits::BceWithLogits, Agreement::Close(8);
+    }
+    softmax {
+        crossEntropy [] => cross_entropy::CrossEntropy, Agreement::Close(8);
+    }
+}
+
+const fn position(name: &str) -> usize {
+    let mut i = 0;
+    while i < REGISTRY.len() {
+        if same(REGISTRY[i].name.as_bytes(), name.as_bytes()) {
+            return i;
+        }
+        i += 1;
+    }
+    panic!("not in the registry")
+}
+
+const fn same(a: &[u8], b: &[u8]) -> bool {
+    let mut i = 0;
+    while i < a.len() && i < b.len() && a[i] == b[i] {
+        i += 1;
+    }
+    i == a.len() && i == b.len()
+}

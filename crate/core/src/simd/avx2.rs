@@ -1,0 +1,230 @@
+//! AVX2 with FMA: a vector is two registers of 256 bit.
+
+use super::{Cells, Chunk, Kernel, LANES, SQRT_HALF_BITS, Simd};
+use core::arch::x86_64::*;
+
+/// Proof that AVX2 and FMA were detected.
+#[derive(Clone, Copy, Debug)]
+pub struct Avx2(());
+
+impl Avx2 {
+    /// The token, where this CPU has AVX2 and FMA.
+    #[must_use]
+    pub fn detect() -> Option<Self> {
+        (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some(Self(()))
+    }
+}
+
+/// Lanes of the mask of `load_head`: −1 in front, 0 behind; the window that starts at 16 − n has n of them set.
+static HEAD_MASK: [i32; 2 * LANES] = {
+    let mut mask = [0; 2 * LANES];
+    let mut j = 0;
+    while j < LANES {
+        mask[j] = -1;
+        j += 1;
+    }
+    mask
+};
+
+/// `[f(0), f(1)]` of intrinsics, without a closure, so that everything stays inlined.
+macro_rules! each {
+    ($i:ident => $value:expr) => {{
+        // SAFETY: whoever holds an `Avx2` has detected AVX2 and FMA.
+        unsafe {
+            [
+                {
+                    const $i: usize = 0;
+                    $value
+                },
+                {
+                    const $i: usize = 1;
+                    $value
+                },
+            ]
+        }
+    }};
+}
+
+impl Simd for Avx2 {
+    type F32 = [__m256; 2];
+    type Mask = [__m256; 2];
+
+    #[inline(always)]
+    fn vectorize<K: Kernel>(self, kernel: K) -> K::Out {
+        #[target_feature(enable = "avx2,fma")]
+        fn run<K: Kernel>(s: Avx2, kernel: K) -> K::Out {
+            kernel.run(s)
+        }
+        // SAFETY: whoever holds an `Avx2` has detected AVX2 and FMA.
+        unsafe { run(self, kernel) }
+    }
+
+    #[inline(always)]
+    fn splat(self, value: f32) -> Self::F32 {
+        each!(_I => _mm256_set1_ps(value))
+    }
+    #[inline(always)]
+    fn vector(self, lanes: [f32; LANES]) -> Self::F32 {
+        each!(I => _mm256_loadu_ps(lanes.as_ptr().add(8 * I)))
+    }
+    #[inline(always)]
+    fn to_array(self, v: Self::F32) -> [f32; LANES] {
+        let mut lanes = [0.0; LANES];
+        each!(I => _mm256_storeu_ps(lanes.as_mut_ptr().add(8 * I), v[I]));
+        lanes
+    }
+    #[inline(always)]
+    fn load(self, from: &Chunk) -> Self::F32 {
+        // The chunk has 16 elements, and no `&mut` to a cell's inside exists while it is read.
+        each!(I => _mm256_loadu_ps(from.as_ptr().add(8 * I).cast()))
+    }
+    #[inline(always)]
+    fn store(self, to: &Chunk, v: Self::F32) {
+        // The chunk has 16 elements, and cells may be written through a shared reference.
+        each!(I => _mm256_storeu_ps(to.as_ptr().add(8 * I).cast_mut().cast(), v[I]));
+    }
+    #[inline(always)]
+    fn load_head(self, from: Cells, fill: f32) -> Self::F32 {
+        let count = from.len().min(LANES);
+        // A masked load touches no memory where the mask is 0: `wrapping_add` may point past a short slice.
+        each!(I => {
+            let mask = _mm256_loadu_si256(HEAD_MASK.as_ptr().add(LANES - count + 8 * I).cast());
+            let head = _mm256_maskload_ps(from.as_ptr().wrapping_add(8 * I).cast(), mask);
+            _mm256_blendv_ps(_mm256_set1_ps(fill), head, _mm256_castsi256_ps(mask))
+        })
+    }
+    #[inline(always)]
+    fn store_head(self, to: Cells, v: Self::F32) {
+        // By halves and not by `maskstore`, which is microcoded on Zen (40 µops). The count is the same for all rows of
+        // a call, so the branches are predicted.
+        let mut at: *mut f32 = to.as_ptr().cast_mut().cast();
+        let count = to.len();
+        // SAFETY: whoever holds an `Avx2` has detected AVX2. Each branch advances by what it stored, in total `count`,
+        // the length of `to`, whose cells may be written through a shared reference.
+        unsafe {
+            if count >= LANES {
+                _mm256_storeu_ps(at, v[0]);
+                _mm256_storeu_ps(at.add(8), v[1]);
+                return;
+            }
+            let mut rest = v[0];
+            if count & 8 != 0 {
+                _mm256_storeu_ps(at, rest);
+                at = at.add(8);
+                rest = v[1];
+            }
+            let mut rest = if count & 4 != 0 {
+                _mm_storeu_ps(at, _mm256_castps256_ps128(rest));
+                at = at.add(4);
+                _mm256_extractf128_ps::<1>(rest)
+            } else {
+                _mm256_castps256_ps128(rest)
+            };
+            if count & 2 != 0 {
+                _mm_storel_pd(at.cast(), _mm_castps_pd(rest));
+                at = at.add(2);
+                rest = _mm_movehl_ps(rest, rest);
+            }
+            if count & 1 != 0 {
+                _mm_store_ss(at, rest);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn add(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        each!(I => _mm256_add_ps(a[I], b[I]))
+    }
+    #[inline(always)]
+    fn sub(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        each!(I => _mm256_sub_ps(a[I], b[I]))
+    }
+    #[inline(always)]
+    fn mul(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        each!(I => _mm256_mul_ps(a[I], b[I]))
+    }
+    #[inline(always)]
+    fn div(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        each!(I => _mm256_div_ps(a[I], b[I]))
+    }
+    #[inline(always)]
+    fn mul_add(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32 {
+        each!(I => _mm256_fmadd_ps(a[I], b[I], c[I]))
+    }
+    #[inline(always)]
+    fn neg(self, a: Self::F32) -> Self::F32 {
+        each!(I => _mm256_xor_ps(a[I], _mm256_set1_ps(-0.0)))
+    }
+    #[inline(always)]
+    fn abs(self, a: Self::F32) -> Self::F32 {
+        each!(I => _mm256_andnot_ps(_mm256_set1_ps(-0.0), a[I]))
+    }
+    #[inline(always)]
+    fn max(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        // The instruction is defined as a > b ? a : b.
+        each!(I => _mm256_max_ps(a[I], b[I]))
+    }
+
+    #[inline(always)]
+    fn lt(self, a: Self::F32, b: Self::F32) -> Self::Mask {
+        each!(I => _mm256_cmp_ps::<_CMP_LT_OQ>(a[I], b[I]))
+    }
+    #[inline(always)]
+    fn le(self, a: Self::F32, b: Self::F32) -> Self::Mask {
+        each!(I => _mm256_cmp_ps::<_CMP_LE_OQ>(a[I], b[I]))
+    }
+    #[inline(always)]
+    fn eq(self, a: Self::F32, b: Self::F32) -> Self::Mask {
+        each!(I => _mm256_cmp_ps::<_CMP_EQ_OQ>(a[I], b[I]))
+    }
+    #[inline(always)]
+    fn select(self, mask: Self::Mask, a: Self::F32, b: Self::F32) -> Self::F32 {
+        each!(I => _mm256_blendv_ps(b[I], a[I], mask[I]))
+    }
+
+    #[inline(always)]
+    fn exponent_from_low_bits(self, v: Self::F32) -> Self::F32 {
+        each!(I => _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_castps_si256(v[I]))))
+    }
+    #[inline(always)]
+    fn split_exponent(self, v: Self::F32) -> (Self::F32, Self::F32) {
+        let n = each!(I => _mm256_srai_epi32::<23>(_mm256_sub_epi32(
+            _mm256_castps_si256(v[I]),
+            _mm256_set1_epi32(SQRT_HALF_BITS),
+        )));
+        let m = each!(I => _mm256_castsi256_ps(_mm256_sub_epi32(
+            _mm256_castps_si256(v[I]),
+            _mm256_slli_epi32::<23>(n[I]),
+        )));
+        (m, each!(I => _mm256_cvtepi32_ps(n[I])))
+    }
+
+    #[inline(always)]
+    fn sum(self, v: Self::F32) -> f32 {
+        // SAFETY: whoever holds an `Avx2` has detected AVX2.
+        unsafe { sum8(_mm256_add_ps(v[0], v[1])) }
+    }
+    #[inline(always)]
+    fn max_lane(self, v: Self::F32) -> f32 {
+        // SAFETY: whoever holds an `Avx2` has detected AVX2.
+        unsafe { max8(_mm256_max_ps(v[0], v[1])) }
+    }
+}
+
+/// Lanes 8 → 4 → 2 → 1 in the one order of summation.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn sum8(v: __m256) -> f32 {
+    let v = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
+    let v = _mm_add_ps(v, _mm_movehl_ps(v, v));
+    _mm_cvtss_f32(_mm_add_ss(v, _mm_movehdup_ps(v)))
+}
+
+/// Largest of 8 lanes.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn max8(v: __m256) -> f32 {
+    let v = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
+    let v = _mm_max_ps(v, _mm_movehl_ps(v, v));
+    _mm_cvtss_f32(_mm_max_ss(v, _mm_movehdup_ps(v)))
+}

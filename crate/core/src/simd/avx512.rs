@@ -1,0 +1,187 @@
+//! AVX-512F: a vector is one register of 512 bit.
+
+use super::avx2::{max8, sum8};
+use super::{Cells, Chunk, Kernel, LANES, SQRT_HALF_BITS, Simd};
+use core::arch::x86_64::*;
+
+/// Proof that AVX-512F was detected.
+#[derive(Clone, Copy, Debug)]
+pub struct Avx512(());
+
+impl Avx512 {
+    /// The token, where this CPU has AVX-512F.
+    #[must_use]
+    pub fn detect() -> Option<Self> {
+        // The feature implies AVX2 and FMA for the compiler, so they are asked for as well.
+        (is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("fma"))
+        .then_some(Self(()))
+    }
+}
+
+/// Mask of the first `count` lanes.
+#[inline(always)]
+fn head_mask(count: usize) -> __mmask16 {
+    ((1u32 << count.min(LANES)) - 1) as __mmask16
+}
+
+/// One call of intrinsics.
+macro_rules! with {
+    ($value:expr) => {{
+        // SAFETY: whoever holds an `Avx512` has detected AVX-512F.
+        unsafe { $value }
+    }};
+}
+
+impl Simd for Avx512 {
+    type F32 = __m512;
+    type Mask = __mmask16;
+
+    #[inline(always)]
+    fn vectorize<K: Kernel>(self, kernel: K) -> K::Out {
+        #[target_feature(enable = "avx512f")]
+        fn run<K: Kernel>(s: Avx512, kernel: K) -> K::Out {
+            kernel.run(s)
+        }
+        // SAFETY: whoever holds an `Avx512` has detected AVX-512F, AVX2 and FMA.
+        unsafe { run(self, kernel) }
+    }
+
+    #[inline(always)]
+    fn splat(self, value: f32) -> Self::F32 {
+        with!(_mm512_set1_ps(value))
+    }
+    #[inline(always)]
+    fn vector(self, lanes: [f32; LANES]) -> Self::F32 {
+        with!(_mm512_loadu_ps(lanes.as_ptr()))
+    }
+    #[inline(always)]
+    fn to_array(self, v: Self::F32) -> [f32; LANES] {
+        let mut lanes = [0.0; LANES];
+        with!(_mm512_storeu_ps(lanes.as_mut_ptr(), v));
+        lanes
+    }
+    #[inline(always)]
+    fn load(self, from: &Chunk) -> Self::F32 {
+        // The chunk has 16 elements, and no `&mut` to a cell's inside exists while it is read.
+        with!(_mm512_loadu_ps(from.as_ptr().cast()))
+    }
+    #[inline(always)]
+    fn store(self, to: &Chunk, v: Self::F32) {
+        // The chunk has 16 elements, and cells may be written through a shared reference.
+        with!(_mm512_storeu_ps(to.as_ptr().cast_mut().cast(), v));
+    }
+    #[inline(always)]
+    fn load_head(self, from: Cells, fill: f32) -> Self::F32 {
+        // Lanes whose mask is 0 touch no memory.
+        with!(_mm512_mask_loadu_ps(
+            _mm512_set1_ps(fill),
+            head_mask(from.len()),
+            from.as_ptr().cast()
+        ))
+    }
+    #[inline(always)]
+    fn store_head(self, to: Cells, v: Self::F32) {
+        // Lanes whose mask is 0 touch no memory; cells may be written through a shared reference.
+        with!(_mm512_mask_storeu_ps(
+            to.as_ptr().cast_mut().cast(),
+            head_mask(to.len()),
+            v
+        ));
+    }
+
+    #[inline(always)]
+    fn add(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        with!(_mm512_add_ps(a, b))
+    }
+    #[inline(always)]
+    fn sub(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        with!(_mm512_sub_ps(a, b))
+    }
+    #[inline(always)]
+    fn mul(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        with!(_mm512_mul_ps(a, b))
+    }
+    #[inline(always)]
+    fn div(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        with!(_mm512_div_ps(a, b))
+    }
+    #[inline(always)]
+    fn mul_add(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32 {
+        with!(_mm512_fmadd_ps(a, b, c))
+    }
+    #[inline(always)]
+    fn neg(self, a: Self::F32) -> Self::F32 {
+        with!(_mm512_castsi512_ps(_mm512_xor_si512(
+            _mm512_castps_si512(a),
+            _mm512_set1_epi32(i32::MIN)
+        )))
+    }
+    #[inline(always)]
+    fn abs(self, a: Self::F32) -> Self::F32 {
+        with!(_mm512_abs_ps(a))
+    }
+    #[inline(always)]
+    fn max(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        // The instruction is defined as a > b ? a : b.
+        with!(_mm512_max_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn lt(self, a: Self::F32, b: Self::F32) -> Self::Mask {
+        with!(_mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b))
+    }
+    #[inline(always)]
+    fn le(self, a: Self::F32, b: Self::F32) -> Self::Mask {
+        with!(_mm512_cmp_ps_mask::<_CMP_LE_OQ>(a, b))
+    }
+    #[inline(always)]
+    fn eq(self, a: Self::F32, b: Self::F32) -> Self::Mask {
+        with!(_mm512_cmp_ps_mask::<_CMP_EQ_OQ>(a, b))
+    }
+    #[inline(always)]
+    fn select(self, mask: Self::Mask, a: Self::F32, b: Self::F32) -> Self::F32 {
+        with!(_mm512_mask_blend_ps(mask, b, a))
+    }
+
+    #[inline(always)]
+    fn exponent_from_low_bits(self, v: Self::F32) -> Self::F32 {
+        with!(_mm512_castsi512_ps(_mm512_slli_epi32::<23>(
+            _mm512_castps_si512(v)
+        )))
+    }
+    #[inline(always)]
+    fn split_exponent(self, v: Self::F32) -> (Self::F32, Self::F32) {
+        with!({
+            let bits = _mm512_castps_si512(v);
+            let n =
+                _mm512_srai_epi32::<23>(_mm512_sub_epi32(bits, _mm512_set1_epi32(SQRT_HALF_BITS)));
+            let m = _mm512_castsi512_ps(_mm512_sub_epi32(bits, _mm512_slli_epi32::<23>(n)));
+            (m, _mm512_cvtepi32_ps(n))
+        })
+    }
+
+    #[inline(always)]
+    fn sum(self, v: Self::F32) -> f32 {
+        with!({
+            let (low, high) = halves(v);
+            sum8(_mm256_add_ps(low, high))
+        })
+    }
+    #[inline(always)]
+    fn max_lane(self, v: Self::F32) -> f32 {
+        with!({
+            let (low, high) = halves(v);
+            max8(_mm256_max_ps(low, high))
+        })
+    }
+}
+
+/// Lanes 0…7 and 8…15. By way of f64, since the f32 extraction belongs to AVX-512DQ.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn halves(v: __m512) -> (__m256, __m256) {
+    let high = _mm512_extractf64x4_pd::<1>(_mm512_castps_pd(v));
+    (_mm512_castps512_ps256(v), _mm256_castpd_ps(high))
+}

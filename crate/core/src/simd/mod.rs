@@ -1,0 +1,239 @@
+//! One vector of 16 `f32` on every instruction set.
+//!
+//! A kernel is written once over [`Simd`] and compiled once per instruction set by [`Simd::vectorize`]. The vector has
+//! 16 lanes everywhere (one 512-bit register, two of 256, four of 128, or an array), so that a sum is split over the
+//! same lanes on every machine and `exact` losses have the same bits everywhere.
+//!
+//! This module holds the only `unsafe` of the crate. Tokens ([`Avx2`], …) can be made only where the CPU feature was
+//! detected, and are what makes the calls of intrinsics sound.
+
+use core::cell::Cell;
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+#[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
+mod scalar;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod simd128;
+
+#[cfg(target_arch = "x86_64")]
+pub use avx2::Avx2;
+#[cfg(target_arch = "x86_64")]
+pub use avx512::Avx512;
+#[cfg(target_arch = "aarch64")]
+pub use neon::Neon;
+#[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
+pub use scalar::Scalar;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+pub use simd128::Simd128;
+
+/// Lanes of the virtual vector.
+pub const LANES: usize = 16;
+
+/// Bits of √½: subtracting them leaves n in the exponent field of m · 2^n, m in [√½, √2).
+const SQRT_HALF_BITS: i32 = 0x3F35_04F3;
+
+/// Memory that a kernel reads or writes.
+///
+/// Cells, because the gradient may be written over the input it is computed from: two `&[Cell<f32>]` to the same
+/// memory are sound where `&[f32]` beside `&mut [f32]` are not.
+pub type Cells<'a> = &'a [Cell<f32>];
+
+/// As many elements as a vector has lanes.
+pub type Chunk = [Cell<f32>; LANES];
+
+/// Work that is compiled once per instruction set. A struct and not a closure: closures do not carry `inline(always)`.
+pub trait Kernel {
+    /// What the work returns.
+    type Out;
+    /// Must be `#[inline(always)]`, so that it is compiled with the features of the set that runs it.
+    fn run<S: Simd>(self, s: S) -> Self::Out;
+}
+
+/// The operations of a vector of 16 lanes. `self` is the proof that the instruction set is there.
+pub trait Simd: Copy {
+    /// 16 lanes of `f32`.
+    type F32: Copy;
+    /// 16 truth values.
+    type Mask: Copy;
+
+    /// Runs `kernel` with this instruction set switched on.
+    fn vectorize<K: Kernel>(self, kernel: K) -> K::Out;
+
+    /// The same value in every lane.
+    fn splat(self, value: f32) -> Self::F32;
+    /// Lane j takes `lanes[j]`.
+    fn vector(self, lanes: [f32; LANES]) -> Self::F32;
+    /// The lanes in order.
+    fn to_array(self, v: Self::F32) -> [f32; LANES];
+    /// Loads 16 elements from any alignment.
+    fn load(self, from: &Chunk) -> Self::F32;
+    /// Stores 16 elements to any alignment.
+    fn store(self, to: &Chunk, v: Self::F32);
+    /// Loads the at most 16 elements of `from`; the lanes behind them take `fill`. Reads nothing past the slice.
+    fn load_head(self, from: Cells, fill: f32) -> Self::F32;
+    /// Stores the first lanes over the at most 16 elements of `to`. Writes nothing past the slice.
+    fn store_head(self, to: Cells, v: Self::F32);
+
+    /// a + b
+    fn add(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// a − b
+    fn sub(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// a · b
+    fn mul(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// a / b, correctly rounded
+    fn div(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// a · b + c, rounded once where the set has FMA: only for losses of class `close`
+    fn mul_add(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32;
+    /// −a
+    fn neg(self, a: Self::F32) -> Self::F32;
+    /// |a|
+    fn abs(self, a: Self::F32) -> Self::F32;
+    /// `a > b ? a : b` in each lane: `b` where either is NaN
+    fn max(self, a: Self::F32, b: Self::F32) -> Self::F32;
+
+    /// a < b; false where either is NaN
+    fn lt(self, a: Self::F32, b: Self::F32) -> Self::Mask;
+    /// a ≤ b; false where either is NaN
+    fn le(self, a: Self::F32, b: Self::F32) -> Self::Mask;
+    /// a = b; false where either is NaN
+    fn eq(self, a: Self::F32, b: Self::F32) -> Self::Mask;
+    /// `mask ? a : b` in each lane
+    fn select(self, mask: Self::Mask, a: Self::F32, b: Self::F32) -> Self::F32;
+
+    /// The float whose bits are those of `v` shifted left by 23: 2^n where the low bits of `v` hold n + 127.
+    fn exponent_from_low_bits(self, v: Self::F32) -> Self::F32;
+    /// (m, n) with v = m · 2^n and m in [√½, √2), for positive normal `v`.
+    fn split_exponent(self, v: Self::F32) -> (Self::F32, Self::F32);
+
+    /// Sum of the lanes in the one order: 16 → 8 → 4 → 2 → 1, lane j with lane j + half.
+    #[inline(always)]
+    fn sum(self, v: Self::F32) -> f32 {
+        let mut lanes = self.to_array(v);
+        let mut half = LANES / 2;
+        while half > 0 {
+            for j in 0..half {
+                lanes[j] += lanes[j + half];
+            }
+            half /= 2;
+        }
+        lanes[0]
+    }
+
+    /// Largest lane, where no lane is NaN; some lane otherwise.
+    #[inline(always)]
+    fn max_lane(self, v: Self::F32) -> f32 {
+        let mut lanes = self.to_array(v);
+        let mut half = LANES / 2;
+        while half > 0 {
+            for j in 0..half {
+                if lanes[j + half] > lanes[j] {
+                    lanes[j] = lanes[j + half];
+                }
+            }
+            half /= 2;
+        }
+        lanes[0]
+    }
+
+    /// 0, 1, … 15
+    #[inline(always)]
+    fn iota(self) -> Self::F32 {
+        self.vector([
+            0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0, 13.0, 14.0, 15.0,
+        ])
+    }
+
+    /// `v` in the first `count` lanes, 0 behind them.
+    #[inline(always)]
+    fn head(self, v: Self::F32, count: usize) -> Self::F32 {
+        let inside = self.lt(self.iota(), self.splat(count as f32));
+        self.select(inside, v, self.splat(0.0))
+    }
+}
+
+/// An instruction set that this machine has, with its token.
+#[derive(Clone, Copy, Debug)]
+pub enum Level {
+    /// Rust on arrays: every machine; not compiled where simd128 is certain
+    #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
+    Scalar(Scalar),
+    /// x86 AVX2 with FMA
+    #[cfg(target_arch = "x86_64")]
+    Avx2(Avx2),
+    /// x86 AVX-512F
+    #[cfg(target_arch = "x86_64")]
+    Avx512(Avx512),
+    /// ARM NEON
+    #[cfg(target_arch = "aarch64")]
+    Neon(Neon),
+    /// WebAssembly SIMD
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+    Simd128(Simd128),
+}
+
+impl Level {
+    /// The instruction sets of this machine, the best first.
+    #[must_use]
+    pub fn available() -> Vec<Level> {
+        [
+            #[cfg(target_arch = "x86_64")]
+            Avx512::detect().map(Level::Avx512),
+            #[cfg(target_arch = "x86_64")]
+            Avx2::detect().map(Level::Avx2),
+            #[cfg(target_arch = "aarch64")]
+            Neon::detect().map(Level::Neon),
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Some(Level::Simd128(Simd128)),
+            #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
+            Some(Level::Scalar(Scalar)),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+
+    /// The name by which users pin it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
+            Level::Scalar(_) => "scalar",
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2(_) => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512(_) => "avx512",
+            #[cfg(target_arch = "aarch64")]
+            Level::Neon(_) => "neon",
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Level::Simd128(_) => "simd128",
+        }
+    }
+
+    /// Runs `kernel` compiled for this instruction set.
+    #[inline]
+    pub fn run<K: Kernel>(self, kernel: K) -> K::Out {
+        match self {
+            #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
+            Level::Scalar(s) => s.vectorize(kernel),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2(s) => s.vectorize(kernel),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512(s) => s.vectorize(kernel),
+            #[cfg(target_arch = "aarch64")]
+            Level::Neon(s) => s.vectorize(kernel),
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Level::Simd128(s) => s.vectorize(kernel),
+        }
+    }
+}
+
+/// Cells over memory that the caller owns alone.
+#[must_use]
+pub fn cells(memory: &mut [f32]) -> Cells<'_> {
+    Cell::from_mut(memory).as_slice_of_cells()
+}

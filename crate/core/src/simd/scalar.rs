@@ -1,0 +1,133 @@
+//! Plain Rust on an array of 16: the set that every machine has, and the one that Miri runs.
+
+use super::{Cells, Chunk, Kernel, LANES, Simd};
+
+/// Needs nothing of the CPU.
+#[derive(Clone, Copy, Debug)]
+pub struct Scalar;
+
+/// `[f(0), f(1), … f(15)]` without a closure, so that everything stays inlined.
+macro_rules! each {
+    ($j:ident => $value:expr) => {{
+        let mut lanes = [Default::default(); LANES];
+        for $j in 0..LANES {
+            lanes[$j] = $value;
+        }
+        lanes
+    }};
+}
+
+impl Simd for Scalar {
+    type F32 = [f32; LANES];
+    type Mask = [bool; LANES];
+
+    #[inline(always)]
+    fn vectorize<K: Kernel>(self, kernel: K) -> K::Out {
+        // A frame of its own, as the other sets have.
+        #[inline(never)]
+        fn run<K: Kernel>(s: Scalar, kernel: K) -> K::Out {
+            kernel.run(s)
+        }
+        run(self, kernel)
+    }
+
+    #[inline(always)]
+    fn splat(self, value: f32) -> Self::F32 {
+        [value; LANES]
+    }
+    #[inline(always)]
+    fn vector(self, lanes: [f32; LANES]) -> Self::F32 {
+        lanes
+    }
+    #[inline(always)]
+    fn to_array(self, v: Self::F32) -> [f32; LANES] {
+        v
+    }
+    #[inline(always)]
+    fn load(self, from: &Chunk) -> Self::F32 {
+        each!(j => from[j].get())
+    }
+    #[inline(always)]
+    fn store(self, to: &Chunk, v: Self::F32) {
+        for (to, v) in to.iter().zip(v) {
+            to.set(v);
+        }
+    }
+    #[inline(always)]
+    fn load_head(self, from: Cells, fill: f32) -> Self::F32 {
+        let mut lanes = [fill; LANES];
+        for (lane, from) in lanes.iter_mut().zip(from) {
+            *lane = from.get();
+        }
+        lanes
+    }
+    #[inline(always)]
+    fn store_head(self, to: Cells, v: Self::F32) {
+        for (to, v) in to.iter().zip(v) {
+            to.set(v);
+        }
+    }
+
+    #[inline(always)]
+    fn add(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        each!(j => a[j] + b[j])
+    }
+    #[inline(always)]
+    fn sub(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        each!(j => a[j] - b[j])
+    }
+    #[inline(always)]
+    fn mul(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        each!(j => a[j] * b[j])
+    }
+    #[inline(always)]
+    fn div(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        each!(j => a[j] / b[j])
+    }
+    #[inline(always)]
+    fn mul_add(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32 {
+        // Two roundings: `f32::mul_add` is a call where the CPU has no FMA.
+        each!(j => a[j] * b[j] + c[j])
+    }
+    #[inline(always)]
+    fn neg(self, a: Self::F32) -> Self::F32 {
+        each!(j => -a[j])
+    }
+    #[inline(always)]
+    fn abs(self, a: Self::F32) -> Self::F32 {
+        each!(j => a[j].abs())
+    }
+    #[inline(always)]
+    fn max(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        each!(j => if a[j] > b[j] { a[j] } else { b[j] })
+    }
+
+    #[inline(always)]
+    fn lt(self, a: Self::F32, b: Self::F32) -> Self::Mask {
+        each!(j => a[j] < b[j])
+    }
+    #[inline(always)]
+    fn le(self, a: Self::F32, b: Self::F32) -> Self::Mask {
+        each!(j => a[j] <= b[j])
+    }
+    #[inline(always)]
+    fn eq(self, a: Self::F32, b: Self::F32) -> Self::Mask {
+        each!(j => a[j] == b[j])
+    }
+    #[inline(always)]
+    fn select(self, mask: Self::Mask, a: Self::F32, b: Self::F32) -> Self::F32 {
+        each!(j => if mask[j] { a[j] } else { b[j] })
+    }
+
+    #[inline(always)]
+    fn exponent_from_low_bits(self, v: Self::F32) -> Self::F32 {
+        each!(j => f32::from_bits(v[j].to_bits() << 23))
+    }
+    #[inline(always)]
+    fn split_exponent(self, v: Self::F32) -> (Self::F32, Self::F32) {
+        let n: [i32; LANES] =
+            each!(j => (v[j].to_bits() as i32).wrapping_sub(super::SQRT_HALF_BITS) >> 23);
+        let m = each!(j => f32::from_bits((v[j].to_bits() as i32).wrapping_sub(n[j] << 23) as u32));
+        (m, each!(j => n[j] as f32))
+    }
+}

@@ -1,0 +1,80 @@
+//! Typed arrays as arguments: pointer and length, without the reference that an owned array of napi-rs keeps (110 ns
+//! each), and without a `&mut [f32]` that could alias a `&[f32]` when a gradient is written in place.
+
+use core::cell::Cell;
+use core::ptr;
+use napi::bindgen_prelude::{FromNapiValue, TypeName, ValueType};
+use napi::{Error, Result, Status, sys};
+
+/// The elements of a typed array, for the time of one call.
+pub struct Array<T: Element>(&'static [T]);
+
+/// An element type and the N-API constant of its typed array.
+pub trait Element: 'static {
+    const KIND: sys::napi_typedarray_type;
+    const NAME: &'static str;
+}
+
+impl Element for Cell<f32> {
+    const KIND: sys::napi_typedarray_type = sys::TypedarrayType::float32_array;
+    const NAME: &'static str = "Float32Array";
+}
+
+impl Element for i32 {
+    const KIND: sys::napi_typedarray_type = sys::TypedarrayType::int32_array;
+    const NAME: &'static str = "Int32Array";
+}
+
+impl<T: Element> Array<T> {
+    /// The elements. The borrow of `self` keeps them within the call.
+    pub fn get(&self) -> &[T] {
+        self.0
+    }
+}
+
+impl<T: Element> TypeName for Array<T> {
+    fn type_name() -> &'static str {
+        T::NAME
+    }
+    fn value_type() -> ValueType {
+        ValueType::Object
+    }
+}
+
+impl<T: Element> FromNapiValue for Array<T> {
+    unsafe fn from_napi_value(env: sys::napi_env, value: sys::napi_value) -> Result<Self> {
+        let mut kind = 0;
+        let mut length = 0;
+        let mut data = ptr::null_mut();
+        // SAFETY: napi-rs passes the environment and the value of the running call; the out pointers are to locals, and
+        // N-API accepts null for what is not asked.
+        let status = unsafe {
+            sys::napi_get_typedarray_info(
+                env,
+                value,
+                &mut kind,
+                &mut length,
+                &mut data,
+                ptr::null_mut(),
+                ptr::null_mut(),
+            )
+        };
+        if status != sys::Status::napi_ok || kind != T::KIND {
+            return Err(Error::new(
+                Status::InvalidArg,
+                format!("expected a {}", T::NAME),
+            ));
+        }
+        if length == 0 {
+            // An empty or detached array may come with a null pointer.
+            return Ok(Self(&[]));
+        }
+        // SAFETY: V8 guarantees `length` elements of this type at `data`, aligned to their size. The call is synchronous
+        // and runs no JavaScript, so nothing moves, detaches or resizes the memory before it returns. Written memory is
+        // only ever seen through cells. Memory shared with another thread may change under the kernel, which then computes
+        // with what it reads: no index is used without a check.
+        Ok(Self(unsafe {
+            core::slice::from_raw_parts(data.cast(), length)
+        }))
+    }
+}

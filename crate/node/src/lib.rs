@@ -1,0 +1,204 @@
+//! The N-API addon: one function per family and call shape, none per loss. Scalars travel as numbers and a bare number
+//! comes back, since an object costs more than a small kernel. `ts/backend/native.ts` is its only caller.
+
+mod array;
+
+use array::Array;
+use core::cell::Cell;
+use fused_loss_core::family::pointwise::{self, Extra};
+use fused_loss_core::family::softmax;
+use fused_loss_core::family::stream::Stream;
+use fused_loss_core::loss::{Agreement, REGISTRY};
+use fused_loss_core::simd::Level;
+use napi_derive::napi;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+type Floats = Array<Cell<f32>>;
+
+static LEVELS: LazyLock<Vec<Level>> = LazyLock::new(Level::available);
+/// Index of the set in use: the best one, unless a test pins another.
+static LEVEL: AtomicUsize = AtomicUsize::new(0);
+
+fn level() -> Level {
+    LEVELS[LEVEL.load(Ordering::Relaxed)]
+}
+
+/// The instruction sets of this machine, the best first.
+#[napi]
+pub fn instruction_sets() -> Vec<&'static str> {
+    LEVELS.iter().map(|level| level.name()).collect()
+}
+
+/// The instruction set in use.
+#[napi]
+pub fn instruction_set() -> &'static str {
+    level().name()
+}
+
+/// Pins an instruction set for the whole process; false where this machine does not have it.
+#[napi]
+pub fn pin_instruction_set(name: String) -> bool {
+    let found = LEVELS.iter().position(|level| level.name() == name);
+    if let Some(index) = found {
+        LEVEL.store(index, Ordering::Relaxed);
+    }
+    found.is_some()
+}
+
+/// Version of the crate, which the facade compares with its own.
+#[napi]
+pub fn version() -> &'static str {
+    env!("CARGO_PKG_VERSION")
+}
+
+/// A registry row.
+#[napi(object, object_from_js = false)]
+pub struct Row {
+    /// Public name of the loss; its position is the `op` of the other functions.
+    pub name: &'static str,
+    /// Family that runs it.
+    pub family: &'static str,
+    /// Names of its scalar parameters.
+    pub params: Vec<&'static str>,
+    /// Largest difference from the true value in units in the last place; 0 for the class `exact`.
+    pub ulp: u32,
+}
+
+/// Every loss.
+#[napi]
+pub fn registry() -> Vec<Row> {
+    REGISTRY
+        .iter()
+        .map(|row| Row {
+            name: row.name,
+            family: row.family,
+            params: row.params.to_vec(),
+            ulp: match row.agreement {
+                Agreement::Exact => 0,
+                Agreement::Close(ulp) => ulp,
+            },
+        })
+        .collect()
+}
+
+/// Sum of the values, where `value` is set, and the gradient into `dx`, where it is given.
+#[napi(catch_unwind)]
+pub fn pointwise(
+    op: u32,
+    x: Floats,
+    t: Floats,
+    dx: Option<Floats>,
+    value: bool,
+    scale: f64,
+    aux: f64,
+    p0: f64,
+    p1: f64,
+) -> f64 {
+    let args = pointwise::Args {
+        x: x.get(),
+        t: t.get(),
+        dx: dx.as_ref().map(Array::get),
+        value,
+        scale: scale as f32,
+        aux: aux as f32,
+        sum: 0.0,
+        params: [p0 as f32, p1 as f32],
+        extra: None,
+    };
+    pointwise::pointwise(level(), op as usize, args)
+}
+
+fn stream(values: &Floats, inner: u32) -> Stream<'_> {
+    Stream {
+        values: values.get(),
+        inner: inner as usize,
+        start: 0,
+    }
+}
+
+/// The same with any combination of streams and outputs.
+#[napi(catch_unwind)]
+pub fn pointwise_general(
+    op: u32,
+    x: Floats,
+    t: Floats,
+    dx: Option<Floats>,
+    scale: f64,
+    aux: f64,
+    p0: f64,
+    p1: f64,
+    weight: Option<Floats>,
+    aux_stream: Option<Floats>,
+    aux_inner: u32,
+    grad_output: Option<Floats>,
+    dt: Option<Floats>,
+    out: Option<Floats>,
+) -> f64 {
+    let args = pointwise::Args {
+        x: x.get(),
+        t: t.get(),
+        dx: dx.as_ref().map(Array::get),
+        value: true,
+        scale: scale as f32,
+        aux: aux as f32,
+        sum: 0.0,
+        params: [p0 as f32, p1 as f32],
+        extra: Some(Extra {
+            weight: weight.as_ref().map(|values| stream(values, 1)),
+            aux: aux_stream.as_ref().map(|values| stream(values, aux_inner)),
+            grad_output: grad_output.as_ref().map(Array::get),
+            dt: dt.as_ref().map(Array::get),
+            out: out.as_ref().map(Array::get),
+        }),
+    };
+    pointwise::pointwise(level(), op as usize, args)
+}
+
+/// Total weight of the rows that are not ignored, or −1 − i where label i is no class.
+#[napi(catch_unwind)]
+pub fn kept_weight(
+    labels: Array<i32>,
+    classes: u32,
+    ignore_index: i32,
+    weight: Option<Floats>,
+) -> f64 {
+    let weight = weight.as_ref().map(Array::get);
+    softmax::kept_weight(labels.get(), classes as usize, ignore_index, weight)
+}
+
+/// Sum of the rows' values, and the gradient into `dx` and the rows' values into `out`, where they are given.
+#[napi(catch_unwind)]
+pub fn softmax(
+    op: u32,
+    x: Floats,
+    labels: Array<i32>,
+    classes: u32,
+    dx: Option<Floats>,
+    scale: f64,
+    ignore_index: i32,
+    label_smoothing: f64,
+    temperature: f64,
+    p0: f64,
+    p1: f64,
+    weight: Option<Floats>,
+    grad_output: Option<Floats>,
+    out: Option<Floats>,
+) -> f64 {
+    let args = softmax::Args {
+        x: x.get(),
+        labels: labels.get(),
+        classes: classes as usize,
+        dx: dx.as_ref().map(Array::get),
+        out: out.as_ref().map(Array::get),
+        weight: weight.as_ref().map(Array::get),
+        grad_output: grad_output.as_ref().map(Array::get),
+        scale: scale as f32,
+        ignore_index,
+        label_smoothing: label_smoothing as f32,
+        temperature: temperature as f32,
+        sum: 0.0,
+        params: [p0 as f32, p1 as f32],
+    };
+    softmax::softmax(level(), op as usize, args)
+}

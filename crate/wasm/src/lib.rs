@@ -1,0 +1,205 @@
+//! The WebAssembly module: the same functions as the addon, over pointers and lengths in its own memory.
+//! `ts/backend/wasm.ts` is its only caller; it asks for memory by [`reserve`], copies a piece of the arrays in, calls, and
+//! copies the outputs out. A null pointer stands for an array that is not given.
+
+#![cfg(target_arch = "wasm32")]
+
+use core::cell::{Cell, RefCell};
+use fused_loss_core::family::pointwise::{self, Extra};
+use fused_loss_core::family::softmax;
+use fused_loss_core::family::stream::Stream;
+use fused_loss_core::loss::{Agreement, REGISTRY};
+use fused_loss_core::simd::{Cells, Level, Simd128};
+use wasm_bindgen::prelude::wasm_bindgen;
+
+thread_local! {
+    /// The one block of memory that all calls share. It only grows, so a million calls leave nothing behind.
+    static ARENA: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Makes room for `length` words and returns where they start. Earlier pointers and views are void after it.
+#[wasm_bindgen]
+pub fn reserve(length: usize) -> *mut f32 {
+    ARENA.with_borrow_mut(|arena| {
+        if arena.len() < length {
+            // Not `resize`, which would copy what nobody needs any more.
+            *arena = Vec::new();
+            *arena = vec![0.0; length];
+        }
+        arena.as_mut_ptr()
+    })
+}
+
+/// Version of the crate, which the facade compares with its own.
+#[wasm_bindgen]
+#[must_use]
+pub fn version() -> String {
+    env!("CARGO_PKG_VERSION").into()
+}
+
+/// Every loss, as lines of `name family ulp param…`; ulp is 0 for the class `exact`.
+#[wasm_bindgen]
+#[must_use]
+pub fn registry() -> String {
+    let row = |row: &fused_loss_core::loss::Row| {
+        let ulp = match row.agreement {
+            Agreement::Exact => 0,
+            Agreement::Close(ulp) => ulp,
+        };
+        format!("{} {} {ulp} {}", row.name, row.family, row.params.join(" "))
+    };
+    REGISTRY.iter().map(row).collect::<Vec<_>>().join("\n")
+}
+
+fn level() -> Level {
+    Level::Simd128(Simd128)
+}
+
+/// The array at `at`.
+///
+/// # Safety
+/// `at` must be null or point to `length` elements inside the arena.
+unsafe fn array<'a, T>(at: *const T, length: usize) -> Option<&'a [T]> {
+    // SAFETY: the caller's, passed on. Floats are only ever seen through cells, so that in place is sound.
+    (!at.is_null()).then(|| unsafe { core::slice::from_raw_parts(at, length) })
+}
+
+/// Sum of the values after `sum`, where `value` is set, and the gradient into `dx`, where it is given.
+///
+/// # Safety
+/// Every pointer must be null or point to `length` elements inside the arena; `x` and `t` must not be null.
+#[wasm_bindgen]
+#[must_use]
+pub unsafe fn pointwise(
+    op: usize,
+    length: usize,
+    x: *const Cell<f32>,
+    t: *const Cell<f32>,
+    dx: *const Cell<f32>,
+    value: bool,
+    scale: f32,
+    aux: f32,
+    p0: f32,
+    p1: f32,
+    sum: f64,
+) -> f64 {
+    // SAFETY: the caller's.
+    let floats = |at| unsafe { array(at, length) };
+    let args = pointwise::Args {
+        x: floats(x).unwrap_or_default(),
+        t: floats(t).unwrap_or_default(),
+        dx: floats(dx),
+        value,
+        scale,
+        aux,
+        sum,
+        params: [p0, p1],
+        extra: None,
+    };
+    pointwise::pointwise(level(), op, args)
+}
+
+/// The same with any combination of streams and outputs. A stream's `start` is the index of the first element in the whole.
+///
+/// # Safety
+/// As for [`pointwise`]; `weight` and `aux_stream` point to as many elements as their lengths say.
+#[wasm_bindgen]
+#[must_use]
+pub unsafe fn pointwise_general(
+    op: usize,
+    length: usize,
+    x: *const Cell<f32>,
+    t: *const Cell<f32>,
+    dx: *const Cell<f32>,
+    scale: f32,
+    aux: f32,
+    p0: f32,
+    p1: f32,
+    sum: f64,
+    weight: *const Cell<f32>,
+    weight_length: usize,
+    weight_start: usize,
+    aux_stream: *const Cell<f32>,
+    aux_length: usize,
+    aux_inner: usize,
+    aux_start: usize,
+    grad_output: *const Cell<f32>,
+    dt: *const Cell<f32>,
+    out: *const Cell<f32>,
+) -> f64 {
+    // SAFETY: the caller's.
+    let floats = |at, length| -> Option<Cells> { unsafe { array(at, length) } };
+    let args = pointwise::Args {
+        x: floats(x, length).unwrap_or_default(),
+        t: floats(t, length).unwrap_or_default(),
+        dx: floats(dx, length),
+        value: true,
+        scale,
+        aux,
+        sum,
+        params: [p0, p1],
+        extra: Some(Extra {
+            weight: floats(weight, weight_length).map(|values| Stream {
+                values,
+                inner: 1,
+                start: weight_start,
+            }),
+            aux: floats(aux_stream, aux_length).map(|values| Stream {
+                values,
+                inner: aux_inner,
+                start: aux_start,
+            }),
+            grad_output: floats(grad_output, length),
+            dt: floats(dt, length),
+            out: floats(out, length),
+        }),
+    };
+    pointwise::pointwise(level(), op, args)
+}
+
+/// Sum of the rows' values after `sum`, and the gradient into `dx` and the rows' values into `out`, where given.
+///
+/// # Safety
+/// `labels`, `grad_output` and `out` must point to `rows` elements inside the arena, `x` and `dx` to `rows · classes`,
+/// `weight` to `classes`; all but `x` and `labels` may be null.
+#[wasm_bindgen]
+#[must_use]
+pub unsafe fn softmax(
+    op: usize,
+    rows: usize,
+    classes: usize,
+    x: *const Cell<f32>,
+    labels: *const i32,
+    dx: *const Cell<f32>,
+    scale: f32,
+    ignore_index: i32,
+    label_smoothing: f32,
+    temperature: f32,
+    p0: f32,
+    p1: f32,
+    sum: f64,
+    weight: *const Cell<f32>,
+    grad_output: *const Cell<f32>,
+    out: *const Cell<f32>,
+) -> f64 {
+    // SAFETY: the caller's.
+    let floats = |at, length| -> Option<Cells> { unsafe { array(at, length) } };
+    // SAFETY: the caller's.
+    let labels = unsafe { array(labels, rows) };
+    let args = softmax::Args {
+        x: floats(x, rows * classes).unwrap_or_default(),
+        labels: labels.unwrap_or_default(),
+        classes,
+        dx: floats(dx, rows * classes),
+        out: floats(out, rows),
+        weight: floats(weight, classes),
+        grad_output: floats(grad_output, rows),
+        scale,
+        ignore_index,
+        label_smoothing,
+        temperature,
+        sum,
+        params: [p0, p1],
+    };
+    softmax::softmax(level(), op, args)
+}
