@@ -1,0 +1,208 @@
+/** Checks of arguments. Each returns what it checked, and builds a message only when it throws. */
+
+/** A tensor of another library: onnxruntime and transformers.js say `dims`, tfjs-like and ndarray `shape`. */
+export interface TensorLike<A> {
+  readonly data: A
+  readonly shape?: readonly number[]
+  readonly dims?: readonly number[]
+}
+
+/** An array with its shape, where that is known. */
+export interface Tensor<A> {
+  readonly data: A
+  readonly shape: readonly number[] | undefined
+}
+
+// The intrinsic getters work across realms and cannot be shadowed by a property of the array.
+const typedArray = Object.getPrototypeOf(Uint8Array.prototype)
+const getter = (name: string | symbol) => Object.getOwnPropertyDescriptor(typedArray, name)!.get!
+const tagOf = getter(Symbol.toStringTag)
+const lengthOf = getter('length')
+
+/** The kind of typed array, such as `Float32Array`; undefined for anything else. */
+export function kindOf(value: unknown): string | undefined {
+  return tagOf.call(value)
+}
+
+/** What came, for a message. */
+export function describe(value: unknown): string {
+  const kind = kindOf(value)
+  if (kind !== undefined) return `${kind}(${lengthOf.call(value)})`
+  if (Array.isArray(value)) return `an array of ${value.length}`
+  if (value === null || value === undefined) return String(value)
+  if (typeof value === 'string') return JSON.stringify(value)
+  if (typeof value === 'bigint') return `${value}n`
+  if (typeof value === 'object' || typeof value === 'function') return `a ${typeof value}`
+  return String(value)
+}
+
+/** The wrong kind of thing. */
+export function wrongType(loss: string, parameter: string, expected: string, value: unknown): TypeError {
+  return new TypeError(`${loss}: ${parameter} must be ${expected}, got ${describe(value)}`)
+}
+
+/** The right kind, but a value that cannot be. */
+export function wrongValue(loss: string, parameter: string, expected: string, value: unknown): RangeError {
+  return new RangeError(`${loss}: ${parameter} must be ${expected}, got ${describe(value)}`)
+}
+
+/** A Float32Array that can be read. */
+export function float32(loss: string, parameter: string, value: unknown): Float32Array {
+  if (kindOf(value) !== 'Float32Array') {
+    const hint = Array.isArray(value) ? ' (convert it with Float32Array.from)' : ''
+    throw wrongType(loss, parameter, `a Float32Array${hint}`, value)
+  }
+  return attached(loss, parameter, value as Float32Array)
+}
+
+/** A Float32Array of a given length. */
+export function float32Of(loss: string, parameter: string, length: number, value: unknown): Float32Array {
+  const array = float32(loss, parameter, value)
+  if (lengthOf.call(array) !== length) {
+    throw wrongValue(loss, parameter, `a Float32Array of ${length} elements`, value)
+  }
+  return array
+}
+
+/** The same array, unless its memory has gone: a detached or out-of-bounds view passes for an empty array. */
+export function attached<A extends ArrayLike<unknown>>(loss: string, parameter: string, array: A): A {
+  if (lengthOf.call(array) === 0) {
+    try {
+      typedArray.at.call(array, 0)
+    } catch {
+      throw new TypeError(`${loss}: ${parameter} is detached or out of the bounds of its buffer`)
+    }
+  }
+  return array
+}
+
+/** A few numbers, as a Float32Array: short arrays may come as plain arrays. */
+export function smallArray(loss: string, parameter: string, value: unknown): Float32Array {
+  if (!Array.isArray(value)) return float32(loss, parameter, value)
+  for (let i = 0; i < value.length; i++) {
+    if (typeof value[i] !== 'number') throw wrongType(loss, `${parameter}[${i}]`, 'a number', value[i])
+  }
+  return Float32Array.from(value)
+}
+
+/** As {@link smallArray}, every value finite and not negative. */
+export function smallWeights(loss: string, parameter: string, value: unknown): Float32Array {
+  const weights = smallArray(loss, parameter, value)
+  for (let i = 0; i < weights.length; i++) {
+    if (!(weights[i] >= 0 && weights[i] < Infinity)) {
+      throw wrongValue(loss, `${parameter}[${i}]`, 'finite and not negative', weights[i])
+    }
+  }
+  return weights
+}
+
+/** A finite number for which `holds` is true. */
+export function number(
+  loss: string,
+  parameter: string,
+  value: unknown,
+  expected: string,
+  holds: (value: number) => boolean,
+): number {
+  if (typeof value !== 'number') throw wrongType(loss, parameter, expected, value)
+  if (!Number.isFinite(value) || !holds(value)) throw wrongValue(loss, parameter, expected, value)
+  return value
+}
+
+/** One of a few words. */
+export function word<W extends string>(loss: string, parameter: string, value: unknown, words: readonly W[]): W {
+  if (words.includes(value as W)) return value as W
+  const expected = words.map((w) => `'${w}'`).join(', ')
+  throw typeof value === 'string'
+    ? wrongValue(loss, parameter, `one of ${expected}`, value)
+    : wrongType(loss, parameter, `one of ${expected}`, value)
+}
+
+/** Lengths of the axes. */
+export function shapeOf(loss: string, parameter: string, value: unknown): readonly number[] {
+  if (!Array.isArray(value) && kindOf(value) === undefined) {
+    throw wrongType(loss, parameter, 'an array of axis lengths', value)
+  }
+  const shape = Array.from(value as ArrayLike<unknown>)
+  for (let i = 0; i < shape.length; i++) {
+    number(loss, `${parameter}[${i}]`, shape[i], 'an integer ≥ 0', (n) => Number.isInteger(n) && n >= 0)
+  }
+  return shape as number[]
+}
+
+/** Product of the axis lengths. */
+export function sizeOf(shape: readonly number[]): number {
+  let size = 1
+  for (const length of shape) size *= length
+  return size
+}
+
+/** Takes an array or a tensor-like object apart; `data` is checked by the caller. */
+export function unwrap(loss: string, parameter: string, value: unknown): Tensor<unknown> {
+  if (typeof value !== 'object' || value === null || kindOf(value) !== undefined || !('data' in value)) {
+    return { data: value, shape: undefined }
+  }
+  const tensor = value as TensorLike<unknown> & { stride?: ArrayLike<number>; offset?: number }
+  const axes = tensor.shape ?? tensor.dims
+  const data = tensor.data
+  if (axes === undefined) return { data, shape: undefined }
+  const shape = shapeOf(loss, `${parameter}.shape`, axes)
+  let contiguous = (tensor.offset ?? 0) === 0
+  for (let axis = shape.length - 1, step = 1; axis >= 0 && tensor.stride; axis--) {
+    contiguous &&= shape[axis] === 1 || tensor.stride[axis] === step
+    step *= shape[axis]
+  }
+  if (!contiguous) throw new RangeError(`${loss}: ${parameter} must be contiguous, got a strided view`)
+  if (kindOf(data) !== undefined && lengthOf.call(data) !== sizeOf(shape)) {
+    throw wrongValue(loss, `${parameter}.data`, `as long as its shape [${shape}] says`, data)
+  }
+  return { data, shape }
+}
+
+/** The shape that the option and the tensors agree on, if any says one. */
+export function agreedShape(
+  loss: string,
+  option: readonly number[] | undefined,
+  tensor: readonly number[] | undefined,
+  length: number,
+): readonly number[] | undefined {
+  const shape = option ?? tensor
+  if (shape === undefined) return undefined
+  if (sizeOf(shape) !== length) {
+    throw new RangeError(`${loss}: shape must have the product ${length}, the length of the input, got [${shape}]`)
+  }
+  if (option !== undefined && tensor !== undefined) sameShape(loss, 'shape', option, tensor)
+  return shape
+}
+
+/** Two shapes that must be equal. */
+export function sameShape(loss: string, parameter: string, got: readonly number[], expected: readonly number[]): void {
+  if (got.length !== expected.length || got.some((length, axis) => length !== expected[axis])) {
+    throw new RangeError(`${loss}: ${parameter} must be that of the input, [${expected}], got [${got}]`)
+  }
+}
+
+/** Whether two arrays share memory. */
+export function overlaps(a: ArrayBufferView, b: ArrayBufferView): boolean {
+  return (
+    a.buffer === b.buffer && a.byteOffset < b.byteOffset + b.byteLength && b.byteOffset < a.byteOffset + a.byteLength
+  )
+}
+
+/** Whether two arrays are the same memory. */
+export function coincides(a: ArrayBufferView, b: ArrayBufferView): boolean {
+  return a.buffer === b.buffer && a.byteOffset === b.byteOffset && a.byteLength === b.byteLength
+}
+
+/** Refuses to write over what is still read. */
+export function distinct(
+  loss: string,
+  parameter: string,
+  written: ArrayBufferView,
+  other: ArrayBufferView | undefined,
+  otherName: string,
+): void {
+  if (other !== undefined && overlaps(written, other)) {
+    throw new RangeError(`${loss}: ${parameter} must not overlap ${otherName}`)
+  }
+}

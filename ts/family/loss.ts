@@ -1,0 +1,231 @@
+/** What all losses share: the three verbs, bound options, reductions. */
+
+import { float32Of, kindOf, number, word, wrongType } from '../check.js'
+import type { PointwiseDefinition } from './pointwise.js'
+import type { SoftmaxDefinition } from './softmax.js'
+
+export type Reduction = 'mean' | 'sum' | 'none'
+
+/** Options of every loss. */
+export interface CommonOptions {
+  /** `'mean'` (default) and `'sum'` give a number, `'none'` an array. */
+  reduction?: Reduction
+  /** Upstream gradient: a number, or with `'none'` also one per value. Default 1. */
+  gradOutput?: number | Float32Array
+  /** The gradient is written here and nothing is allocated. It may be the input array itself. */
+  grad?: Float32Array
+  /** With `'none'` the values are written here. */
+  out?: Float32Array
+  /** The mean over nothing: `'nan'` (default, as PyTorch) or `'zero'`. Its gradient is 0 either way. */
+  emptyMean?: 'nan' | 'zero'
+  /** Replaces the denominator of `'mean'`, for gradients accumulated over several batches. */
+  normalizer?: number
+}
+
+/** What a loss gives, by reduction. */
+export type Value<R extends Reduction> = R extends 'none' ? Float32Array : number
+
+/** Result of `valueAndGrad`. */
+export interface ValueAndGrad<R extends Reduction> {
+  value: Value<R>
+  grad: Float32Array
+  /** Gradient by the target, where the option of that name asks for it. */
+  targetGrad?: Float32Array
+}
+
+/**
+ * A loss: call it for the value, or one of its verbs. `D` is the reduction where the options name none.
+ */
+export interface Loss<Input, Target, Options extends CommonOptions, D extends Reduction = 'mean'> {
+  /** The value. */
+  <R extends Reduction = D>(input: Input, target: Target, options?: Options & { reduction?: R }): Value<R>
+  /** d(value)/d(input) · gradOutput, in `grad` or in a new array. */
+  backward(input: Input, target: Target, options?: Options): Float32Array
+  /** Both in one pass: what a training step calls. */
+  valueAndGrad<R extends Reduction = D>(
+    input: Input,
+    target: Target,
+    options?: Options & { reduction?: R },
+  ): ValueAndGrad<R>
+  /** The same loss with these options bound: they are checked here, once. */
+  with<const P extends Options>(
+    options: P,
+  ): Loss<Input, Target, Options, P extends { reduction: infer R extends Reduction } ? R : D>
+  /** Name of the loss. */
+  readonly name: string
+}
+
+/** The checked options that stay the same from call to call. */
+export interface Settings {
+  readonly reduction: Reduction
+  readonly emptyMean: 'nan' | 'zero'
+  readonly normalizer: number | undefined
+}
+
+/** The options that change from call to call, and are checked in each. */
+export interface Buffers {
+  readonly gradOutput?: number | Float32Array
+  readonly grad?: Float32Array
+  readonly out?: Float32Array
+  readonly targetGrad?: boolean | Float32Array
+}
+
+/** Which results a verb wants. */
+export interface Wanted {
+  readonly value: boolean
+  readonly grad: boolean
+}
+
+export interface Result {
+  value: number | Float32Array
+  grad: Float32Array | undefined
+  targetGrad: Float32Array | undefined
+}
+
+/** How a family makes a loss. */
+export interface Family<S extends Settings> {
+  readonly definition: Definition
+  /** Names of all options. */
+  readonly options: ReadonlySet<string>
+  /** Checks the options that do not depend on the arrays. */
+  resolve(options: Readonly<Record<string, unknown>>): S
+  run(wanted: Wanted, input: unknown, target: unknown, settings: S, buffers: Buffers): Result
+}
+
+export type Definition = PointwiseDefinition | SoftmaxDefinition
+
+export const commonOptions = ['reduction', 'gradOutput', 'grad', 'out', 'emptyMean', 'normalizer'] as const
+
+const bufferOptions: ReadonlySet<string> = new Set<keyof Buffers>(['gradOutput', 'grad', 'out', 'targetGrad'])
+const forward: Wanted = { value: true, grad: false }
+const backward: Wanted = { value: false, grad: true }
+const both: Wanted = { value: true, grad: true }
+
+const definitions = new WeakMap<object, Definition>()
+
+/** What a public loss is made of: tests and benches read it. Undefined for anything else. */
+export function definitionOf(loss: unknown): Definition | undefined {
+  return typeof loss === 'function' ? definitions.get(loss) : undefined
+}
+
+/** The frozen callable of a loss with some options bound. */
+export function makeLoss<S extends Settings, L>(family: Family<S>, bound: Readonly<Record<string, unknown>> = {}): L {
+  const { definition, run } = family
+  const boundSettings = settingsOf(family, bound)
+  const boundBuffers = buffersOf(bound, {})
+
+  function call(wanted: Wanted, input: unknown, target: unknown, options: unknown): Result {
+    if (options === undefined) return run(wanted, input, target, boundSettings, boundBuffers)
+    const given = checkNames(family, options)
+    const buffers = buffersOf(given, boundBuffers)
+    for (const name in given) {
+      if (!bufferOptions.has(name)) {
+        return run(wanted, input, target, settingsOf(family, { ...bound, ...given }), buffers)
+      }
+    }
+    return run(wanted, input, target, boundSettings, buffers)
+  }
+
+  const loss = (input: unknown, target: unknown, options?: unknown) => call(forward, input, target, options).value
+  Object.defineProperty(loss, 'name', { value: definition.name })
+  Object.assign(loss, {
+    backward: (input: unknown, target: unknown, options?: unknown) => call(backward, input, target, options).grad,
+    valueAndGrad(input: unknown, target: unknown, options?: unknown) {
+      const { value, grad, targetGrad } = call(both, input, target, options)
+      return targetGrad === undefined ? { value, grad } : { value, grad, targetGrad }
+    },
+    with: (options: unknown) => makeLoss(family, { ...bound, ...checkNames(family, options) }),
+  })
+  definitions.set(loss, definition)
+  return Object.freeze(loss) as L
+}
+
+/** The options as an object whose names are all known. */
+function checkNames<S extends Settings>(family: Family<S>, options: unknown): Readonly<Record<string, unknown>> {
+  const { name } = family.definition
+  if (typeof options !== 'object' || options === null) throw wrongType(name, 'options', 'an object', options)
+  for (const option in options) {
+    if (!family.options.has(option)) {
+      throw new TypeError(`${name}: there is no option ${option}; there are ${[...family.options].join(', ')}`)
+    }
+  }
+  return options as Record<string, unknown>
+}
+
+function settingsOf<S extends Settings>(family: Family<S>, options: Readonly<Record<string, unknown>>): S {
+  return Object.freeze(family.resolve(options))
+}
+
+/** Each option is read once: a getter must not give another value after the check. */
+function buffersOf(options: Readonly<Record<string, unknown>>, bound: Buffers): Buffers {
+  const { gradOutput = bound.gradOutput, grad = bound.grad, out = bound.out } = options as Buffers
+  const { targetGrad = bound.targetGrad } = options as Buffers
+  return { gradOutput, grad, out, targetGrad } as Buffers
+}
+
+/** The options of every loss, checked. */
+export function commonSettings(loss: string, options: Readonly<Record<string, unknown>>): Settings {
+  const { reduction = 'mean', emptyMean = 'nan', normalizer } = options
+  if (normalizer !== undefined) number(loss, 'normalizer', normalizer, 'a number > 0', (n) => n > 0)
+  const settings: Settings = {
+    reduction: word(loss, 'reduction', reduction, ['mean', 'sum', 'none']),
+    emptyMean: word(loss, 'emptyMean', emptyMean, ['nan', 'zero']),
+    normalizer: normalizer as number | undefined,
+  }
+  if (normalizer !== undefined && reduction !== 'mean') {
+    throw new RangeError(`${loss}: normalizer needs the reduction 'mean', got '${reduction}'`)
+  }
+  return settings
+}
+
+/** What the sum is divided by; 0 says that the mean is over nothing. */
+export function denominatorOf(settings: Settings, count: number): number {
+  return settings.reduction === 'mean' ? (settings.normalizer ?? count) : 1
+}
+
+/** The mean over nothing: no value and a gradient of zeros. */
+export function emptyResult(
+  settings: Settings,
+  grad: Float32Array | undefined,
+  targetGrad: Float32Array | undefined,
+): Result {
+  grad?.fill(0)
+  targetGrad?.fill(0)
+  return { value: settings.emptyMean === 'zero' ? 0 : Number.NaN, grad, targetGrad }
+}
+
+/** The upstream gradient where it is one number; NaN where it is an array. */
+export function scalarGradOutput(loss: string, gradOutput: Buffers['gradOutput']): number {
+  if (gradOutput === undefined) return 1
+  if (kindOf(gradOutput) !== undefined) return Number.NaN
+  return number(loss, 'gradOutput', gradOutput, 'a finite number', () => true)
+}
+
+/** The upstream gradient where it is an array of one per value. */
+export function arrayGradOutput(
+  loss: string,
+  gradOutput: Buffers['gradOutput'],
+  settings: Settings,
+  length: number,
+): Float32Array | undefined {
+  if (kindOf(gradOutput) === undefined) return undefined
+  if (settings.reduction !== 'none') {
+    throw wrongType(loss, 'gradOutput', `a number with the reduction '${settings.reduction}'`, gradOutput)
+  }
+  return float32Of(loss, 'gradOutput', length, gradOutput)
+}
+
+/** The array for the values of the reduction `none`, the caller's or a new one. */
+export function valuesBuffer(
+  loss: string,
+  out: Float32Array | undefined,
+  wanted: Wanted,
+  settings: Settings,
+  length: number,
+): Float32Array | undefined {
+  if (out !== undefined && settings.reduction !== 'none') {
+    throw new TypeError(`${loss}: out needs the reduction 'none', got '${settings.reduction}'`)
+  }
+  if (settings.reduction !== 'none' || !wanted.value) return undefined
+  return out === undefined ? new Float32Array(length) : float32Of(loss, 'out', length, out)
+}

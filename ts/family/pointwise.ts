@@ -1,0 +1,243 @@
+/** Losses of one input element and one target element: checks, the call, the reduction. */
+
+import type { PointwiseExtra } from '../backend/contract.js'
+import { active } from '../backend/load.js'
+import {
+  agreedShape,
+  coincides,
+  distinct,
+  float32,
+  float32Of,
+  number,
+  overlaps,
+  sameShape,
+  shapeOf,
+  smallArray,
+  smallWeights,
+  type TensorLike,
+  unwrap,
+  wrongType,
+  wrongValue,
+} from '../check.js'
+import {
+  arrayGradOutput,
+  type Buffers,
+  type CommonOptions,
+  commonOptions,
+  commonSettings,
+  denominatorOf,
+  emptyResult,
+  type Loss,
+  makeLoss,
+  type Result,
+  type Settings,
+  scalarGradOutput,
+  valuesBuffer,
+  type Wanted,
+} from './loss.js'
+
+/** An array, or a tensor of another library. */
+export type Floats = Float32Array | TensorLike<Float32Array>
+
+/** Options of every pointwise loss. */
+export interface PointwiseOptions extends CommonOptions {
+  /** Lengths of the axes; the first is the batch. */
+  shape?: readonly number[]
+  /** Factor of each element's value and gradient. With a shape it may have the length of one sample. */
+  weight?: Float32Array | readonly number[]
+  /** `true` or a buffer: d(value)/d(target) as well. */
+  targetGrad?: boolean | Float32Array
+}
+
+/** A scalar parameter of the kernel. */
+export interface Param {
+  readonly default: number
+  /** What it must be, in words and as a test. */
+  readonly expected: string
+  holds(value: number): boolean
+  /** Values that tests try. */
+  readonly samples: readonly number[]
+}
+
+/** What a pointwise loss is made of. */
+export interface PointwiseDefinition {
+  readonly family: 'pointwise'
+  readonly name: string
+  /** Scalar parameters by option name, in the order of the registry row; at most two. */
+  readonly params: Readonly<Record<string, Param>>
+  /** Option that is a number, or one per class. */
+  readonly aux?: { readonly name: string; readonly default: number; readonly samples: readonly number[] }
+  /** What inputs and targets are: tests and benches draw from it. */
+  readonly domain: { readonly input: 'real'; readonly target: 'real' | 'probability' }
+  /** The loss of one element in double precision: tests take it for the truth. */
+  formula(x: number, t: number, aux: number, p0: number, p1: number): number
+  /**
+   * Value and derivatives of `count` elements from `start` into the front of `value`, `dx` and, where given, `dt`.
+   * `aux` has the extra parameter of each.
+   */
+  kernel(
+    x: Float32Array,
+    t: Float32Array,
+    aux: Float32Array,
+    start: number,
+    count: number,
+    p0: number,
+    p1: number,
+    value: Float32Array,
+    dx: Float32Array,
+    dt: Float32Array | undefined,
+  ): void
+}
+
+interface PointwiseSettings extends Settings {
+  readonly shape: readonly number[] | undefined
+  readonly classAxis: number
+  readonly weight: Float32Array | undefined
+  readonly aux: number | Float32Array
+  readonly p0: number
+  readonly p1: number
+}
+
+/** Makes the public loss. */
+export function pointwise<Options extends PointwiseOptions>(
+  definition: PointwiseDefinition,
+): Loss<Floats, Floats, Options> {
+  const loss = definition.name
+  const { aux } = definition
+  const params = Object.entries(definition.params)
+  const options = new Set<string>([...commonOptions, 'shape', 'weight', 'targetGrad', ...params.map(([name]) => name)])
+  if (aux) options.add(aux.name).add('classAxis')
+
+  function resolve(given: Readonly<Record<string, unknown>>): PointwiseSettings {
+    const { shape, classAxis = 1, weight } = given
+    const [p0 = 0, p1 = 0] = params.map(([name, param]) =>
+      number(loss, name, given[name] ?? param.default, param.expected, param.holds),
+    )
+    return {
+      ...commonSettings(loss, given),
+      shape: shape === undefined ? undefined : shapeOf(loss, 'shape', shape),
+      classAxis: number(loss, 'classAxis', classAxis, '1 or -1', (axis) => axis === 1 || axis === -1),
+      weight: weight === undefined ? undefined : smallArray(loss, 'weight', weight),
+      aux: aux === undefined ? 0 : auxOf(aux.name, given[aux.name] ?? aux.default),
+      p0,
+      p1,
+    }
+  }
+
+  function auxOf(name: string, value: unknown): number | Float32Array {
+    if (typeof value === 'number') return number(loss, name, value, 'a finite number ≥ 0', (n) => n >= 0)
+    if (typeof value !== 'object') throw wrongType(loss, name, 'a number or an array of one per class', value)
+    return smallWeights(loss, name, value)
+  }
+
+  function run(wanted: Wanted, input: unknown, target: unknown, settings: PointwiseSettings, buffers: Buffers): Result {
+    const inputTensor = unwrap(loss, 'input', input)
+    const targetTensor = unwrap(loss, 'target', target)
+    const x = float32(loss, 'input', inputTensor.data)
+    const n = x.length
+    const t = float32Of(loss, 'target', n, targetTensor.data)
+    const shape = agreedShape(loss, settings.shape, inputTensor.shape, n)
+    if (shape !== undefined && targetTensor.shape !== undefined) {
+      sameShape(loss, 'shape of target', targetTensor.shape, shape)
+    }
+
+    const scalar = scalarGradOutput(loss, buffers.gradOutput)
+    const grad = wanted.grad ? gradBuffer(x, t, buffers.grad) : undefined
+    const extra = extraOf(wanted, x, t, grad, settings, shape, buffers)
+    const denominator = denominatorOf(settings, n)
+    if (denominator === 0) return emptyResult(settings, grad, extra?.targetGrad)
+    const { aux } = settings
+    const sum = active.pointwise(
+      definition,
+      x,
+      t,
+      grad,
+      wanted.value,
+      scalar / denominator,
+      typeof aux === 'number' ? aux : 0,
+      settings.p0,
+      settings.p1,
+      extra,
+    )
+    return { value: extra?.out ?? sum / denominator, grad, targetGrad: extra?.targetGrad }
+  }
+
+  function gradBuffer(x: Float32Array, t: Float32Array, given: Float32Array | undefined): Float32Array {
+    if (given === undefined) return new Float32Array(x.length)
+    const grad = float32Of(loss, 'grad', x.length, given)
+    if (!coincides(grad, x) && overlaps(grad, x)) {
+      throw new RangeError(`${loss}: grad must be the input itself or not overlap it`)
+    }
+    distinct(loss, 'grad', grad, t, 'target')
+    return grad
+  }
+
+  /** The streams and outputs that take the general loop; undefined where the call has none. */
+  function extraOf(
+    wanted: Wanted,
+    x: Float32Array,
+    t: Float32Array,
+    grad: Float32Array | undefined,
+    settings: PointwiseSettings,
+    shape: readonly number[] | undefined,
+    buffers: Buffers,
+  ): PointwiseExtra | undefined {
+    const { weight } = settings
+    const classes = typeof settings.aux === 'number' ? undefined : settings.aux
+    const gradOutput = arrayGradOutput(loss, buffers.gradOutput, settings, x.length)
+    const out = valuesBuffer(loss, buffers.out, wanted, settings, x.length)
+    const targetGrad = targetGradBuffer(wanted, x.length, buffers.targetGrad)
+    if (
+      weight === undefined &&
+      classes === undefined &&
+      gradOutput === undefined &&
+      out === undefined &&
+      targetGrad === undefined
+    ) {
+      return undefined
+    }
+    if (weight !== undefined && weight.length !== x.length) {
+      const sample = shape !== undefined && shape[0] > 0 ? x.length / shape[0] : undefined
+      if (weight.length !== sample || sample === 0) {
+        const expected = sample === undefined ? '' : ` or, for all samples, ${sample}`
+        throw wrongValue(loss, 'weight', `an array of ${x.length}${expected} elements`, weight)
+      }
+    }
+    const auxInner = classes === undefined ? 1 : innerOf(classes, shape, settings.classAxis)
+    const written = { grad, out, targetGrad }
+    const read = { input: x, target: t, weight, [definition.aux?.name ?? '']: classes, gradOutput }
+    for (const [name, array] of Object.entries(written)) {
+      if (array === undefined) continue
+      for (const [otherName, other] of Object.entries(read)) {
+        if (name === 'grad' && otherName === 'input') continue
+        distinct(loss, name, array, other, otherName)
+      }
+      for (const [otherName, other] of Object.entries(written)) {
+        if (otherName !== name) distinct(loss, name, array, other, otherName)
+      }
+    }
+    return { weight, aux: classes, auxInner, gradOutput, targetGrad, out }
+  }
+
+  function targetGradBuffer(wanted: Wanted, length: number, given: Buffers['targetGrad']): Float32Array | undefined {
+    if (!wanted.grad || given === undefined || given === false) return undefined
+    if (given !== true) return float32Of(loss, 'targetGrad', length, given)
+    if (wanted.value) return new Float32Array(length)
+    throw new TypeError(`${loss}: backward returns one array; give targetGrad a buffer, or call valueAndGrad`)
+  }
+
+  /** How many neighbouring elements share a class. */
+  function innerOf(classes: Float32Array, shape: readonly number[] | undefined, classAxis: number): number {
+    const name = definition.aux!.name
+    if (shape === undefined || shape.length < 2) {
+      throw new RangeError(`${loss}: ${name} per class needs a shape with a class axis, got ${shape && `[${shape}]`}`)
+    }
+    const axis = classAxis === -1 ? shape.length - 1 : 1
+    if (classes.length !== shape[axis]) {
+      throw wrongValue(loss, name, `a number or an array of ${shape[axis]}, one per class`, classes)
+    }
+    return shape.slice(axis + 1).reduce((inner, length) => inner * length, 1)
+  }
+
+  return makeLoss({ definition, options, resolve, run })
+}

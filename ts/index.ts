@@ -1,0 +1,8 @@
+export { type BackendInfo, backend } from './backend/load.js'
+export type { TensorLike } from './check.js'
+export type { CommonOptions, Loss, Reduction, Value, ValueAndGrad } from './family/loss.js'
+export type { Floats, PointwiseOptions } from './family/pointwise.js'
+export type { LabelArray, Labels, SoftmaxOptions } from './family/softmax.js'
+export { type BceWithLogitsOptions, bceWithLogits } from './loss/bceWithLogits.js'
+export { crossEntropy } from './loss/crossEntropy.js'
+export { mse } from './loss/mse.js'

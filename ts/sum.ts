@@ -1,0 +1,21 @@
+/**
+ * The one order of summation: lane j takes the elements ≡ j mod 16 of a block, the lanes fold 16 → 8 → 4 → 2 → 1 in
+ * single precision, and block sums add in double precision. The same numbers stand in `crate/core/src/sum.rs`.
+ */
+
+/** Elements of one block. */
+export const BLOCK = 1024
+
+/** Rows of one block, where a row has a loss. */
+export const ROWS = 64
+
+/** Lanes of the virtual vector. A Float32Array rounds each sum to single precision as it is stored. */
+export const LANES = 16
+
+/** Sum of the 16 lanes, which it uses up. */
+export function fold(lanes: Float32Array): number {
+  for (let half = LANES >> 1; half > 0; half >>= 1) {
+    for (let j = 0; j < half; j++) lanes[j] += lanes[j + half]
+  }
+  return lanes[0]
+}
