@@ -54,7 +54,6 @@ export interface Backend {
     x: Float32Array,
     t: Float32Array,
     dx: Float32Array | undefined,
-    value: boolean,
     scale: number,
     aux: number,
     p0: number,

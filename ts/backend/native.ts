@@ -18,7 +18,6 @@ interface Addon {
     x: Float32Array,
     t: Float32Array,
     dx: Floats,
-    value: boolean,
     scale: number,
     aux: number,
     p0: number,
@@ -108,9 +107,9 @@ export function loadNative(): NativeBackend {
       }
     },
     keptWeight: addon.keptWeight,
-    pointwise(loss, x, t, dx, value, scale, aux, p0, p1, extra) {
+    pointwise(loss, x, t, dx, scale, aux, p0, p1, extra) {
       const op = ops.get(loss.name)!
-      if (extra === undefined) return pointwise(op, x, t, dx, value, scale, aux, p0, p1)
+      if (extra === undefined) return pointwise(op, x, t, dx, scale, aux, p0, p1)
       const { weight, aux: auxStream, auxInner, gradOutput, targetGrad, out } = extra
       return pointwiseGeneral(
         op,

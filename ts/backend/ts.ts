@@ -44,14 +44,14 @@ export const tsBackend: Backend = {
   registry: [],
   keptWeight,
 
-  pointwise(loss, x, t, dx, _value, scale, aux, p0, p1, extra) {
+  pointwise(loss, x, t, dx, scale, aux, p0, p1, extra) {
     const factor = fround(scale)
     const weight = extra?.weight
     const gradOutput = extra?.gradOutput
     const targetGrad = extra?.targetGrad
     const out = extra?.out
     const dt = targetGrad === undefined ? undefined : dts
-    if (extra?.aux === undefined) auxs.fill(aux)
+    if (loss.aux !== undefined && extra?.aux === undefined) auxs.fill(aux, 0, Math.min(BLOCK, x.length))
     let sum = 0
     for (let start = 0; start < x.length; start += BLOCK) {
       const count = Math.min(x.length - start, BLOCK)

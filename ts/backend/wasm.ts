@@ -26,7 +26,6 @@ interface Module {
     x: number,
     t: number,
     dx: number,
-    value: boolean,
     scale: number,
     aux: number,
     p0: number,
@@ -160,7 +159,7 @@ export function loadWasm(): Backend {
     registry,
     // A copy would cost more than the scan.
     keptWeight,
-    pointwise(loss, x, t, dx, value, scale, aux, p0, p1, extra) {
+    pointwise(loss, x, t, dx, scale, aux, p0, p1, extra) {
       const op = ops.get(loss.name)!
       let sum = 0
       let start = 0
@@ -172,7 +171,7 @@ export function loadWasm(): Backend {
           const tAt = arena.copyIn(t, start, length)
           // The gradient takes the place of the input's copy.
           const dxAt = dx === undefined ? 0 : xAt
-          sum = module.pointwise(op, length, xAt, tAt, dxAt, value, scale, aux, p0, p1, sum)
+          sum = module.pointwise(op, length, xAt, tAt, dxAt, scale, aux, p0, p1, sum)
           arena.copyOut(dxAt, dx, start, length)
         } else {
           sum = general(op, x, t, dx, scale, aux, p0, p1, extra, start, length, sum)

@@ -197,7 +197,7 @@ export function emptyResult(
 /** The upstream gradient where it is one number; NaN where it is an array. */
 export function scalarGradOutput(loss: string, gradOutput: Buffers['gradOutput']): number {
   if (gradOutput === undefined) return 1
-  if (kindOf(gradOutput) !== undefined) return Number.NaN
+  if (typeof gradOutput === 'object' && kindOf(gradOutput) !== undefined) return Number.NaN
   return number(loss, 'gradOutput', gradOutput, 'a finite number', () => true)
 }
 
@@ -208,7 +208,7 @@ export function arrayGradOutput(
   settings: Settings,
   length: number,
 ): Float32Array | undefined {
-  if (kindOf(gradOutput) === undefined) return undefined
+  if (typeof gradOutput !== 'object' || kindOf(gradOutput) === undefined) return undefined
   if (settings.reduction !== 'none') {
     throw wrongType(loss, 'gradOutput', `a number with the reduction '${settings.reduction}'`, gradOutput)
   }

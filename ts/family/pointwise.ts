@@ -4,12 +4,11 @@ import type { PointwiseExtra } from '../backend/contract.js'
 import { active } from '../backend/load.js'
 import {
   agreedShape,
-  coincides,
   distinct,
   float32,
   float32Of,
+  gradBuffer,
   number,
-  overlaps,
   sameShape,
   shapeOf,
   smallArray,
@@ -142,7 +141,8 @@ export function pointwise<Options extends PointwiseOptions>(
     }
 
     const scalar = scalarGradOutput(loss, buffers.gradOutput)
-    const grad = wanted.grad ? gradBuffer(x, t, buffers.grad) : undefined
+    const grad = wanted.grad ? gradBuffer(loss, buffers.grad, x) : undefined
+    if (buffers.grad !== undefined && grad !== undefined) distinct(loss, 'grad', grad, t, 'target')
     const extra = extraOf(wanted, x, t, grad, settings, shape, buffers)
     const denominator = denominatorOf(settings, n)
     if (denominator === 0) return emptyResult(settings, grad, extra?.targetGrad)
@@ -152,7 +152,6 @@ export function pointwise<Options extends PointwiseOptions>(
       x,
       t,
       grad,
-      wanted.value,
       scalar / denominator,
       typeof aux === 'number' ? aux : 0,
       settings.p0,
@@ -160,16 +159,6 @@ export function pointwise<Options extends PointwiseOptions>(
       extra,
     )
     return { value: extra?.out ?? sum / denominator, grad, targetGrad: extra?.targetGrad }
-  }
-
-  function gradBuffer(x: Float32Array, t: Float32Array, given: Float32Array | undefined): Float32Array {
-    if (given === undefined) return new Float32Array(x.length)
-    const grad = float32Of(loss, 'grad', x.length, given)
-    if (!coincides(grad, x) && overlaps(grad, x)) {
-      throw new RangeError(`${loss}: grad must be the input itself or not overlap it`)
-    }
-    distinct(loss, 'grad', grad, t, 'target')
-    return grad
   }
 
   /** The streams and outputs that take the general loop; undefined where the call has none. */

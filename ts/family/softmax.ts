@@ -6,13 +6,11 @@ import { keptWeight } from '../backend/ts.js'
 import {
   agreedShape,
   attached,
-  coincides,
   distinct,
   float32,
-  float32Of,
+  gradBuffer,
   kindOf,
   number,
-  overlaps,
   shapeOf,
   smallWeights,
   type TensorLike,
@@ -119,7 +117,7 @@ export function softmax<Options extends SoftmaxOptions>(definition: SoftmaxDefin
 
     const scalar = scalarGradOutput(loss, buffers.gradOutput)
     const gradOutput = arrayGradOutput(loss, buffers.gradOutput, settings, rows)
-    const grad = wanted.grad ? gradBuffer(x, buffers.grad) : undefined
+    const grad = wanted.grad ? gradBuffer(loss, buffers.grad, x) : undefined
     const out = valuesBuffer(loss, buffers.out, wanted, settings, rows)
     for (const [name, written] of [
       ['grad', grad],
@@ -178,15 +176,6 @@ export function softmax<Options extends SoftmaxOptions>(definition: SoftmaxDefin
       throw new RangeError(`${loss}: input must have a whole number of scores per target, got ${scores} for ${rows}`)
     }
     return classes
-  }
-
-  function gradBuffer(x: Float32Array, given: Float32Array | undefined): Float32Array {
-    if (given === undefined) return new Float32Array(x.length)
-    const grad = float32Of(loss, 'grad', x.length, given)
-    if (!coincides(grad, x) && overlaps(grad, x)) {
-      throw new RangeError(`${loss}: grad must be the input itself or not overlap it`)
-    }
-    return grad
   }
 
   return makeLoss({ definition, options, resolve, run })

@@ -3,7 +3,7 @@
 
 mod array;
 
-use array::Array;
+use array::{Array, MaybeArray};
 use core::cell::Cell;
 use fused_loss_core::family::pointwise::{self, Extra};
 use fused_loss_core::family::softmax;
@@ -15,6 +15,7 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 type Floats = Array<Cell<f32>>;
+type Maybe = MaybeArray<Cell<f32>>;
 
 static LEVELS: LazyLock<Vec<Level>> = LazyLock::new(Level::available);
 /// Index of the set in use: the best one, unless a test pins another.
@@ -82,14 +83,13 @@ pub fn registry() -> Vec<Row> {
         .collect()
 }
 
-/// Sum of the values, where `value` is set, and the gradient into `dx`, where it is given.
+/// Sum of the values, and the gradient into `dx`, where it is given.
 #[napi(catch_unwind)]
 pub fn pointwise(
     op: u32,
     x: Floats,
     t: Floats,
-    dx: Option<Floats>,
-    value: bool,
+    dx: Maybe,
     scale: f64,
     aux: f64,
     p0: f64,
@@ -98,8 +98,7 @@ pub fn pointwise(
     let args = pointwise::Args {
         x: x.get(),
         t: t.get(),
-        dx: dx.as_ref().map(Array::get),
-        value,
+        dx: dx.get(),
         scale: scale as f32,
         aux: aux as f32,
         sum: 0.0,
@@ -109,12 +108,13 @@ pub fn pointwise(
     pointwise::pointwise(level(), op as usize, args)
 }
 
-fn stream(values: &Floats, inner: u32) -> Stream<'_> {
-    Stream {
-        values: values.get(),
-        inner: inner as usize,
+fn stream(values: &Maybe, inner: u32) -> Option<Stream<'_>> {
+    let inner = inner as usize;
+    values.get().map(|values| Stream {
+        values,
+        inner,
         start: 0,
-    }
+    })
 }
 
 /// The same with any combination of streams and outputs.
@@ -123,33 +123,32 @@ pub fn pointwise_general(
     op: u32,
     x: Floats,
     t: Floats,
-    dx: Option<Floats>,
+    dx: Maybe,
     scale: f64,
     aux: f64,
     p0: f64,
     p1: f64,
-    weight: Option<Floats>,
-    aux_stream: Option<Floats>,
+    weight: Maybe,
+    aux_stream: Maybe,
     aux_inner: u32,
-    grad_output: Option<Floats>,
-    dt: Option<Floats>,
-    out: Option<Floats>,
+    grad_output: Maybe,
+    dt: Maybe,
+    out: Maybe,
 ) -> f64 {
     let args = pointwise::Args {
         x: x.get(),
         t: t.get(),
-        dx: dx.as_ref().map(Array::get),
-        value: true,
+        dx: dx.get(),
         scale: scale as f32,
         aux: aux as f32,
         sum: 0.0,
         params: [p0 as f32, p1 as f32],
         extra: Some(Extra {
-            weight: weight.as_ref().map(|values| stream(values, 1)),
-            aux: aux_stream.as_ref().map(|values| stream(values, aux_inner)),
-            grad_output: grad_output.as_ref().map(Array::get),
-            dt: dt.as_ref().map(Array::get),
-            out: out.as_ref().map(Array::get),
+            weight: stream(&weight, 1),
+            aux: stream(&aux_stream, aux_inner),
+            grad_output: grad_output.get(),
+            dt: dt.get(),
+            out: out.get(),
         }),
     };
     pointwise::pointwise(level(), op as usize, args)
@@ -157,13 +156,8 @@ pub fn pointwise_general(
 
 /// Total weight of the rows that are not ignored, or −1 − i where label i is no class.
 #[napi(catch_unwind)]
-pub fn kept_weight(
-    labels: Array<i32>,
-    classes: u32,
-    ignore_index: i32,
-    weight: Option<Floats>,
-) -> f64 {
-    let weight = weight.as_ref().map(Array::get);
+pub fn kept_weight(labels: Array<i32>, classes: u32, ignore_index: i32, weight: Maybe) -> f64 {
+    let weight = weight.get();
     softmax::kept_weight(labels.get(), classes as usize, ignore_index, weight)
 }
 
@@ -174,25 +168,25 @@ pub fn softmax(
     x: Floats,
     labels: Array<i32>,
     classes: u32,
-    dx: Option<Floats>,
+    dx: Maybe,
     scale: f64,
     ignore_index: i32,
     label_smoothing: f64,
     temperature: f64,
     p0: f64,
     p1: f64,
-    weight: Option<Floats>,
-    grad_output: Option<Floats>,
-    out: Option<Floats>,
+    weight: Maybe,
+    grad_output: Maybe,
+    out: Maybe,
 ) -> f64 {
     let args = softmax::Args {
         x: x.get(),
         labels: labels.get(),
         classes: classes as usize,
-        dx: dx.as_ref().map(Array::get),
-        out: out.as_ref().map(Array::get),
-        weight: weight.as_ref().map(Array::get),
-        grad_output: grad_output.as_ref().map(Array::get),
+        dx: dx.get(),
+        out: out.get(),
+        weight: weight.get(),
+        grad_output: grad_output.get(),
         scale: scale as f32,
         ignore_index,
         label_smoothing: label_smoothing as f32,

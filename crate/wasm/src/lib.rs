@@ -64,7 +64,7 @@ unsafe fn array<'a, T>(at: *const T, length: usize) -> Option<&'a [T]> {
     (!at.is_null()).then(|| unsafe { core::slice::from_raw_parts(at, length) })
 }
 
-/// Sum of the values after `sum`, where `value` is set, and the gradient into `dx`, where it is given.
+/// Sum of the values after `sum`, and the gradient into `dx`, where it is given.
 ///
 /// # Safety
 /// Every pointer must be null or point to `length` elements inside the arena; `x` and `t` must not be null.
@@ -76,7 +76,6 @@ pub unsafe fn pointwise(
     x: *const Cell<f32>,
     t: *const Cell<f32>,
     dx: *const Cell<f32>,
-    value: bool,
     scale: f32,
     aux: f32,
     p0: f32,
@@ -89,7 +88,6 @@ pub unsafe fn pointwise(
         x: floats(x).unwrap_or_default(),
         t: floats(t).unwrap_or_default(),
         dx: floats(dx),
-        value,
         scale,
         aux,
         sum,
@@ -133,7 +131,6 @@ pub unsafe fn pointwise_general(
         x: floats(x, length).unwrap_or_default(),
         t: floats(t, length).unwrap_or_default(),
         dx: floats(dx, length),
-        value: true,
         scale,
         aux,
         sum,

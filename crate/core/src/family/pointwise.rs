@@ -31,8 +31,6 @@ pub struct Args<'a> {
     pub t: Cells<'a>,
     /// Gradient by the input; may be the same memory as `x`.
     pub dx: Option<Cells<'a>>,
-    /// Whether the sum is wanted.
-    pub value: bool,
     /// Factor of the gradients: the upstream gradient over the denominator of `mean`.
     pub scale: f32,
     /// Extra parameter where it is one number.
@@ -60,7 +58,7 @@ pub struct Extra<'a> {
     pub out: Option<Cells<'a>>,
 }
 
-/// Runs loss number `op` of the registry; the sum of the elements' values, or 0 where `value` is not set.
+/// Runs loss number `op` of the registry; the sum of the elements' values.
 ///
 /// # Panics
 /// Where a slice is shorter than `x`, before anything is written.
@@ -102,31 +100,19 @@ impl<L: Pointwise> Kernel for Run<'_, L> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> f64 {
-        let Args {
-            x,
-            dx,
-            value,
-            extra,
-            ..
-        } = self.args;
-        match (extra, dx, value) {
-            (Some(extra), _, _) => general(s, self.loss, &self.args, &extra),
-            (None, Some(dx), true) => plain::<S, L, true, true>(s, self.loss, &self.args, dx),
-            (None, Some(dx), false) => plain::<S, L, false, true>(s, self.loss, &self.args, dx),
+        match (&self.args.extra, self.args.dx) {
+            (Some(extra), _) => general(s, self.loss, &self.args, extra),
+            (None, Some(dx)) => plain::<S, L, true>(s, self.loss, &self.args, dx),
             // Without a gradient nothing is written: `x` only stands in for the slice.
-            (None, None, _) => plain::<S, L, true, false>(s, self.loss, &self.args, x),
+            (None, None) => plain::<S, L, false>(s, self.loss, &self.args, self.args.x),
         }
     }
 }
 
-/// Two arrays in, one out, scalar parameters: the loop that a training step runs.
+/// Two arrays in, one out, scalar parameters: the loop that a training step runs. The sum is always taken: it costs
+/// nothing beside the memory, and a gradient alone is never slower than both.
 #[inline(always)]
-fn plain<S: Simd, L: Pointwise, const VALUE: bool, const GRAD: bool>(
-    s: S,
-    loss: L,
-    args: &Args,
-    dx: Cells,
-) -> f64 {
+fn plain<S: Simd, L: Pointwise, const GRAD: bool>(s: S, loss: L, args: &Args, dx: Cells) -> f64 {
     let scale = s.splat(args.scale);
     let aux = s.splat(args.aux);
     let mut sum = args.sum;
@@ -145,23 +131,17 @@ fn plain<S: Simd, L: Pointwise, const VALUE: bool, const GRAD: bool>(
             if GRAD {
                 s.store(dx, s.mul(e.dx, scale));
             }
-            if VALUE {
-                lanes = s.add(lanes, e.value);
-            }
+            lanes = s.add(lanes, e.value);
         }
         if !x_tail.is_empty() {
             let e = loss.eval(s, s.load_head(x_tail, 0.0), s.load_head(t_tail, 0.0), aux);
             if GRAD {
                 s.store_head(dx_tail, s.mul(e.dx, scale));
             }
-            if VALUE {
-                // The loss of (0, 0) in the lanes behind the tail need not be 0.
-                lanes = s.add(lanes, s.head(e.value, x_tail.len()));
-            }
+            // The loss of (0, 0) in the lanes behind the tail need not be 0.
+            lanes = s.add(lanes, s.head(e.value, x_tail.len()));
         }
-        if VALUE {
-            sum += f64::from(s.sum(lanes));
-        }
+        sum += f64::from(s.sum(lanes));
     }
     sum
 }
