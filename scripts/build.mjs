@@ -2,9 +2,77 @@
 // `npm start`, `npm test` and `npm run bench` before they begin.
 
 import { spawnSync } from 'node:child_process'
-import { existsSync, globSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { delimiter, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 process.chdir(root)
+// npm puts it there; `node scripts/build.mjs` needs it too: wasm-pack looks for wasm-opt on the path.
+process.env.PATH = join(root, 'node_modules', '.bin') + delimiter + process.env.PATH
+
+const WASM_PACK = '0.15.1'
+const rust = ['Cargo.toml', 'Cargo.lock', 'crate/core']
+
+/** Time of the last change to a file, or to any file below a folder. */
+function changed(path) {
+  const time = statSync(path).mtimeMs
+  if (!statSync(path).isDirectory()) return time
+  return Math.max(time, ...readdirSync(path).map((name) => changed(join(path, name))))
+}
+
+/** Whether any input is newer than the first file in `folder` whose name ends so. */
+function stale(inputs, folder, ending) {
+  const output = existsSync(folder) && readdirSync(folder).find((name) => name.endsWith(ending))
+  if (!output) return true
+  return Math.max(...inputs.map(changed)) > statSync(join(folder, output)).mtimeMs
+}
+
+function run(command, args) {
+  const { status, error } = spawnSync(command, args, { stdio: 'inherit', shell: process.platform === 'win32' })
+  if (error) throw error
+  if (status !== 0) process.exit(status ?? 1)
+}
+
+function found(command) {
+  return spawnSync(command, ['--version'], { shell: process.platform === 'win32' }).status === 0
+}
+
+function buildNative() {
+  if (!stale([...rust, 'crate/node'], 'dist/native', '.node')) return
+  console.log('building the native addon')
+  const where = ['-p', 'fused-loss-node', '--manifest-path', 'Cargo.toml', '--output-dir', 'dist/native']
+  run('napi', ['build', '--platform', '--release', '--strip', '--no-js', ...where, '--', '--locked'])
+}
+
+function buildWasm() {
+  if (!stale([...rust, 'crate/wasm', '.cargo'], 'dist/wasm', '.wasm')) return
+  if (!found('wasm-pack')) {
+    console.log(`wasm-pack is missing: cargo installs version ${WASM_PACK}, once, in about two minutes`)
+    run('cargo', ['install', 'wasm-pack', '--version', WASM_PACK, '--locked'])
+  }
+  console.log('building the WebAssembly module; the first time wasm-pack compiles wasm-bindgen, in about three minutes')
+  run('wasm-pack', ['build', 'crate/wasm', '--release', '--target', 'web', '--out-dir', '../../dist/wasm', '--', '--locked'])
+  // npm would take the first for its own and leave the module out of the package; the second names another package.
+  for (const name of ['.gitignore', 'package.json']) rmSync(join('dist/wasm', name), { force: true })
+}
+
+function buildTypeScript() {
+  const folders = ['ts', '__test__', 'benches', 'examples']
+  if (!stale([...folders, 'tsconfig.json', 'package-lock.json'], 'dist', '.tsbuildinfo')) return
+  console.log('compiling TypeScript')
+  // Afresh, so that nothing stays of a source file that is gone.
+  for (const folder of folders) rmSync(join('dist', folder), { recursive: true, force: true })
+  rmSync('dist/.tsbuildinfo', { force: true })
+  run('tsc', ['-p', '.'])
+}
+
+if (found('cargo')) {
+  buildNative()
+  buildWasm()
+} else {
+  const how = 'install Rust 1.89 or later with rustup (https://rustup.rs), then run this again'
+  console.log(`cargo was not found, so the native addon and the WebAssembly module are not built: ${how}`)
+  if (process.env.CI === 'true') process.exit(1)
+}
+buildTypeScript()
