@@ -183,15 +183,17 @@ export function denominatorOf(settings: Settings, count: number): number {
   return settings.reduction === 'mean' ? (settings.normalizer ?? count) : 1
 }
 
-/** The mean over nothing: no value and a gradient of zeros. */
+/** Of nothing: an empty array, a sum of 0, or the mean that the settings say; the gradient is 0. */
 export function emptyResult(
   settings: Settings,
+  out: Float32Array | undefined,
   grad: Float32Array | undefined,
   targetGrad: Float32Array | undefined,
 ): Result {
   grad?.fill(0)
   targetGrad?.fill(0)
-  return { value: settings.emptyMean === 'zero' ? 0 : Number.NaN, grad, targetGrad }
+  const isNaN = settings.reduction === 'mean' && settings.normalizer === undefined && settings.emptyMean === 'nan'
+  return { value: out ?? (isNaN ? Number.NaN : 0), grad, targetGrad }
 }
 
 /** The upstream gradient where it is one number; NaN where it is an array. */

@@ -145,7 +145,7 @@ export function pointwise<Options extends PointwiseOptions>(
     if (buffers.grad !== undefined && grad !== undefined) distinct(loss, 'grad', grad, t, 'target')
     const extra = extraOf(wanted, x, t, grad, settings, shape, buffers)
     const denominator = denominatorOf(settings, n)
-    if (denominator === 0) return emptyResult(settings, grad, extra?.targetGrad)
+    if (n === 0 || denominator === 0) return emptyResult(settings, extra?.out, grad, extra?.targetGrad)
     const { aux } = settings
     const sum = active.pointwise(
       definition,

@@ -141,7 +141,7 @@ export function softmax<Options extends SoftmaxOptions>(definition: SoftmaxDefin
       throw wrongValue(loss, `target[${i}]`, expected, (given as LabelArray)[i])
     }
     const denominator = denominatorOf(settings, kept)
-    if (denominator === 0) return emptyResult(settings, grad, undefined)
+    if (rows === 0 || denominator === 0) return emptyResult(settings, out, grad, undefined)
     const extra: SoftmaxExtra | undefined =
       weight === undefined && gradOutput === undefined && out === undefined ? undefined : { weight, gradOutput, out }
     const sum = active.softmax(

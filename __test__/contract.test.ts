@@ -1,0 +1,248 @@
+/**
+ * The contract: every loss on every backend and instruction set, at lengths around every block and vector boundary, from
+ * unaligned memory, with every reduction and option, in place and not. A new loss is tested by its registry row.
+ */
+
+import test, { type ExecutionContext } from 'ava'
+import { definitionOf, type Loss, type Reduction } from '../ts/family/loss.js'
+import type { PointwiseDefinition } from '../ts/family/pointwise.js'
+import type { SoftmaxDefinition } from '../ts/family/softmax.js'
+import * as library from '../ts/index.js'
+import { filled, generator, guarded, intact, normal } from './data.js'
+import { missing, platforms, registry } from './platforms.js'
+import { pointwiseReference, type Reference, softmaxReference } from './reference.js'
+
+type AnyLoss = Loss<Float32Array, Float32Array | Int32Array, Record<string, unknown>>
+
+/** Arguments of a call, and what must come out. */
+interface Case {
+  readonly title: string
+  readonly input: Float32Array
+  readonly target: Float32Array | Int32Array
+  readonly options: Record<string, unknown>
+  readonly reference: Reference
+  /** Elements of the gradient per value: the classes of a row, or 1. */
+  readonly width: number
+}
+
+const LENGTHS = [...Array(67).keys(), 1023, 1024, 1025, 4097, 100_003]
+const ROWS = [...Array(35).keys(), 63, 64, 65, 127, 129, 1025]
+
+const losses = Object.values(library).flatMap((loss) => {
+  const definition = definitionOf(loss)
+  return definition ? [{ definition, loss: loss as unknown as AnyLoss }] : []
+})
+
+function pointwiseCases(definition: PointwiseDefinition): Case[] {
+  const random = generator(definition.name.length)
+  const { aux } = definition
+  const defaults = Object.values(definition.params).map((param) => param.default)
+  const cases: Case[] = []
+  for (const n of LENGTHS) {
+    const input = filled(n, () => normal(random, 4))
+    // Hard and soft targets by turns.
+    const target = filled(n, (i) => {
+      if (definition.domain.target === 'real') return normal(random, 4)
+      return i % 3 === 0 ? random() : Math.round(random())
+    })
+    const add = (
+      title: string,
+      options: Record<string, unknown>,
+      weight: (i: number) => number = () => 1,
+      auxOf: (i: number) => number = () => aux?.default ?? 0,
+      params: readonly number[] = defaults,
+    ) => {
+      const reference = pointwiseReference(definition, input, target, weight, auxOf, params)
+      cases.push({ title: `n=${n} ${title}`, input, target, options, reference, width: 1 })
+    }
+
+    add('plain', {})
+    const full = filled(n, () => random() * 2)
+    add('weight', { weight: full }, (i) => full[i])
+    const [batch, sample] = n % 5 === 0 ? [5, n / 5] : [1, n]
+    if (n > 0) {
+      const shared = filled(sample, () => random() * 2)
+      add('weight of a sample', { weight: shared, shape: [batch, sample] }, (i) => shared[i % sample])
+    }
+    Object.entries(definition.params).forEach(([name, param], p) => {
+      for (const value of param.samples) {
+        add(`${name}=${value}`, { [name]: value }, undefined, undefined, defaults.with(p, value))
+      }
+    })
+    if (aux === undefined) continue
+    for (const value of aux.samples) add(`${aux.name}=${value}`, { [aux.name]: value }, undefined, () => value)
+    if (n === 0) continue
+    const classes = n % 3 === 0 ? 3 : 1
+    const inner = n / classes
+    const perClass = [0.5, 2, 3.25].slice(0, classes)
+    add(`${aux.name} per class`, { [aux.name]: perClass, shape: [1, classes, inner] }, undefined, (i) => {
+      return perClass[Math.floor(i / inner)]
+    })
+    const last = { [aux.name]: perClass, shape: [1, inner, classes], classAxis: -1 }
+    add(`${aux.name} per class, classes last`, last, undefined, (i) => perClass[i % classes])
+  }
+  return cases
+}
+
+function softmaxCases(definition: SoftmaxDefinition): Case[] {
+  const random = generator(definition.name.length)
+  const cases: Case[] = []
+  const shapes = [
+    ...LENGTHS.filter((classes) => classes > 0).map((classes) => [3, classes]),
+    ...ROWS.flatMap((rows) => [1, 3, 10, 20].map((classes) => [rows, classes])),
+  ]
+  for (const [rows, classes] of shapes) {
+    const input = filled(rows * classes, () => normal(random, 3))
+    const labels = Int32Array.from({ length: rows }, (_, row) => {
+      return row % 7 === 5 ? -100 : Math.floor(random() * classes)
+    })
+    const weight = Array.from({ length: classes }, () => 0.25 + random())
+    const variants: Record<string, unknown>[] = [
+      {},
+      { weight },
+      { labelSmoothing: 0.1 },
+      { weight, labelSmoothing: 0.3, temperature: 2.5 },
+      { ignoreIndex: 0, temperature: 0.5 },
+      { labelSmoothing: 1 },
+    ]
+    for (const options of variants) {
+      const numbers = {
+        ignoreIndex: -100,
+        labelSmoothing: 0,
+        temperature: 1,
+        ...options,
+        weight: options.weight === undefined ? undefined : Array.from(Float32Array.from(weight)),
+      }
+      // Another ignored index makes that of the data a class: 0 is in every range.
+      const target = numbers.ignoreIndex === -100 ? labels : labels.map((y) => (y === -100 ? 0 : y))
+      cases.push({
+        title: `[${rows}, ${classes}] ${Object.keys(options).join(' ') || 'plain'}`,
+        input,
+        target,
+        options: { shape: [rows, classes], ...options },
+        reference: softmaxReference(definition, input, target, classes, numbers),
+        width: classes,
+      })
+    }
+  }
+  return cases
+}
+
+/** Whether two arrays differ by at most `tolerance`, of the truth or, where terms cancel, of the unit of the terms. */
+function agree(
+  t: ExecutionContext,
+  what: string,
+  got: Float32Array,
+  truth: (i: number) => number,
+  tolerance: number,
+  unit: (i: number) => number,
+): void {
+  for (let i = 0; i < got.length; i++) {
+    const expected = truth(i)
+    if (!(Math.abs(got[i] - expected) <= tolerance * Math.max(Math.abs(expected), unit(i)))) {
+      t.fail(`${what}: element ${i} is ${got[i]}, expected ${expected}`)
+      return
+    }
+  }
+}
+
+function sameBits(a: ArrayLike<number>, b: ArrayLike<number>): boolean {
+  if (a.length !== b.length) return false
+  for (let i = 0; i < a.length; i++) if (!Object.is(a[i], b[i])) return false
+  return true
+}
+
+/** Results of the first platform for losses of class `exact`, by loss, case and reduction. */
+const bits = new Map<
+  string,
+  { value: number | Float32Array; grad: Float32Array; targetGrad: Float32Array | undefined }
+>()
+
+function check(t: ExecutionContext, loss: AnyLoss, ulp: number, c: Case, reduction: Reduction, offset: number): void {
+  const { reference, width } = c
+  const title = `${loss.name} ${c.title} ${reduction}`
+  const count = reference.values.length
+  const upstream = filled(count, (i) => ((i * 7) % 11) / 4 - 1)
+  const gradOutput = reduction === 'none' ? guarded(upstream, offset) : -1.5
+  const denominator = reduction === 'mean' ? reference.count : 1
+  const empty = denominator === 0
+  const input = guarded(c.input, offset)
+  const target = c.target instanceof Float32Array ? guarded(c.target, 3 - offset) : c.target
+  const grad = guarded(new Float32Array(input.length).fill(77), (offset + 1) % 4)
+  const pointwise = target instanceof Float32Array
+  const targetGrad = pointwise ? guarded(new Float32Array(input.length).fill(77), offset) : undefined
+  const options = { ...c.options, reduction, gradOutput }
+
+  const value = loss(input, target, { ...c.options, reduction }) as number | Float32Array
+  const both = loss.valueAndGrad(input, target, { ...options, grad, ...(pointwise && { targetGrad }) })
+  t.deepEqual(both.value, value, `${title}: valueAndGrad gives another value than the call`)
+  t.is(both.grad, grad)
+  t.true(intact(input) && intact(grad) && (!targetGrad || intact(targetGrad)), `${title}: wrote outside`)
+  t.true(sameBits(input, c.input), `${title}: wrote to the input`)
+  const inPlace = guarded(c.input, offset)
+  loss.backward(inPlace, target, { ...options, grad: inPlace })
+  t.true(sameBits(inPlace, grad), `${title}: in place differs`)
+  t.true(intact(inPlace), `${title}: in place wrote outside`)
+
+  // Losses of class `exact` round up to four times: difference, square, weight, factor.
+  const tolerance = Math.max(ulp, 4) * 2 ** -24
+  const factor = (i: number) =>
+    empty ? 0 : (reduction === 'none' ? upstream[Math.floor(i / width)] : -1.5) / denominator
+  // Differences of the formula are good to 1e-9 of the terms, of which the largest is about that of the arguments.
+  const size = (i: number) => Math.max(1, Math.abs(c.input[i]), pointwise ? Math.abs(target[i]) : 1)
+  const unit = (i: number) => 2 * size(i) * Math.abs(factor(i))
+  agree(t, `${title} grad`, grad, (i) => factor(i) * reference.dx[i], tolerance, unit)
+  if (targetGrad) agree(t, `${title} targetGrad`, targetGrad, (i) => factor(i) * reference.dt[i], tolerance, unit)
+  if (reduction === 'none') {
+    // The scores' unit: ln p is the difference of two of them. A pointwise loss has none but its own.
+    agree(t, title, value as Float32Array, (i) => reference.values[i], tolerance, pointwise ? () => 1e-30 : () => 4)
+  } else {
+    const sum = reference.values.reduce((a, b) => a + b, 0)
+    if (empty) t.is(value, Number.NaN, title)
+    else t.true(Math.abs((value as number) * denominator - sum) <= 1e-6 * (Math.abs(sum) + 1e-30), `${title}: ${value}`)
+  }
+
+  if (ulp > 0) return
+  const first = bits.get(title)
+  if (first === undefined) {
+    bits.set(title, { value, grad: grad.slice(), targetGrad: targetGrad?.slice() })
+  } else {
+    t.deepEqual(value, first.value, `${title}: the value has other bits than on ${platforms[0].name}`)
+    t.true(sameBits(grad, first.grad), `${title}: the gradient has other bits than on ${platforms[0].name}`)
+    t.true(!targetGrad || sameBits(targetGrad, first.targetGrad!), `${title}: targetGrad has other bits`)
+  }
+}
+
+test.serial('the registry and the exports have the same losses', (t) => {
+  t.deepEqual(losses.map(({ definition }) => definition.name).sort(), registry.map((row) => row.name).sort())
+  for (const { definition, loss } of losses) {
+    const row = registry.find((row) => row.name === definition.name)
+    t.is(row?.family, definition.family)
+    t.is(loss.name, definition.name)
+    t.deepEqual(row?.params, definition.family === 'pointwise' ? Object.keys(definition.params) : [])
+  }
+  for (const { backend } of platforms) if (backend.registry.length > 0) t.deepEqual(backend.registry, registry)
+})
+
+for (const { definition, loss } of losses) {
+  const cases = definition.family === 'pointwise' ? pointwiseCases(definition) : softmaxCases(definition)
+  const ulp = registry.find((row) => row.name === definition.name)?.ulp ?? 0
+  for (const platform of platforms) {
+    test.serial(`${definition.name} on ${platform.name}`, (t) => {
+      platform.activate()
+      let offset = 0
+      for (const c of cases) {
+        for (const reduction of ['mean', 'sum', 'none'] as const) {
+          offset = (offset + 1) % 4
+          check(t, loss, ulp, c, reduction, offset)
+        }
+      }
+      t.log(`${cases.length} cases, 3 reductions`)
+    })
+  }
+}
+
+test.after('summary', (t) => {
+  t.log(`ran on ${platforms.map((platform) => platform.name).join(', ')}`)
+  for (const { name, reason } of missing) t.log(`did not run on ${name}: ${reason}`)
+})

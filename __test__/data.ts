@@ -1,0 +1,43 @@
+/** Seeded data, and arrays that notice a write outside. */
+
+/** A generator of numbers in [0, 1) that repeats (mulberry32). */
+export function generator(seed: number): () => number {
+  let state = seed
+  return () => {
+    state = (state + 0x6d2b79f5) | 0
+    let t = Math.imul(state ^ (state >>> 15), state | 1)
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61)
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32
+  }
+}
+
+/** An array of values of `draw`. */
+export function filled(length: number, draw: (i: number) => number): Float32Array {
+  return Float32Array.from({ length }, (_, i) => draw(i))
+}
+
+/** Normally distributed. */
+export function normal(random: () => number, deviation: number): number {
+  return deviation * Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random())
+}
+
+const GUARD = 20
+const sentinel = 12345.5
+
+/** A copy of `values` that starts `offset` elements behind an aligned address, between sentinels. */
+export function guarded(values: ArrayLike<number>, offset: number): Float32Array {
+  const memory = new Float32Array(values.length + offset + 2 * GUARD).fill(sentinel)
+  const view = memory.subarray(GUARD + offset, GUARD + offset + values.length)
+  view.set(values)
+  return view
+}
+
+/** Whether the sentinels around a guarded array are still there. */
+export function intact(view: Float32Array): boolean {
+  const memory = new Float32Array(view.buffer)
+  const first = view.byteOffset / 4
+  for (let i = 0; i < memory.length; i++) {
+    if ((i < first || i >= first + view.length) && memory[i] !== sentinel) return false
+  }
+  return true
+}

@@ -1,0 +1,185 @@
+//! The families' loops from Rust: what the bindings cannot show, and what Miri should see. The numbers themselves are
+//! held to references by the contract suite in `__test__`, over every backend.
+
+use fused_loss_core::family::pointwise::{self, Extra, pointwise};
+use fused_loss_core::family::softmax::{self, kept_weight, softmax};
+use fused_loss_core::family::stream::Stream;
+use fused_loss_core::loss::REGISTRY;
+use fused_loss_core::simd::{Cells, Level, cells};
+
+fn op(name: &str) -> usize {
+    REGISTRY
+        .iter()
+        .position(|row| row.name == name)
+        .expect("a loss of the registry")
+}
+
+fn numbers(n: usize) -> Vec<f32> {
+    (0..n)
+        .map(|i| ((i * 7919) % 1000) as f32 / 250.0 - 2.0)
+        .collect()
+}
+
+fn mse<'a>(x: Cells<'a>, t: Cells<'a>, dx: Option<Cells<'a>>, sum: f64) -> pointwise::Args<'a> {
+    pointwise::Args {
+        x,
+        t,
+        dx,
+        scale: 0.5,
+        aux: 1.0,
+        sum,
+        params: [0.0; 2],
+        extra: None,
+    }
+}
+
+fn cross_entropy<'a>(
+    x: Cells<'a>,
+    labels: &'a [i32],
+    classes: usize,
+    dx: Option<Cells<'a>>,
+) -> softmax::Args<'a> {
+    softmax::Args {
+        x,
+        labels,
+        classes,
+        dx,
+        out: None,
+        weight: None,
+        grad_output: None,
+        scale: 1.0,
+        ignore_index: -100,
+        label_smoothing: 0.0,
+        temperature: 1.0,
+        sum: 0.0,
+        params: [0.0; 2],
+    }
+}
+
+#[test]
+fn in_place_has_the_same_bits() {
+    for level in Level::available() {
+        for name in ["mse", "bceWithLogits"] {
+            let (mut x, mut t, mut dx) = (numbers(77), vec![0.25; 77], vec![0.0; 77]);
+            let (x_cells, t_cells) = (cells(&mut x), cells(&mut t));
+            let apart = pointwise(
+                level,
+                op(name),
+                mse(x_cells, t_cells, Some(cells(&mut dx)), 0.0),
+            );
+            let in_place = pointwise(level, op(name), mse(x_cells, t_cells, Some(x_cells), 0.0));
+            assert_eq!((apart, &dx), (in_place, &x), "{name} {}", level.name());
+        }
+        for classes in [7, 33] {
+            let (mut x, mut dx) = (numbers(5 * classes), vec![0.0; 5 * classes]);
+            let labels = [0, 3, -100, 6, 1];
+            let x_cells = cells(&mut x);
+            let ce = op("crossEntropy");
+            let apart = softmax(
+                level,
+                ce,
+                cross_entropy(x_cells, &labels, classes, Some(cells(&mut dx))),
+            );
+            let in_place = softmax(
+                level,
+                ce,
+                cross_entropy(x_cells, &labels, classes, Some(x_cells)),
+            );
+            assert_eq!((apart, &dx), (in_place, &x), "{classes} {}", level.name());
+        }
+    }
+}
+
+#[test]
+fn pieces_of_whole_blocks_have_the_bits_of_the_whole() {
+    for level in Level::available() {
+        let (mut x, mut t) = (numbers(5000), vec![0.1; 5000]);
+        let (x, t) = (cells(&mut x), cells(&mut t));
+        let whole = pointwise(level, op("mse"), mse(x, t, None, 0.0));
+        let first = pointwise(level, op("mse"), mse(&x[..2048], &t[..2048], None, 0.0));
+        let pieces = pointwise(level, op("mse"), mse(&x[2048..], &t[2048..], None, first));
+        assert_eq!(whole.to_bits(), pieces.to_bits(), "{}", level.name());
+    }
+}
+
+#[test]
+fn streams_cycle_and_repeat() {
+    // Element i takes values[(start + i) / inner % len], whatever the lengths: also across the seams of a vector.
+    for level in Level::available() {
+        for (length, inner, start) in [
+            (1, 1, 0),
+            (3, 1, 5),
+            (5, 4, 3),
+            (16, 1, 0),
+            (50, 1, 7),
+            (2, 20, 9),
+            (40, 3, 0),
+        ] {
+            let (mut x, mut t, mut out) = (vec![1.0; 40], vec![0.0; 40], vec![0.0; 40]);
+            let mut values: Vec<f32> = (0..length).map(|i| 1.0 + i as f32).collect();
+            let mut args = mse(cells(&mut x), cells(&mut t), None, 0.0);
+            args.extra = Some(Extra {
+                weight: Some(Stream {
+                    values: cells(&mut values),
+                    inner,
+                    start,
+                }),
+                out: Some(cells(&mut out)),
+                ..Extra::default()
+            });
+            pointwise(level, op("mse"), args);
+            let expected: Vec<f32> = (0..40)
+                .map(|i| values[(start + i) / inner % length])
+                .collect();
+            assert_eq!(out, expected, "{} {length} {inner} {start}", level.name());
+        }
+    }
+}
+
+#[test]
+fn labels_are_counted_and_checked() {
+    let mut weight = [1.0, 10.0, 0.5];
+    let weight = Some(cells(&mut weight));
+    assert_eq!(kept_weight(&[], 3, -100, None), 0.0);
+    assert_eq!(kept_weight(&[0, 1, 2, -100], 3, -100, None), 3.0);
+    assert_eq!(kept_weight(&[0, 1, 1, 7], 3, 7, weight), 21.0);
+    let mut labels = vec![2; 3000];
+    assert_eq!(kept_weight(&labels, 3, -100, weight), 1500.0);
+    for bad in [-1, 3, i32::MIN, i32::MAX] {
+        labels[2500] = bad;
+        assert_eq!(kept_weight(&labels, 3, -100, None), -2501.0);
+    }
+}
+
+#[test]
+fn a_label_that_changed_after_the_check_reaches_nothing() {
+    // As if another thread had written to shared memory in between: the row counts for nothing.
+    for level in Level::available() {
+        for (classes, label) in [(5, 5), (5, -1), (40, 40), (40, i32::MIN)] {
+            let (mut x, mut dx) = (numbers(classes), vec![9.0; classes]);
+            let labels = [label];
+            let args = cross_entropy(cells(&mut x), &labels, classes, Some(cells(&mut dx)));
+            assert_eq!(softmax(level, op("crossEntropy"), args), 0.0);
+            assert_eq!(dx, vec![0.0; classes]);
+        }
+    }
+}
+
+#[test]
+fn another_length_panics_before_anything_is_written() {
+    let (mut x, mut t, mut dx) = (numbers(8), numbers(7), vec![9.0; 8]);
+    let args = mse(cells(&mut x), cells(&mut t), Some(cells(&mut dx)), 0.0);
+    let panic = std::panic::catch_unwind(core::panic::AssertUnwindSafe(|| {
+        pointwise(Level::available()[0], 0, args)
+    }));
+    assert!(panic.is_err());
+    assert_eq!(dx, vec![9.0; 8]);
+}
+
+#[test]
+fn registry_names_are_unique() {
+    for (i, row) in REGISTRY.iter().enumerate() {
+        assert_eq!(op(row.name), i);
+        assert!(row.params.len() <= 2, "{}", row.name);
+    }
+}

@@ -1,0 +1,235 @@
+//! Every function of `math` over every `f32` of its domain, on every instruction set of this machine, against double
+//! precision: the largest error must be what the function's constant says, neither more nor much less.
+//!
+//! `FUSED_LOSS_TEST_STRIDE=n` takes every n-th float only, for emulators.
+
+use fused_loss_core::math::{exp, log, sigmoid};
+use fused_loss_core::simd::{Kernel, LANES, Level, Simd};
+use std::thread;
+
+/// A function of one vector.
+trait Function: Copy + Sync {
+    fn eval<S: Simd>(self, s: S, x: S::F32) -> S::F32;
+}
+
+struct Map<'a, F> {
+    function: F,
+    x: &'a [f32; LANES],
+    y: &'a mut [f32; LANES],
+}
+
+impl<F: Function> Kernel for Map<'_, F> {
+    type Out = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        *self.y = s.to_array(self.function.eval(s, s.vector(*self.x)));
+    }
+}
+
+macro_rules! function {
+    ($name:ident, $s:ident, $x:ident => $value:expr) => {
+        #[derive(Clone, Copy)]
+        struct $name;
+        impl Function for $name {
+            #[inline(always)]
+            fn eval<S: Simd>(self, $s: S, $x: S::F32) -> S::F32 {
+                $value
+            }
+        }
+    };
+}
+
+function!(Exp, s, x => exp::exp_nonpositive(s, x));
+function!(Log, s, x => log::log_positive(s, x));
+function!(Log1p, s, x => sigmoid::log1p_unit(s, x));
+function!(Plus, s, x => sigmoid::sigmoid(s, x).plus);
+function!(Minus, s, x => sigmoid::sigmoid(s, x).minus);
+function!(Softplus, s, x => sigmoid::sigmoid(s, x).softplus);
+
+fn apply<F: Function>(level: Level, function: F, x: &[f32; LANES]) -> [f32; LANES] {
+    let mut y = [0.0; LANES];
+    level.run(Map {
+        function,
+        x,
+        y: &mut y,
+    });
+    y
+}
+
+/// Distance from the truth in units in the last place of the truth.
+fn ulps(got: f32, truth: f64) -> f64 {
+    let exponent = ((truth.to_bits() >> 52) & 0x7FF) as i32 - 1023;
+    (f64::from(got) - truth).abs() / 2f64.powi(exponent.max(-126) - 23)
+}
+
+/// Largest error over the floats with the bits `from..=to`, and where.
+fn worst<F: Function>(function: F, truth: fn(f64) -> f64, from: u32, to: u32) -> (f64, f32) {
+    let stride =
+        std::env::var("FUSED_LOSS_TEST_STRIDE").map_or(1, |s| s.parse().expect("a number"));
+    let threads = thread::available_parallelism().map_or(1, |n| n.get()) as u32;
+    let share = (to - from) / threads + 1;
+    let search = |first: u32| {
+        let last = to.min(first.saturating_add(share - 1));
+        let levels = Level::available();
+        let mut worst = (0.0, 0.0);
+        for start in (first..=last).step_by(LANES * stride) {
+            let x: [f32; LANES] =
+                core::array::from_fn(|j| f32::from_bits((start + j as u32).min(last)));
+            let truths = x.map(|x| truth(f64::from(x)));
+            for &level in &levels {
+                for (j, y) in apply(level, function, &x).into_iter().enumerate() {
+                    let error = ulps(y, truths[j]);
+                    if !(error <= worst.0) {
+                        worst = (error, x[j]);
+                    }
+                }
+            }
+        }
+        worst
+    };
+    thread::scope(|scope| {
+        (0..threads)
+            .map(|t| scope.spawn(move || search(from + t * share)))
+            .collect::<Vec<_>>()
+            .into_iter()
+            .map(|thread| thread.join().expect("a search"))
+            .fold((0.0, 0.0), |a, b| if b.0 > a.0 { b } else { a })
+    })
+}
+
+#[track_caller]
+fn check<F: Function>(function: F, truth: fn(f64) -> f64, from: f32, to: f32, max_ulp: f64) {
+    let (error, x) = worst(function, truth, from.to_bits(), to.to_bits());
+    println!("{error:.3} ulp at {x:e}");
+    assert!(
+        error <= max_ulp,
+        "{error} ulp at {x:e}, the constant says {max_ulp}"
+    );
+    if std::env::var_os("FUSED_LOSS_TEST_STRIDE").is_none() {
+        assert!(
+            error > 0.8 * max_ulp,
+            "the constant says {max_ulp}, but it is only {error}"
+        );
+    }
+}
+
+#[test]
+fn exp() {
+    // Negative floats in the order of their bits: from −0 down.
+    check(Exp, f64::exp, -0.0, exp::DOMAIN_MIN, exp::MAX_ULP);
+}
+
+#[test]
+fn exp_at_the_edges() {
+    for level in Level::available() {
+        let below = f32::from_bits(exp::DOMAIN_MIN.to_bits() + 1);
+        let mut x = [0.0; LANES];
+        x[..5].copy_from_slice(&[0.0, below, -1e30, f32::NEG_INFINITY, f32::NAN]);
+        let y = apply(level, Exp, &x);
+        assert_eq!(y[..4], [1.0, 0.0, 0.0, 0.0], "{}", level.name());
+        assert!(y[4].is_nan(), "{}", level.name());
+    }
+}
+
+#[test]
+fn log() {
+    check(Log, f64::ln, f32::MIN_POSITIVE, f32::MAX, log::MAX_ULP);
+}
+
+#[test]
+fn log_at_the_edges() {
+    for level in Level::available() {
+        let mut x = [1.0; LANES];
+        x[..2].copy_from_slice(&[f32::INFINITY, f32::NAN]);
+        let y = apply(level, Log, &x);
+        assert_eq!((y[0], y[2]), (f32::INFINITY, 0.0), "{}", level.name());
+        assert!(y[1].is_nan(), "{}", level.name());
+    }
+}
+
+#[test]
+fn log1p() {
+    // Below 2^-100 the square underflows, where it does not matter.
+    check(Log1p, f64::ln_1p, 0.0, 1.0, sigmoid::LOG1P_MAX_ULP);
+}
+
+#[test]
+fn sigmoid_plus() {
+    check(
+        Plus,
+        |x| 1.0 / (1.0 + (-x).exp()),
+        0.0,
+        1e4,
+        sigmoid::PLUS_MAX_ULP,
+    );
+}
+
+#[test]
+fn sigmoid_minus() {
+    let to = -exp::DOMAIN_MIN;
+    check(
+        Minus,
+        |x| (-x).exp() / (1.0 + (-x).exp()),
+        0.0,
+        to,
+        sigmoid::MINUS_MAX_ULP,
+    );
+}
+
+#[test]
+fn softplus() {
+    let to = -exp::DOMAIN_MIN;
+    check(
+        Softplus,
+        |x| (-x).exp().ln_1p(),
+        0.0,
+        to,
+        sigmoid::SOFTPLUS_MAX_ULP,
+    );
+}
+
+#[test]
+fn sigmoid_is_symmetric() {
+    let xs = [
+        0.0,
+        1e-40,
+        1e-5,
+        0.3,
+        1.0,
+        7.7,
+        30.0,
+        88.0,
+        1e4,
+        f32::INFINITY,
+        3.0,
+        5.5,
+        12.0,
+        0.7,
+        2.0,
+        1.1,
+    ];
+    for level in Level::available() {
+        let minus_xs = xs.map(|x| -x);
+        assert_eq!(
+            apply(level, Plus, &xs),
+            apply(level, Minus, &minus_xs),
+            "{}",
+            level.name()
+        );
+        assert_eq!(
+            apply(level, Minus, &xs),
+            apply(level, Plus, &minus_xs),
+            "{}",
+            level.name()
+        );
+        assert_eq!(
+            apply(level, Softplus, &xs),
+            apply(level, Softplus, &minus_xs),
+            "{}",
+            level.name()
+        );
+        let nan = [f32::NAN; LANES];
+        assert!(apply(level, Plus, &nan)[0].is_nan() && apply(level, Minus, &nan)[0].is_nan());
+        assert!(apply(level, Softplus, &nan)[0].is_nan(), "{}", level.name());
+    }
+}
