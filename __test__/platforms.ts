@@ -41,8 +41,8 @@ const ts = load('ts')
 platforms.push({ name: 'ts', backend: ts, activate: () => use(ts) })
 
 for (const name of known) {
-  if (missing.length > 0 && name.startsWith('native')) continue
-  if (platforms.every((platform) => platform.name !== name)) {
+  if (platforms.some((platform) => platform.name === name)) continue
+  if (missing.every(({ name: other }) => !name.startsWith(other))) {
     missing.push({ name, reason: 'this machine does not have that instruction set' })
   }
 }

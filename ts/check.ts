@@ -64,9 +64,11 @@ export function float32Of(loss: string, parameter: string, length: number, value
   return array
 }
 
-/** The same array, unless its memory has gone: a detached or out-of-bounds view passes for an empty array. */
+/** The same array, unless it lies about its length or its memory has gone: such a view passes for an empty array. */
 export function attached<A extends ArrayLike<unknown>>(loss: string, parameter: string, array: A): A {
-  if (lengthOf.call(array) === 0) {
+  const length = lengthOf.call(array)
+  if (array.length !== length) throw new TypeError(`${loss}: ${parameter} must not have a length of its own`)
+  if (length === 0) {
     try {
       typedArray.at.call(array, 0)
     } catch {

@@ -117,24 +117,32 @@ class Arena {
   copyIn(source: Float32Array | undefined, start: number, length: number): number {
     if (source === undefined) return 0
     const at = this.place(length)
-    this.#floats.set(whole(source, length) ? source : source.subarray(start, start + length), at >>> 2)
+    this.#floats.set(whole(source, length) ? source : part(source, start, length), at >>> 2)
     return at
   }
 
   /** The same for labels. */
   copyLabels(source: Int32Array, start: number, length: number): number {
     const at = this.place(length)
-    this.#integers.set(whole(source, length) ? source : source.subarray(start, start + length), at >>> 2)
+    const { buffer, byteOffset } = source
+    this.#integers.set(
+      whole(source, length) ? source : new Int32Array(buffer, byteOffset + 4 * start, length),
+      at >>> 2,
+    )
     return at
   }
 
   /** Writes what lies at `pointer` to `target[start … start + length)`, if there is a target. */
   copyOut(pointer: number, target: Float32Array | undefined, start: number, length: number): void {
     if (target === undefined) return
-    const at = pointer >>> 2
-    target.set(this.#floats.subarray(at, at + length), start)
+    set.call(target, part(this.#floats, pointer >>> 2, length), start)
   }
 }
+
+// Not the methods of the caller's array, which a subclass may have replaced.
+const { set } = Float32Array.prototype
+const part = (array: Float32Array, start: number, length: number) =>
+  new Float32Array(array.buffer, array.byteOffset + 4 * start, length)
 
 /** No view is made where the piece is all there is: making one costs more than a small kernel. */
 const whole = (array: ArrayLike<number>, length: number) => array.length === length

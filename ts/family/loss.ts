@@ -192,8 +192,8 @@ export function emptyResult(
 ): Result {
   grad?.fill(0)
   targetGrad?.fill(0)
-  const isNaN = settings.reduction === 'mean' && settings.normalizer === undefined && settings.emptyMean === 'nan'
-  return { value: out ?? (isNaN ? Number.NaN : 0), grad, targetGrad }
+  const noMean = settings.reduction === 'mean' && settings.normalizer === undefined && settings.emptyMean === 'nan'
+  return { value: out ?? (noMean ? Number.NaN : 0), grad, targetGrad }
 }
 
 /** The upstream gradient where it is one number; NaN where it is an array. */

@@ -4,7 +4,7 @@
 use fused_loss_core::family::pointwise::{self, Extra, pointwise};
 use fused_loss_core::family::softmax::{self, kept_weight, softmax};
 use fused_loss_core::family::stream::Stream;
-use fused_loss_core::loss::REGISTRY;
+use fused_loss_core::loss::{Agreement, REGISTRY, Row};
 use fused_loss_core::simd::{Cells, Level, cells};
 
 fn op(name: &str) -> usize {
@@ -86,6 +86,118 @@ fn in_place_has_the_same_bits() {
                 cross_entropy(x_cells, &labels, classes, Some(x_cells)),
             );
             assert_eq!((apart, &dx), (in_place, &x), "{classes} {}", level.name());
+        }
+    }
+}
+
+/// Of every pointwise loss; the softmax family is covered by its own test below.
+#[test]
+fn instruction_sets_agree_on_pointwise_losses() {
+    for (op, row) in REGISTRY
+        .iter()
+        .enumerate()
+        .filter(|(_, row)| row.family == "pointwise")
+    {
+        for n in [0, 1, 7, 15, 16, 17, 31, 48, 63, 1023, 1024, 1025, 4097] {
+            let results = Level::available().into_iter().map(|level| {
+                let (mut x, mut t, mut dx, mut out) =
+                    (numbers(n), vec![0.25; n], vec![9.0; n], vec![9.0; n]);
+                let (mut go, mut dt, mut weight) = (numbers(n), vec![9.0; n], vec![0.5, 2.0, 1.5]);
+                let (x, t) = (cells(&mut x), cells(&mut t));
+                let mut args = mse(x, t, Some(cells(&mut dx)), 0.0);
+                let plain = pointwise(level, op, args);
+                args.dx = None;
+                assert_eq!(
+                    plain.to_bits(),
+                    pointwise(level, op, args).to_bits(),
+                    "{} {}",
+                    row.name,
+                    level.name()
+                );
+                args.extra = Some(Extra {
+                    weight: Some(Stream {
+                        values: cells(&mut weight),
+                        inner: 1,
+                        start: 0,
+                    }),
+                    grad_output: Some(cells(&mut go)),
+                    dt: Some(cells(&mut dt)),
+                    out: Some(cells(&mut out)),
+                    ..Extra::default()
+                });
+                let general = pointwise(level, op, args);
+                (
+                    level,
+                    vec![plain as f32, general as f32],
+                    [dx, dt, out].concat(),
+                )
+            });
+            agree(row, results.collect());
+        }
+    }
+}
+
+#[test]
+fn instruction_sets_agree_on_softmax_losses() {
+    for (op, row) in REGISTRY
+        .iter()
+        .enumerate()
+        .filter(|(_, row)| row.family == "softmax")
+    {
+        for classes in [1, 2, 7, 8, 9, 15, 16, 17, 31, 32, 33, 1023, 1025] {
+            for label_smoothing in [0.0, 0.2] {
+                let results = Level::available().into_iter().map(|level| {
+                    let rows = 19;
+                    let (mut x, mut dx, mut out) = (
+                        numbers(rows * classes),
+                        vec![9.0; rows * classes],
+                        vec![9.0; rows],
+                    );
+                    let (mut go, mut weight) = (numbers(rows), vec![0.5; classes]);
+                    let labels: Vec<i32> = (0..rows as i32)
+                        .map(|i| if i == 3 { -100 } else { i % classes as i32 })
+                        .collect();
+                    let mut args =
+                        cross_entropy(cells(&mut x), &labels, classes, Some(cells(&mut dx)));
+                    args.label_smoothing = label_smoothing;
+                    args.temperature = 1.5;
+                    args.out = Some(cells(&mut out));
+                    args.weight = Some(cells(&mut weight));
+                    args.grad_output = Some(cells(&mut go));
+                    let sum = softmax(level, op, args);
+                    args.dx = None;
+                    assert_eq!(
+                        sum.to_bits(),
+                        softmax(level, op, args).to_bits(),
+                        "{} {}",
+                        row.name,
+                        level.name()
+                    );
+                    (level, vec![sum as f32], [dx, out].concat())
+                });
+                agree(row, results.collect());
+            }
+        }
+    }
+}
+
+/// Results per instruction set: sums, and values and derivatives that are about 1 in size.
+fn agree(row: &Row, results: Vec<(Level, Vec<f32>, Vec<f32>)>) {
+    let (_, sums, elements) = results.last().expect("the scalar set");
+    for (level, other_sums, other_elements) in &results {
+        let close = |a: f32, b: f32, tolerance: f32| match row.agreement {
+            Agreement::Exact => a.to_bits() == b.to_bits(),
+            Agreement::Close(ulp) => {
+                (a - b).abs() <= tolerance * ulp as f32 * f32::EPSILON * a.abs().max(1.0)
+            }
+        };
+        let name = (row.name, level.name(), elements.len());
+        assert!(
+            sums.iter().zip(other_sums).all(|(a, b)| close(*a, *b, 4.0)),
+            "{name:?}: {sums:?} {other_sums:?}"
+        );
+        for (a, b) in elements.iter().zip(other_elements) {
+            assert!(close(*a, *b, 1.0), "{name:?}: {a} {b}");
         }
     }
 }

@@ -1,0 +1,322 @@
+/** Bad input: a clear error of the right kind that names the parameter, and nothing written. On every backend. */
+
+import vm from 'node:vm'
+import test, { type ExecutionContext } from 'ava'
+import { bceWithLogits, crossEntropy, mse } from '../ts/index.js'
+import { platforms } from './platforms.js'
+
+function everywhere(title: string, run: (t: ExecutionContext) => void): void {
+  for (const platform of platforms) {
+    test.serial(`${title} on ${platform.name}`, (t) => {
+      platform.activate()
+      run(t)
+    })
+  }
+}
+
+/** Any loss with any arguments: what is wrong here is so on purpose. */
+type Loose = {
+  (...args: unknown[]): unknown
+  backward(...args: unknown[]): unknown
+  valueAndGrad(...args: unknown[]): { value: unknown; grad: Float32Array }
+  with(options: unknown): Loose
+}
+const loose = (loss: unknown) => loss as Loose
+
+const x = Float32Array.of(1, 2, 3, 4, 5, 6)
+const real = () => Float32Array.of(0, 1, 0, 1, 0, 1)
+const labels = () => Int32Array.of(0, 1)
+const losses = [
+  { loss: loose(mse), target: real },
+  { loss: loose(bceWithLogits), target: real },
+  { loss: loose(crossEntropy), target: labels },
+]
+
+/** The call throws, names the parameter, and leaves the gradient buffer alone. */
+function refuses(
+  t: ExecutionContext,
+  error: ErrorConstructor,
+  message: RegExp,
+  loss: Loose,
+  input: unknown,
+  target: unknown,
+  options: Record<string, unknown> = {},
+): void {
+  const grad = new Float32Array(6).fill(77)
+  t.throws(() => loss.valueAndGrad(input, target, { grad, ...options }), { instanceOf: error, message })
+  t.deepEqual(grad, new Float32Array(6).fill(77))
+  t.throws(() => loss.backward(input, target, { grad, ...options }), { instanceOf: error, message })
+  t.deepEqual(grad, new Float32Array(6).fill(77))
+}
+
+function detached<A extends Float32Array | Int32Array>(array: A): A {
+  structuredClone(array.buffer, { transfer: [array.buffer as ArrayBuffer] })
+  return array
+}
+
+everywhere('arguments of the wrong kind', (t) => {
+  for (const { loss, target } of losses) {
+    const name = (loss as unknown as { name: string }).name
+    for (const bad of [undefined, null, 3, 'x', [1, 2], new Float64Array(6), new DataView(new ArrayBuffer(24)), {}]) {
+      refuses(t, TypeError, new RegExp(`^${name}: input must be a Float32Array`), loss, bad, target())
+      refuses(t, TypeError, new RegExp(`^${name}: target must be`), loss, x, bad)
+      if (bad !== undefined && !Array.isArray(bad)) {
+        refuses(t, TypeError, /grad must be a Float32Array/, loss, x, target(), { grad: bad })
+      }
+    }
+    refuses(t, TypeError, /convert it with Float32Array.from/, loss, [1, 2, 3, 4, 5, 6], target())
+    t.throws(() => loss(x, target(), null), { instanceOf: TypeError, message: /options must be an object, got null/ })
+    t.throws(() => loss(x, target(), 3), { instanceOf: TypeError, message: /options must be an object, got 3/ })
+    t.throws(() => loss.with('mean'), { instanceOf: TypeError, message: /options must be an object, got "mean"/ })
+  }
+  refuses(t, TypeError, /target must be class indices/, loose(crossEntropy), x, real())
+})
+
+everywhere('lengths that do not fit', (t) => {
+  for (const { loss, target } of losses) {
+    refuses(t, RangeError, /grad must be a Float32Array of 6 elements, got Float32Array\(5\)/, loss, x, target(), {
+      grad: new Float32Array(5),
+    })
+    refuses(t, RangeError, /shape must/, loss, x, target(), { shape: [2, 2] })
+    const out = new Float32Array(9)
+    refuses(t, RangeError, /out must be/, { ...loss, backward: loss.valueAndGrad } as Loose, x, target(), {
+      reduction: 'none',
+      out,
+    })
+    const gradOutput = new Float32Array(9)
+    refuses(t, RangeError, /gradOutput must be/, loss, x, target(), { reduction: 'none', gradOutput })
+    refuses(t, RangeError, /weight must be/, loss, x, target(), { weight: [1, 2, 3, 4, 5] })
+    const tensor = { data: x, shape: [2, 4] }
+    refuses(t, RangeError, /input.data must be as long as its shape \[2,4\]/, loss, tensor, target())
+    const strided = { data: x, shape: [2, 3], stride: [1, 2] }
+    refuses(t, RangeError, /input must be contiguous/, loss, strided, target())
+  }
+  refuses(t, RangeError, /target must be a Float32Array of 6 elements/, loose(mse), x, new Float32Array(5))
+  refuses(
+    t,
+    RangeError,
+    /shape of target must be that of the input, \[2,3\], got \[3,2\]/,
+    loose(mse),
+    {
+      data: x,
+      dims: [2, 3],
+    },
+    { data: real(), dims: [3, 2] },
+  )
+  const ce = loose(crossEntropy)
+  refuses(t, RangeError, /a whole number of scores per target, got 6 for 4/, ce, x, new Int32Array(4))
+  refuses(t, RangeError, /a whole number of scores per target, got 6 for 0/, ce, x, new Int32Array(0))
+  refuses(t, RangeError, /target must have 3 elements/, ce, x, labels(), { shape: [3, 2] })
+  refuses(t, RangeError, /shape must be \[N, C\]/, ce, x, labels(), { shape: [2, 3, 1] })
+  refuses(t, RangeError, /posWeight per class needs a shape/, loose(bceWithLogits), x, real(), { posWeight: [1, 2, 3] })
+  refuses(t, RangeError, /posWeight must be a number or an array of 3/, loose(bceWithLogits), x, real(), {
+    posWeight: [1, 2],
+    shape: [2, 3],
+  })
+})
+
+everywhere('options of the wrong name, kind or value', (t) => {
+  for (const { loss, target } of losses) {
+    const cases: [Record<string, unknown>, ErrorConstructor, RegExp][] = [
+      [{ reducton: 'mean' }, TypeError, /there is no option reducton; there are reduction, /],
+      [{ reduction: 'average' }, RangeError, /reduction must be one of 'mean', 'sum', 'none', got "average"/],
+      [{ reduction: 3 }, TypeError, /reduction must be one of/],
+      [{ reduction: null }, TypeError, /reduction must be one of/],
+      [{ emptyMean: 'one' }, RangeError, /emptyMean must be one of 'nan', 'zero'/],
+      [{ normalizer: 0 }, RangeError, /normalizer must be a number > 0, got 0/],
+      [{ normalizer: Number.NaN }, RangeError, /normalizer must be a number > 0, got NaN/],
+      [{ normalizer: '3' }, TypeError, /normalizer must be a number > 0, got "3"/],
+      [{ normalizer: 2, reduction: 'sum' }, RangeError, /normalizer needs the reduction 'mean'/],
+      [{ gradOutput: Number.NaN }, RangeError, /gradOutput must be a finite number, got NaN/],
+      [{ gradOutput: '1' }, TypeError, /gradOutput must be a finite number, got "1"/],
+      [{ gradOutput: new Float32Array(6) }, TypeError, /gradOutput must be a number with the reduction 'mean'/],
+      [{ out: new Float32Array(6) }, TypeError, /out needs the reduction 'none', got 'mean'/],
+      [{ shape: 6 }, TypeError, /shape must be an array of axis lengths, got 6/],
+      [{ shape: [2.5, 3] }, RangeError, /shape\[0\] must be an integer ≥ 0, got 2.5/],
+      [{ shape: [2n, 3] }, TypeError, /shape\[0\] must be an integer ≥ 0, got 2n/],
+      [{ weight: 'heavy' }, TypeError, /weight must be a Float32Array, got "heavy"/],
+      [{ weight: [1, '2', 3] }, TypeError, /weight\[1\] must be a number, got "2"/],
+    ]
+    for (const [options, error, message] of cases) refuses(t, error, message, loss, x, target(), options)
+    t.throws(() => loss.with({ reducton: 'mean' }), { instanceOf: TypeError, message: /no option reducton/ })
+  }
+  for (const options of [{ labelSmoothing: -0.1 }, { labelSmoothing: 1.1 }, { labelSmoothing: Number.NaN }]) {
+    refuses(t, RangeError, /labelSmoothing must be in \[0, 1\]/, loose(crossEntropy), x, labels(), options)
+    refuses(t, RangeError, /labelSmoothing must be in \[0, 1\]/, loose(bceWithLogits), x, real(), options)
+  }
+  for (const temperature of [0, -1, Number.POSITIVE_INFINITY]) {
+    refuses(t, RangeError, /temperature must be > 0/, loose(crossEntropy), x, labels(), { temperature })
+  }
+  for (const ignoreIndex of [1.5, 2 ** 31]) {
+    refuses(t, RangeError, /ignoreIndex must be a 32-bit integer/, loose(crossEntropy), x, labels(), { ignoreIndex })
+  }
+  for (const weight of [
+    [1, -1, 1],
+    [1, Number.NaN, 1],
+    [1, Number.POSITIVE_INFINITY, 1],
+  ]) {
+    refuses(t, RangeError, /weight\[1\] must be finite and not negative/, loose(crossEntropy), x, labels(), { weight })
+  }
+  refuses(t, RangeError, /posWeight must be a finite number ≥ 0, got -1/, loose(bceWithLogits), x, real(), {
+    posWeight: -1,
+  })
+  t.throws(() => mse.backward(x, real(), { targetGrad: true }), { instanceOf: TypeError, message: /call valueAndGrad/ })
+})
+
+everywhere('class indices outside the classes', (t) => {
+  const ce = loose(crossEntropy)
+  for (const rows of [2, 600]) {
+    const scores = new Float32Array(rows * 3)
+    const grad = new Float32Array(rows * 3).fill(77)
+    for (const [bad, target] of [
+      ['-1', new Int32Array(rows).fill(-1, rows - 1)],
+      ['3', new Int32Array(rows).fill(3, rows - 1)],
+      ['255', new Uint8Array(rows).fill(255, rows - 1)],
+      ['4294967196', new Uint32Array(rows).fill(4294967196, rows - 1)],
+      ['1099511627776n', new BigInt64Array(rows).fill(2n ** 40n, rows - 1)],
+      ['-4294967295n', new BigInt64Array(rows).fill(-(2n ** 32n) + 1n, rows - 1)],
+    ] as const) {
+      t.throws(() => ce.valueAndGrad(scores, target, { grad }), {
+        instanceOf: RangeError,
+        message: new RegExp(`^crossEntropy: target\\[${rows - 1}\\] must be a class index.*, got ${bad}$`),
+      })
+    }
+    t.true(grad.every((g) => g === 77))
+  }
+})
+
+everywhere('memory that has gone', (t) => {
+  for (const { loss, target } of losses) {
+    refuses(t, TypeError, /input is detached/, loss, detached(x.slice()), target())
+    refuses(t, TypeError, /target is detached/, loss, x, detached(target()))
+    refuses(t, TypeError, /grad is detached/, loss, x, target(), { grad: detached(new Float32Array(6)) })
+    const buffer = new (
+      ArrayBuffer as unknown as new (
+        n: number,
+        options: object,
+      ) => ArrayBuffer & {
+        resize(n: number): void
+      }
+    )(24, { maxByteLength: 64 })
+    const outside = new Float32Array(buffer, 8, 4)
+    buffer.resize(8)
+    refuses(t, TypeError, /input is detached or out of the bounds/, loss, outside, target())
+  }
+})
+
+everywhere('memory that would be read after it was written', (t) => {
+  for (const { loss, target } of losses) {
+    const memory = new Float32Array(20)
+    const input = memory.subarray(4, 10)
+    for (const start of [0, 3, 5, 9]) {
+      const grad = memory.subarray(start, start + 6)
+      t.throws(() => loss.backward(input, target(), { grad }), {
+        instanceOf: RangeError,
+        message: /grad must be the input itself or not overlap it/,
+      })
+    }
+    t.true(memory.every((v) => v === 0))
+    t.notThrows(() => loss.backward(input, target(), { grad: memory.subarray(10, 16) }))
+    t.notThrows(() => loss.backward(input, target(), { grad: memory.subarray(4, 10) }))
+    const upstream = new Float32Array(target().length)
+    const none = { reduction: 'none', gradOutput: upstream }
+    t.throws(() => loss.valueAndGrad(x, target(), { ...none, out: upstream }), {
+      message: /out must not overlap gradOutput/,
+    })
+    t.throws(() => loss.valueAndGrad(input, target(), { ...none, out: input.subarray(0, upstream.length) }), {
+      message: /out must not overlap input/,
+    })
+    const grad = new Float32Array(6)
+    t.throws(() => loss.valueAndGrad(x, target(), { ...none, grad, out: grad.subarray(0, upstream.length) }), {
+      message: /(out|grad) must not overlap (out|grad)/,
+    })
+  }
+  const both = real()
+  t.throws(() => mse.backward(x, both, { grad: both }), {
+    instanceOf: RangeError,
+    message: /grad must not overlap target/,
+  })
+  t.throws(() => mse.backward(x, real(), { grad: both, weight: both }), { message: /grad must not overlap weight/ })
+  t.throws(() => mse.backward(x, both, { targetGrad: both }), { message: /targetGrad must not overlap target/ })
+  const words = new ArrayBuffer(24)
+  t.throws(() => crossEntropy.backward(x, new Int32Array(words, 0, 2), { grad: new Float32Array(words) }), {
+    instanceOf: RangeError,
+    message: /grad must not overlap target/,
+  })
+})
+
+everywhere('arrays that are not what they seem', (t) => {
+  for (const { loss, target } of losses) {
+    refuses(
+      t,
+      TypeError,
+      /input must be a Float32Array, got a object/,
+      loss,
+      Object.create(Float32Array.prototype),
+      target(),
+    )
+    refuses(
+      t,
+      TypeError,
+      /got Float64Array/,
+      loss,
+      Object.setPrototypeOf(new Float64Array(6), Float32Array.prototype),
+      target(),
+    )
+    const liar = Object.defineProperty(x.slice(), 'length', { value: 1e6 })
+    refuses(t, TypeError, /input must not have a length of its own/, loss, liar, target())
+    // A getter that gives something else the second time is read once.
+    let reads = 0
+    const grad = new Float32Array(6)
+    const sly = {
+      get grad() {
+        return reads++ === 0 ? grad : new Float32Array(1)
+      },
+    }
+    t.is(loss.backward(x, target(), sly), grad)
+  }
+})
+
+everywhere('arrays of another realm, of shared memory, of a subclass, and tensors of other libraries', (t) => {
+  for (const { loss, target } of losses) {
+    const expected = loss.valueAndGrad(x, target())
+    const foreign = vm.runInNewContext('[new Float32Array(6), new Float32Array(6), new Int32Array(2)]')
+    foreign[0].set(x)
+    const foreignTarget = target() instanceof Int32Array ? foreign[2] : foreign[1]
+    foreignTarget.set(target())
+    t.deepEqual(loss.valueAndGrad(foreign[0], foreignTarget), expected)
+    const shared = new Float32Array(new SharedArrayBuffer(24))
+    shared.set(x)
+    const sharedGrad = new Float32Array(new SharedArrayBuffer(24))
+    t.is(loss.valueAndGrad(shared, target(), { grad: sharedGrad }).value, expected.value)
+    t.deepEqual(sharedGrad.slice(), expected.grad)
+    class Sub extends Float32Array {
+      override set() {
+        throw new Error('not called')
+      }
+    }
+    t.deepEqual(loss.valueAndGrad(x, target(), { grad: new Sub(6) }).value, expected.value)
+    for (const tensor of [
+      { data: x, shape: [2, 3] },
+      { data: x, dims: [2, 3] },
+      { data: x, shape: [2, 3], stride: [3, 1], offset: 0 },
+    ]) {
+      t.deepEqual(loss.valueAndGrad(tensor, { data: target() }), expected)
+    }
+  }
+})
+
+everywhere('bound options', (t) => {
+  const grad = new Float32Array(6)
+  const bound = mse.with({ reduction: 'sum', grad })
+  const { value } = bound.valueAndGrad(x, real())
+  t.is(value, 1 + 1 + 9 + 9 + 25 + 25)
+  t.is(bound.backward(x, real()), grad)
+  const other = new Float32Array(6)
+  t.is(bound.backward(x, real(), { grad: other }), other)
+  t.is(bound(x, real(), { reduction: 'mean' }), value / 6)
+  t.is(bound.with({ normalizer: 2, reduction: 'mean' })(x, real()), value / 2)
+  t.true(Object.isFrozen(bound))
+  const values: Float32Array = mse.with({ reduction: 'none' })(x, real())
+  t.is(values.length, 6)
+})

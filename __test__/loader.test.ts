@@ -1,0 +1,163 @@
+/** Which backend loads, and what is said when one cannot: each in a process of its own, on a copy of the package. */
+
+import { execFile } from 'node:child_process'
+import { cpSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import test from 'ava'
+import type { BackendInfo } from '../ts/index.js'
+import { platforms } from './platforms.js'
+
+const root = fileURLToPath(new URL('../..', import.meta.url))
+const run = promisify(execFile)
+
+/** The package as it is published, in a project that has installed it. */
+function installed(): { project: string; dist: string } {
+  const project = mkdtempSync(join(tmpdir(), 'fused-loss-'))
+  const dist = join(project, 'node_modules', 'fused-loss', 'dist')
+  for (const folder of ['ts', 'native', 'wasm'])
+    cpSync(join(root, 'dist', folder), join(dist, folder), { recursive: true })
+  cpSync(join(root, 'package.json'), join(dist, '..', 'package.json'))
+  return { project, dist }
+}
+
+const script = `
+const x = Float32Array.of(1, 2, 3)
+console.log(JSON.stringify({ ...backend(), value: mse(x, Float32Array.of(0, 0, 0)) }))`
+const esm = `import { backend, mse } from 'fused-loss'\n${script}`
+const cjs = `const { backend, mse } = require('fused-loss')\n${script}`
+
+let files = 0
+
+async function start(
+  project: string,
+  { forced = '', flags = [] as string[], code = esm }: { forced?: string; flags?: string[]; code?: string } = {},
+): Promise<BackendInfo & { value: number }> {
+  // A name of its own: tests run at the same time.
+  const file = join(project, `main${files++}.${code === cjs ? 'cjs' : 'mjs'}`)
+  writeFileSync(file, code)
+  const env = { ...process.env, FUSED_LOSS_BACKEND: forced }
+  const { stdout, stderr } = await run(process.execPath, [...flags, file], { env, cwd: project })
+  if (stderr !== '') throw new Error(`wrote to stderr: ${stderr}`)
+  return JSON.parse(stdout)
+}
+
+function addon(dist: string): string {
+  const name = readdirSync(join(dist, 'native')).find((name) => name.endsWith('.node'))
+  if (name === undefined) throw new Error('the addon is not built')
+  return join(dist, 'native', name)
+}
+
+const wasmOf = (dist: string) => join(dist, 'wasm', 'fused_loss_wasm_bg.wasm')
+
+const { project } = installed()
+test.after.always(() => rmSync(project, { recursive: true, force: true }))
+
+test('native loads first, by import and by require', async (t) => {
+  const info = await start(project)
+  t.is(info.name, 'native')
+  t.is(info.instructionSet, platforms[0].name.replace('native ', ''))
+  t.deepEqual(info.skipped, [])
+  t.is(info.value, 14 / 3)
+  t.deepEqual(await start(project, { code: cjs }), info)
+})
+
+test('--no-addons leads to wasm', async (t) => {
+  const info = await start(project, { flags: ['--no-addons'] })
+  t.is(info.name, 'wasm')
+  t.is(info.instructionSet, 'simd128')
+  t.is(info.skipped.length, 1)
+  t.is(info.skipped[0].name, 'native')
+  t.regex(info.skipped[0].reason, /addons|addon/)
+  t.is(info.value, 14 / 3)
+})
+
+test('a corrupt addon leads to wasm, a missing module to TypeScript', async (t) => {
+  const { project, dist } = installed()
+  try {
+    writeFileSync(addon(dist), 'not an addon')
+    const wasm = await start(project)
+    t.is(wasm.name, 'wasm')
+    t.deepEqual(
+      wasm.skipped.map((skip) => skip.name),
+      ['native'],
+    )
+    rmSync(wasmOf(dist))
+    const ts = await start(project)
+    t.is(ts.name, 'ts')
+    t.deepEqual(
+      ts.skipped.map((skip) => skip.name),
+      ['native', 'wasm'],
+    )
+    t.regex(ts.skipped[1].reason, /no such file/)
+    t.is(ts.value, 14 / 3)
+    writeFileSync(wasmOf(dist), 'not a module')
+    t.is((await start(project)).name, 'ts')
+    rmSync(join(dist, 'wasm'), { recursive: true })
+    rmSync(join(dist, 'native'), { recursive: true })
+    t.is((await start(project)).name, 'ts')
+    t.is((await start(project, { code: cjs })).name, 'ts')
+    await t.throwsAsync(start(project, { forced: 'native' }), {
+      message: /FUSED_LOSS_BACKEND=native, but that backend does not load: /,
+    })
+    await t.throwsAsync(start(project, { forced: 'wasm' }), {
+      message: /FUSED_LOSS_BACKEND=wasm, but that backend does not load: /,
+    })
+  } finally {
+    rmSync(project, { recursive: true, force: true })
+  }
+})
+
+test('an addon of another version is skipped', async (t) => {
+  const { project, dist } = installed()
+  try {
+    writeFileSync(join(dist, 'ts', 'version.js'), "export const version = '9.9.9'\n")
+    const { name, skipped } = await start(project)
+    t.is(name, 'ts')
+    for (const { reason } of skipped) t.regex(reason, /^is version \S+, but fused-loss is 9\.9\.9$/)
+  } finally {
+    rmSync(project, { recursive: true, force: true })
+  }
+})
+
+test('FUSED_LOSS_BACKEND forces a backend', async (t) => {
+  for (const forced of ['native', 'wasm', 'ts']) {
+    const info = await start(project, { forced })
+    t.is(info.name as string, forced)
+    t.is(info.value, 14 / 3)
+  }
+  await t.throwsAsync(start(project, { forced: 'native', flags: ['--no-addons'] }), {
+    message: /FUSED_LOSS_BACKEND=native, but that backend does not load: /,
+  })
+})
+
+test('an unknown backend is an error', async (t) => {
+  for (const forced of ['gpu', 'Native', 'toString', '__proto__']) {
+    await t.throwsAsync(start(project, { forced }), {
+      message: new RegExp(`RangeError: FUSED_LOSS_BACKEND must be one of native, wasm, ts, got ${forced}`),
+    })
+  }
+})
+
+test('it works in worker threads, which may be terminated', async (t) => {
+  const code = `
+import { Worker, isMainThread, parentPort } from 'node:worker_threads'
+import { backend, mse } from 'fused-loss'
+const x = new Float32Array(100000).fill(2)
+if (isMainThread) {
+  const value = () => new Promise((resolve, reject) => {
+    const worker = new Worker(new URL(import.meta.url))
+    worker.once('message', (value) => worker.terminate().then(() => resolve(value)))
+    worker.once('error', reject)
+  })
+  const values = await Promise.all([value(), value(), value()])
+  console.log(JSON.stringify({ ...backend(), value: values[0] + values[1] + values[2] }))
+} else {
+  parentPort.postMessage(mse(x, new Float32Array(100000)))
+  for (;;) mse(x, new Float32Array(100000))
+}`
+  const info = await start(project, { code })
+  t.is(info.value, 12)
+})

@@ -1,0 +1,55 @@
+/** What holds for any input, by random search. */
+
+import test from 'ava'
+import fc from 'fast-check'
+import { definitionOf, type Loss } from '../ts/family/loss.js'
+import * as library from '../ts/index.js'
+import { platforms } from './platforms.js'
+
+type AnyLoss = Loss<Float32Array, Float32Array | Int32Array, object>
+
+/** Any finite numbers, the extreme ones more often than their share. */
+const finite = fc.float({ noNaN: true, noDefaultInfinity: true })
+const extreme = fc.constantFrom(0, -0, 1e-45, -1e-45, 3.4028234663852886e38, -3.4028234663852886e38, 88.8, -104, 1e4)
+const score = fc.oneof(finite, extreme, fc.float({ min: -30, max: 30, noNaN: true }))
+const probability = fc.oneof(fc.constantFrom(0, 1), fc.float({ min: 0, max: 1, noNaN: true }))
+
+for (const loss of Object.values(library)) {
+  const definition = definitionOf(loss)
+  if (definition === undefined) continue
+  const anyLoss = loss as unknown as AnyLoss
+  const calls =
+    definition.family === 'pointwise'
+      ? fc
+          .array(fc.tuple(score, definition.domain.target === 'real' ? score : probability), { minLength: 1 })
+          .map((pairs) => ({
+            input: Float32Array.from(pairs, ([x]) => x),
+            target: Float32Array.from(pairs, ([, t]) => t),
+          }))
+      : fc
+          .integer({ min: 1, max: 40 })
+          .chain((classes) =>
+            fc.array(fc.tuple(fc.nat(classes - 1), fc.array(score, { minLength: classes, maxLength: classes })), {
+              minLength: 1,
+              maxLength: 20,
+            }),
+          )
+          .map((rows) => ({
+            input: Float32Array.from(rows.flatMap(([, scores]) => scores)),
+            target: Int32Array.from(rows, ([label]) => label),
+          }))
+
+  for (const platform of platforms) {
+    test.serial(`no gradient of ${definition.name} is NaN for finite input on ${platform.name}`, (t) => {
+      platform.activate()
+      fc.assert(
+        fc.property(calls, ({ input, target }) => {
+          const { value, grad } = anyLoss.valueAndGrad(input, target)
+          return !Number.isNaN(value) && !grad.some(Number.isNaN)
+        }),
+        { numRuns: 300 },
+      )
+      t.pass()
+    })
+  }
+}

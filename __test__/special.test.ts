@@ -1,0 +1,194 @@
+/** Infinities, NaN, saturation: what each loss promises at the edges, on every backend. */
+
+import test, { type ExecutionContext } from 'ava'
+import { bceWithLogits, crossEntropy, mse } from '../ts/index.js'
+import { filled, generator } from './data.js'
+import { platforms } from './platforms.js'
+
+const { NaN: nan, POSITIVE_INFINITY: inf, NEGATIVE_INFINITY: negInf } = Number
+
+function everywhere(title: string, run: (t: ExecutionContext) => void): void {
+  for (const platform of platforms) {
+    test.serial(`${title} on ${platform.name}`, (t) => {
+      platform.activate()
+      run(t)
+    })
+  }
+}
+
+/** Compares with −0 equal to 0. */
+function equals(t: ExecutionContext, got: ArrayLike<number>, expected: readonly number[]): void {
+  const plain = (values: ArrayLike<number>) => Array.from(values, (v) => v + 0)
+  t.deepEqual(plain(got), plain(expected))
+}
+
+everywhere('a NaN reaches the value and its own gradient alone', (t) => {
+  for (const loss of [mse, bceWithLogits]) {
+    for (const target of [0, 1]) {
+      for (const n of [3, 40]) {
+        const x = new Float32Array(n)
+        x[1] = nan
+        const { value, grad } = loss.valueAndGrad(x, new Float32Array(n).fill(target))
+        t.is(value, nan)
+        t.deepEqual(
+          Array.from(grad, (g) => Number.isNaN(g)),
+          Array.from({ length: n }, (_, i) => i === 1),
+        )
+      }
+    }
+  }
+  for (const classes of [3, 40]) {
+    const x = new Float32Array(3 * classes)
+    x[classes + 1] = nan
+    const { value, grad } = crossEntropy.valueAndGrad(x, Int32Array.of(0, 1, 2))
+    t.is(value, nan)
+    t.true(grad.every((g, i) => Number.isNaN(g) === (Math.floor(i / classes) === 1)))
+  }
+})
+
+everywhere('bceWithLogits: an infinite logit on the right side costs nothing, on the wrong side everything', (t) => {
+  const x = Float32Array.of(inf, negInf, inf, negInf, 1e38, -1e38, 1e38)
+  const target = Float32Array.of(1, 0, 0, 1, 1, 0, 0)
+  const { value, grad } = bceWithLogits.valueAndGrad(x, target, { reduction: 'none' })
+  equals(t, value, [0, 0, inf, inf, 0, 0, Math.fround(1e38)])
+  equals(t, grad, [0, 0, 1, -1, 0, 0, 1])
+  const weighted = bceWithLogits.valueAndGrad(x, target, { reduction: 'none', posWeight: 3 })
+  equals(t, weighted.value, [0, 0, inf, inf, 0, 0, Math.fround(1e38)])
+  equals(t, weighted.grad, [0, 0, 1, -3, 0, 0, 1])
+})
+
+everywhere('bceWithLogits: nothing cancels at a hard target', (t) => {
+  // The gradient of a confident and right prediction is tiny, and right to the last places all the same.
+  const n = 4000
+  const x = filled(n, (i) => (i / n) * 160 - 80)
+  for (const [label, sign] of [
+    [0, 1],
+    [1, -1],
+  ]) {
+    const options = { reduction: 'none' } as const
+    const { value, grad } = bceWithLogits.valueAndGrad(x, new Float32Array(n).fill(label), options)
+    for (let i = 0; i < n; i++) {
+      const u = sign * x[i]
+      const truth = Math.max(u, 0) + Math.log1p(Math.exp(-Math.abs(u)))
+      t.true(Math.abs(value[i] / truth - 1) < 4e-7, `value at ${x[i]}`)
+      t.true(Math.abs((grad[i] * (1 + Math.exp(-u))) / sign - 1) < 4e-7, `gradient at ${x[i]}`)
+    }
+  }
+})
+
+everywhere('crossEntropy: an ignored row counts for nothing, whatever it holds', (t) => {
+  for (const classes of [3, 40]) {
+    const random = generator(5)
+    const x = filled(3 * classes, random)
+    const kept = crossEntropy.valueAndGrad(x.subarray(0, classes), Int32Array.of(1))
+    for (const poison of [nan, inf, negInf, 1e38]) {
+      x.fill(poison, classes, 2 * classes)
+      for (const labelSmoothing of [0, 0.1]) {
+        const options = { labelSmoothing, ignoreIndex: -1 }
+        const both = crossEntropy.valueAndGrad(x, Int32Array.of(1, -1, -1), options)
+        t.true(Number.isFinite(both.value))
+        if (labelSmoothing === 0) t.is(both.value, kept.value)
+        if (labelSmoothing === 0) t.deepEqual(both.grad.slice(0, classes), kept.grad)
+        t.true(both.grad.subarray(classes).every((g) => Object.is(g, 0)))
+      }
+    }
+  }
+})
+
+everywhere('crossEntropy: an index equal to ignoreIndex may lie outside the classes or inside', (t) => {
+  const x = Float32Array.of(1, 2, 3, 3, 2, 1)
+  const one = crossEntropy(x.subarray(0, 3), Int32Array.of(2))
+  t.is(crossEntropy(x, Int32Array.of(2, 255), { ignoreIndex: 255 }), one)
+  t.is(crossEntropy(x, Int32Array.of(2, 0), { ignoreIndex: 0 }), one)
+})
+
+everywhere('crossEntropy: −∞ off the label is a class that cannot be', (t) => {
+  for (const classes of [3, 40]) {
+    const x = new Float32Array(classes)
+    x[2] = negInf
+    const { value, grad } = crossEntropy.valueAndGrad(x, Int32Array.of(0))
+    t.true(Math.abs(value - Math.log(classes - 1)) < 1e-6)
+    t.is(grad[2], 0)
+    t.true(grad.every(Number.isFinite))
+    const impossible = crossEntropy.valueAndGrad(x, Int32Array.of(2))
+    t.is(impossible.value, inf)
+    t.is(impossible.grad[2], -1)
+  }
+})
+
+everywhere('crossEntropy: a row of −∞, or with +∞, is NaN', (t) => {
+  for (const classes of [3, 40]) {
+    for (const x of [
+      new Float32Array(classes).fill(negInf),
+      filled(classes, (c) => (c === 1 ? inf : 0)),
+      filled(classes, (c) => (c === 0 ? inf : 0)),
+    ]) {
+      const { value, grad } = crossEntropy.valueAndGrad(x, Int32Array.of(0))
+      t.is(value, nan)
+      t.true(grad.every(Number.isNaN))
+    }
+  }
+})
+
+everywhere('crossEntropy: one class costs nothing', (t) => {
+  const { value, grad } = crossEntropy.valueAndGrad(Float32Array.of(5, -7), Int32Array.of(0, 0))
+  t.is(value, 0)
+  equals(t, grad, [0, 0])
+})
+
+everywhere('crossEntropy: the known value', (t) => {
+  // PyTorch 2.13: F.cross_entropy(x, y, weight=w, ignore_index=1, label_smoothing=0.2)
+  const x = Float32Array.of(1, 2, 3, 1, 2, 4)
+  const options = { weight: [1, 2, 3], ignoreIndex: 1, labelSmoothing: 0.2 }
+  const { value, grad } = crossEntropy.valueAndGrad(x, Int32Array.of(0, 1), options)
+  t.is(value.toFixed(6), '2.355794')
+  t.deepEqual(
+    Array.from(grad, (g) => g.toFixed(6)),
+    ['-0.758630', '0.160341', '0.598289', '0.000000', '0.000000', '0.000000'],
+  )
+})
+
+everywhere('the mean over nothing has no value and a gradient of zeros', (t) => {
+  const empty = new Float32Array(0)
+  const x = Float32Array.of(nan, 1, 2, 3)
+  const ignored = Int32Array.of(-100, -100)
+  for (const emptyMean of ['nan', 'zero'] as const) {
+    const expected = emptyMean === 'nan' ? nan : 0
+    t.is(mse(empty, empty, { emptyMean }), expected)
+    t.is(bceWithLogits(empty, empty, { emptyMean }), expected)
+    t.is(crossEntropy(empty, new Int32Array(0), { emptyMean }), expected)
+    const { value, grad } = crossEntropy.valueAndGrad(x, ignored, { emptyMean })
+    t.is(value, expected)
+    t.deepEqual(grad, new Float32Array(4))
+    const weightless = { weight: [0, 0], emptyMean }
+    t.is(crossEntropy(x, Int32Array.of(0, 1), weightless), expected)
+    t.deepEqual(crossEntropy.backward(x, Int32Array.of(0, 1), weightless), new Float32Array(4))
+  }
+  t.is(mse(empty, empty, { reduction: 'sum' }), 0)
+  t.is(crossEntropy(x, ignored, { reduction: 'sum' }), 0)
+  t.deepEqual(mse(empty, empty, { reduction: 'none' }), empty)
+  t.deepEqual(crossEntropy(x, ignored, { reduction: 'none' }), new Float32Array(2))
+})
+
+everywhere('a normalizer replaces the denominator of the mean', (t) => {
+  const x = Float32Array.of(1, 2, 3, 4)
+  const target = new Float32Array(4)
+  t.is(mse(x, target, { normalizer: 10 }), 3)
+  t.deepEqual(mse.backward(x, target, { normalizer: 10, gradOutput: 5 }), Float32Array.of(1, 2, 3, 4))
+  const sum = crossEntropy(x, Int32Array.of(0, 1), { reduction: 'sum' })
+  t.is(crossEntropy(x, Int32Array.of(0, 1), { normalizer: 8 }), sum / 8)
+})
+
+everywhere('labels of every integer type give the same', (t) => {
+  const x = filled(12, generator(3))
+  const labels = [2, 0, 1, 2]
+  const expected = crossEntropy.valueAndGrad(x, Int32Array.from(labels))
+  for (const target of [
+    Uint8Array.from(labels),
+    Uint16Array.from(labels),
+    Uint32Array.from(labels),
+    BigInt64Array.from(labels, BigInt),
+  ]) {
+    t.deepEqual(crossEntropy.valueAndGrad(x, target), expected)
+  }
+})
