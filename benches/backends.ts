@@ -1,0 +1,163 @@
+/**
+ * `npm run bench`: value and gradient of every public loss on every backend.
+ *
+ *     --loss mse,bceWithLogits   only these losses
+ *     --backend native,wasm      only these backends; only that of FUSED_LOSS_BACKEND, where it is set
+ *     --size 16,16384            numbers of elements
+ *     --time 0.5                 seconds for each case
+ *     --all-sets                 native with each instruction set of the machine, not only with the best
+ */
+
+import { spawnSync } from 'node:child_process'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { availableParallelism, cpus } from 'node:os'
+import { relative } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import progress from 'cli-progress'
+import { load, use } from '../ts/backend/load.js'
+import { tsBackend } from '../ts/backend/ts.js'
+import { version } from '../ts/version.js'
+import type { Case, Timing } from './case.js'
+import { losses, prepare, type Size, summary } from './data.js'
+import { type Measurement, markdown, measurement, type Report, terminal } from './report.js'
+
+type Target = Pick<Case, 'backend' | 'instructionSet'>
+
+const BACKENDS = ['native', 'wasm', 'ts'] as const
+const SIZES = [16, 256, 16_384, 1_048_576]
+const CLASSES = [10, 1000]
+
+// A run of all cases is to end within four minutes, however many losses there are: in seconds, with what a case takes
+// besides the time that benchmark.js is given.
+const RUN = 220
+const OVERHEAD = 0.7
+
+const options = readOptions()
+const skipped: Record<string, string> = {}
+const targets = options.backends.flatMap(targetsOf)
+const problems = options.losses.flatMap((loss) => sizesOf(loss).map((size) => ({ loss, size })))
+const count = problems.length * targets.length
+if (count === 0) fail(['there is no such case', ...Object.values(skipped)].join('; '))
+const seconds = options.seconds ?? Math.max(0.05, Math.min(0.5, RUN / count - OVERHEAD))
+
+const report: Report = { facts: factsOfRun(), measurements: measureAll() }
+console.log(terminal(report))
+const results = fileURLToPath(new URL('../../results/', import.meta.url))
+mkdirSync(results, { recursive: true })
+writeFileSync(`${results}bench.md`, markdown(report))
+writeFileSync(`${results}bench.json`, `${JSON.stringify(report, undefined, 2)}\n`)
+console.log(`\nAlso in ${['bench.md', 'bench.json'].map((file) => relative('', results + file)).join(' and ')}`)
+
+function measureAll(): readonly Measurement[] {
+  const measurements: Measurement[] = []
+  const format = '{bar} {value}/{total} {eta_formatted} {name}'
+  const bar = new progress.SingleBar({ format, clearOnComplete: true }, progress.Presets.shades_classic)
+  bar.start(count, 0, { name: '' })
+  // What is expected is computed here: a child is to see no backend but its own.
+  use(tsBackend)
+  for (const { loss, size } of problems) {
+    const expected = summary(prepare(loss, size)())
+    for (const target of targets) {
+      const name = `${loss} ${size.elements} ${target.backend} ${target.instructionSet}`
+      bar.update(measurements.length, { name })
+      const given: Case = { loss, ...size, ...target, seconds, expected }
+      const timing = time(given)
+      if (typeof timing === 'string') {
+        bar.stop()
+        fail(`${name}: ${timing}`)
+      }
+      measurements.push(measurement(given, timing))
+    }
+  }
+  bar.stop()
+  return measurements
+}
+
+/** What a child says of a case, or how it failed. Meanwhile nothing runs here that could take its time. */
+function time(given: Case): Timing | string {
+  const script = fileURLToPath(new URL('case.js', import.meta.url))
+  const { status, signal, stdout, stderr } = spawnSync(process.execPath, [script, JSON.stringify(given)], {
+    env: { ...process.env, FUSED_LOSS_BACKEND: given.backend },
+    encoding: 'utf8',
+  })
+  return status === 0 ? JSON.parse(stdout) : stderr || `ended with ${signal ?? status}`
+}
+
+function targetsOf(backend: Case['backend']): readonly Target[] {
+  try {
+    const loaded = load(backend)
+    const sets = options.allSets && 'instructionSets' in loaded ? loaded.instructionSets : [loaded.instructionSet]
+    return sets.map((instructionSet) => ({ backend, instructionSet }))
+  } catch (error) {
+    skipped[`${backend} left out`] = (error as Error).message.split('\n')[0]
+    return []
+  }
+}
+
+/** Losses with rows have whole ones, as many as fit. */
+function sizesOf(loss: string): readonly Size[] {
+  if (losses.get(loss)!.definition.family === 'pointwise') return options.sizes.map((elements) => ({ elements }))
+  return CLASSES.flatMap((classes) => {
+    const rows = new Set(options.sizes.map((size) => Math.floor(size / classes)).filter((n) => n > 0))
+    return [...rows].map((n) => ({ elements: n * classes, classes }))
+  })
+}
+
+function factsOfRun(): Report['facts'] {
+  return {
+    CPU: cpus()[0]?.model ?? 'unknown',
+    cores: availableParallelism(),
+    'instruction sets': targets.map(({ backend, instructionSet }) => `${instructionSet} (${backend})`).join(', '),
+    Node: process.version,
+    'fused-loss': version,
+    date: new Date().toISOString(),
+    'seconds per case': Number(seconds.toFixed(2)),
+    ...skipped,
+  }
+}
+
+function readOptions() {
+  const type = 'string'
+  try {
+    const { values } = parseArgs({
+      options: {
+        loss: { type },
+        backend: { type },
+        size: { type },
+        time: { type },
+        'all-sets': { type: 'boolean', default: false },
+      },
+    })
+    const forced = process.env.FUSED_LOSS_BACKEND
+    const backends = BACKENDS.filter((name) => !forced || name === forced)
+    const sizes = values.size?.split(',').map((size) => numberOf('size', size, 'an integer', Number.isSafeInteger))
+    return {
+      losses: listOf('loss', values.loss, [...losses.keys()]),
+      backends: listOf('backend', values.backend, backends),
+      sizes: [...new Set(sizes ?? SIZES)],
+      seconds: values.time === undefined ? undefined : numberOf('time', values.time, 'a number', Number.isFinite),
+      allSets: values['all-sets'],
+    }
+  } catch (error) {
+    return fail((error as Error).message)
+  }
+}
+
+function listOf<T extends string>(option: string, text: string | undefined, allowed: readonly T[]): readonly T[] {
+  const names = text?.split(',') ?? allowed
+  const unknown = names.find((name) => !allowed.includes(name as T))
+  if (unknown !== undefined) fail(`--${option} must be one or more of ${allowed.join(', ')}; got '${unknown}'`)
+  return [...new Set(names as readonly T[])]
+}
+
+function numberOf(option: string, text: string, expected: string, holds: (n: number) => boolean): number {
+  const n = Number(text)
+  if (!holds(n) || n <= 0) fail(`--${option} must be ${expected} > 0; got '${text}'`)
+  return n
+}
+
+function fail(message: string): never {
+  console.error(`bench: ${message}`)
+  process.exit(1)
+}

@@ -1,0 +1,108 @@
+/** The results as tables on the terminal, as Markdown and as JSON. */
+
+import Table from 'cli-table3'
+import type { Case, Timing } from './case.js'
+
+/** What is reported of a case. */
+export interface Measurement extends Timing {
+  readonly loss: string
+  readonly backend: string
+  readonly elements: number
+  readonly classes: number | undefined
+  readonly nsPerElement: number
+  readonly nsPerRow: number | undefined
+  readonly gigabytesPerSecond: number
+}
+
+/** A run: facts by name, and what was measured. */
+export interface Report {
+  readonly facts: Readonly<Record<string, string | number>>
+  readonly measurements: readonly Measurement[]
+}
+
+/** One table: the losses with rows have a column more than the others. */
+interface Grid {
+  readonly head: readonly string[]
+  readonly rows: readonly (readonly string[])[]
+}
+
+const NOTE =
+  'Times are medians, ± is the median absolute deviation. GB/s counts 12 bytes for an element, 8 for a score of a row.'
+
+// No lines but the one below the head: three backends are wide enough without.
+const lines = ['top', 'bottom', 'left', 'right'].flatMap((line) =>
+  ['', '-mid', '-left', '-right'].map((end) => line + end),
+)
+const chars = Object.fromEntries(['middle', 'mid-mid', ...lines].map((name) => [name, '']))
+
+const whole = new Intl.NumberFormat('en')
+const digits = new Intl.NumberFormat('en', { maximumSignificantDigits: 3 })
+const percent = new Intl.NumberFormat('en', { style: 'percent', maximumFractionDigits: 0 })
+
+/** Per call, per element, per row. */
+export function measurement(given: Case, timing: Timing): Measurement {
+  const { loss, backend, instructionSet, elements, classes } = given
+  const nsPerElement = timing.nsPerCall / elements
+  // Input, target and gradient in single precision; the labels of rows count for nothing.
+  const bytes = classes === undefined ? 12 : 8
+  return {
+    loss,
+    backend: backend === 'ts' ? backend : `${backend} ${instructionSet}`,
+    elements,
+    classes,
+    ...timing,
+    nsPerElement,
+    nsPerRow: classes && nsPerElement * classes,
+    gigabytesPerSecond: bytes / nsPerElement,
+  }
+}
+
+export function terminal({ facts, measurements }: Report): string {
+  const header = Object.entries(facts).map(([name, fact]) => `${name}: ${fact}`)
+  const tables = gridsOf(measurements).map(({ head, rows }) => {
+    const table = new Table({
+      head: [...head],
+      colAligns: head.map((_, column) => (column === 0 ? 'left' : 'right')),
+      chars,
+      style: { 'padding-left': 0, 'padding-right': 1, head: [], border: [], compact: true },
+    })
+    table.push(...rows.map((row) => [...row]))
+    return table.toString()
+  })
+  return [header.join('\n'), ...tables, NOTE].join('\n\n')
+}
+
+export function markdown({ facts, measurements }: Report): string {
+  const header = Object.entries(facts).map(([name, fact]) => `- ${name}: ${fact}`)
+  const line = (cells: readonly string[]) => `| ${cells.join(' | ').replaceAll('\n', '<br>')} |`
+  const tables = gridsOf(measurements).map(({ head, rows }) =>
+    [line(head), line(head.map((_, column) => (column === 0 ? '---' : '---:'))), ...rows.map(line)].join('\n'),
+  )
+  return `${['# Benchmarks', header.join('\n'), ...tables, NOTE].join('\n\n')}\n`
+}
+
+/** A row per loss and size, a group of columns per backend. */
+function gridsOf(measurements: readonly Measurement[]): readonly Grid[] {
+  const withRows = measurements.filter(({ classes }) => classes !== undefined)
+  const without = measurements.filter(({ classes }) => classes === undefined)
+  return [without, withRows].filter(({ length }) => length > 0).map(gridOf)
+}
+
+function gridOf(measurements: readonly Measurement[]): Grid {
+  const backends = [...new Set(measurements.map(({ backend }) => backend))]
+  const hasRows = measurements[0].classes !== undefined
+  const units = ['ns/call', '/element', ...(hasRows ? ['/row'] : []), 'GB/s', '±']
+  // The name of a backend stands over the first of its columns.
+  const head = backends.flatMap((backend) => units.map((unit, i) => `${i === 0 ? backend : ''}\n${unit}`))
+  const rows = new Map<string, string[]>()
+  for (const m of measurements) {
+    const size = m.classes === undefined ? [m.elements] : [m.elements / m.classes, m.classes]
+    const key = `${m.loss} ${size}`
+    const cells = rows.get(key) ?? [m.loss, size.map((n) => whole.format(n)).join(' × ')]
+    cells.push(
+      ...[m.nsPerCall, m.nsPerElement, ...(hasRows ? [m.nsPerRow!] : []), m.gigabytesPerSecond].map(digits.format),
+    )
+    rows.set(key, [...cells, percent.format(m.spread)])
+  }
+  return { head: ['\nloss', hasRows ? '\nrows × classes' : '\nelements', ...head], rows: [...rows.values()] }
+}
