@@ -52,7 +52,7 @@ pub fn registry() -> String {
 }
 
 fn level() -> Level {
-    Level::Simd128(Simd128)
+    Level::Simd128(Simd128::new())
 }
 
 /// The array at `at`.

@@ -2,24 +2,36 @@
 
 use super::stream::Stream;
 use crate::loss::{self, Params};
-use crate::simd::{Cells, Kernel, LANES, Level, Simd};
+use crate::simd::{Cells, Kernel, LANES, Lanes, Level, Map, Simd};
 use crate::sum::BLOCK;
 
 /// A loss as formula of one vector.
 pub trait Pointwise: Copy {
     /// Value and derivatives at input `x`, target `t` and the element's extra parameter `aux` (the positive weight of
     /// bceWithLogits). What the caller does not use is not computed: everything is inlined.
-    fn eval<S: Simd>(self, s: S, x: S::F32, t: S::F32, aux: S::F32) -> Eval<S>;
+    fn eval<V: Lanes>(self, v: V, x: V::F32, t: V::F32, aux: V::F32) -> Eval<V>;
 }
 
 /// What a formula gives.
-pub struct Eval<S: Simd> {
+pub struct Eval<V: Lanes> {
     /// The loss.
-    pub value: S::F32,
+    pub value: V::F32,
     /// Its derivative by the input.
-    pub dx: S::F32,
+    pub dx: V::F32,
     /// Its derivative by the target.
-    pub dt: S::F32,
+    pub dt: V::F32,
+}
+
+/// A formula for [`Simd::map`]: value, dx and dt of x, t and aux.
+#[derive(Clone, Copy)]
+struct Formula<L>(L);
+
+impl<L: Pointwise> Map<3, 3> for Formula<L> {
+    #[inline(always)]
+    fn eval<V: Lanes>(self, v: V, [x, t, aux]: [V::F32; 3]) -> [V::F32; 3] {
+        let Eval { value, dx, dt } = self.0.eval(v, x, t, aux);
+        [value, dx, dt]
+    }
 }
 
 /// One call. All slices have the length of `x`; outputs that are `None` are not computed.
@@ -113,6 +125,7 @@ impl<L: Pointwise> Kernel for Run<'_, L> {
 /// nothing beside the memory, and a gradient alone is never slower than both.
 #[inline(always)]
 fn plain<S: Simd, L: Pointwise, const GRAD: bool>(s: S, loss: L, args: &Args, dx: Cells) -> f64 {
+    let formula = Formula(loss);
     let scale = s.splat(args.scale);
     let aux = s.splat(args.aux);
     let mut sum = args.sum;
@@ -127,19 +140,20 @@ fn plain<S: Simd, L: Pointwise, const GRAD: bool>(s: S, loss: L, args: &Args, dx
         let (t, t_tail) = t.as_chunks::<LANES>();
         let (dx, dx_tail) = dx.as_chunks::<LANES>();
         for ((x, t), dx) in x.iter().zip(t).zip(dx) {
-            let e = loss.eval(s, s.load(x), s.load(t), aux);
+            let [value, slope, _] = s.map(formula, [s.load(x), s.load(t), aux]);
             if GRAD {
-                s.store(dx, s.mul(e.dx, scale));
+                s.store(dx, s.mul(slope, scale));
             }
-            lanes = s.add(lanes, e.value);
+            lanes = s.add(lanes, value);
         }
         if !x_tail.is_empty() {
-            let e = loss.eval(s, s.load_head(x_tail, 0.0), s.load_head(t_tail, 0.0), aux);
+            let (x, t) = (s.load_head(x_tail, 0.0), s.load_head(t_tail, 0.0));
+            let [value, slope, _] = s.map(formula, [x, t, aux]);
             if GRAD {
-                s.store_head(dx_tail, s.mul(e.dx, scale));
+                s.store_head(dx_tail, s.mul(slope, scale));
             }
             // The loss of (0, 0) in the lanes behind the tail need not be 0.
-            lanes = s.add(lanes, s.head(e.value, x_tail.len()));
+            lanes = s.add(lanes, s.head(value, x_tail.len()));
         }
         sum += f64::from(s.sum(lanes));
     }
@@ -167,14 +181,14 @@ fn general<S: Simd, L: Pointwise>(s: S, loss: L, args: &Args, extra: &Extra) -> 
             };
             let x = s.load_head(&args.x[range.clone()], 0.0);
             let t = s.load_head(&args.t[range.clone()], 0.0);
-            let e = loss.eval(s, x, t, aux);
-            let value = s.mul(e.value, weight);
+            let [value, slope, t_slope] = s.map(Formula(loss), [x, t, aux]);
+            let value = s.mul(value, weight);
             let factor = s.mul(weight, upstream);
             if let Some(dx) = args.dx {
-                s.store_head(&dx[range.clone()], s.mul(e.dx, factor));
+                s.store_head(&dx[range.clone()], s.mul(slope, factor));
             }
             if let Some(dt) = extra.dt {
-                s.store_head(&dt[range.clone()], s.mul(e.dt, factor));
+                s.store_head(&dt[range.clone()], s.mul(t_slope, factor));
             }
             if let Some(out) = extra.out {
                 s.store_head(&out[range], value);

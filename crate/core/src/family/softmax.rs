@@ -1,17 +1,17 @@
 //! Losses of the softmax over a row of class scores and the row's class index.
 
 use crate::loss::{self, Params};
-use crate::math::exp::exp_nonpositive;
+use crate::math::exp::Exp;
 use crate::math::log::log_positive;
-use crate::simd::{Cells, Kernel, LANES, Level, Simd};
+use crate::simd::{Cells, Kernel, LANES, Lanes, Level, Simd};
 use crate::sum::{BLOCK, ROWS};
 
 /// A loss that is a function of ln p_y, the logarithm of the target class's probability. One vector holds 16 rows.
 pub trait Softmax: Copy {
     /// The loss.
-    fn value<S: Simd>(self, s: S, log_p: S::F32) -> S::F32;
+    fn value<V: Lanes>(self, v: V, log_p: V::F32) -> V::F32;
     /// −d(loss)/d(ln p_y); the gradient of the row is this times (p − e_y).
-    fn slope<S: Simd>(self, s: S, log_p: S::F32) -> S::F32;
+    fn slope<V: Lanes>(self, v: V, log_p: V::F32) -> V::F32;
 }
 
 /// One call over `labels.len()` rows of `classes` scores.
@@ -333,16 +333,16 @@ fn narrow_rows<S: Simd, L: Softmax, const GRAD: bool, const SMOOTH: bool>(
         }
     }
     let inverse_temperature = s.splat(call.inverse_temperature);
-    for j in 0..LANES {
-        let z = s.mul(s.sub(e[j], s.splat(max[j])), inverse_temperature);
+    for (j, e) in e.iter_mut().enumerate() {
+        let z = s.mul(s.sub(*e, s.splat(max[j])), inverse_temperature);
         if SMOOTH && batch.spread[j] > 0.0 {
             let weighted = s.mul(z, weights(s, args.weight, 0, args.classes));
             batch.weighted_z[j] = s.sum(s.head(weighted, args.classes));
         }
-        e[j] = exp_nonpositive(s, z);
+        [*e] = s.map(Exp, [z]);
     }
-    for j in 0..LANES {
-        batch.exp[j] = s.sum(e[j]);
+    for (exp, e) in batch.exp.iter_mut().zip(e) {
+        *exp = s.sum(e);
     }
     if GRAD && let Some(dx) = args.dx {
         let gradient = Gradient::new::<L, SMOOTH>(s, loss, &batch, call.total_weight);
@@ -428,7 +428,7 @@ fn wide_sums<S: Simd, const GRAD: bool, const SMOOTH: bool>(
         let (dx, dx_tail) = dx.as_chunks::<LANES>();
         for (x, dx) in x.iter().zip(dx) {
             let z = s.mul(s.sub(s.load(x), max), inverse_temperature);
-            let e = exp_nonpositive(s, z);
+            let [e] = s.map(Exp, [z]);
             lanes = s.add(lanes, e);
             if GRAD {
                 s.store(dx, e);
@@ -436,7 +436,7 @@ fn wide_sums<S: Simd, const GRAD: bool, const SMOOTH: bool>(
         }
         if !x_tail.is_empty() {
             let x = s.load_head(x_tail, f32::NEG_INFINITY);
-            let e = exp_nonpositive(s, s.mul(s.sub(x, max), inverse_temperature));
+            let [e] = s.map(Exp, [s.mul(s.sub(x, max), inverse_temperature)]);
             lanes = s.add(lanes, e);
             if GRAD {
                 s.store_head(dx_tail, e);

@@ -3,7 +3,7 @@
 use crate::family::pointwise::{Eval, Pointwise};
 use crate::loss::Params;
 use crate::math::sigmoid::sigmoid;
-use crate::simd::Simd;
+use crate::simd::Lanes;
 
 /// Binary cross-entropy of σ(x).
 #[derive(Clone, Copy)]
@@ -25,27 +25,33 @@ impl BceWithLogits {
 }
 
 impl Pointwise for BceWithLogits {
-    /// With L = ln(1 + e^−|x|) and k = 1 − t + w·t the value is |x|·(x ≥ 0 ? 1 − t : w·t) + k·L, whose terms have the
-    /// same sign for t in [0, 1], and the derivative is (1 − t)·σ(x) − w·t·σ(−x): nothing cancels at a hard target.
+    /// With L = ln(1 + e^−|x|), n = 1 − t, p = w·t and the side s = x < 0 ? p : n that a large logit is charged for, the value
+    /// is |x|·s + (n + p)·L, whose terms have the same sign for t in [0, 1], and the derivative n·σ(x) − p·σ(−x) is
+    /// ±(s·σ(|x|) − (n + p − s)·σ(−|x|)): nothing cancels at a hard target.
     #[inline(always)]
-    fn eval<S: Simd>(self, s: S, x: S::F32, t: S::F32, w: S::F32) -> Eval<S> {
-        let t = s.mul_add(t, s.splat(self.keep), s.splat(self.shift));
-        let p = sigmoid(s, x);
-        let negatives = s.sub(s.splat(1.0), t);
-        let positives = s.mul(w, t);
-        let zero = s.splat(0.0);
-        let side = s.select(s.lt(x, zero), positives, negatives);
-        // ∞ · 0 is 0 here: an infinite logit on the right side costs nothing. NaN is not equal to 0 and stays.
-        let far = s.select(s.eq(side, zero), zero, s.mul(s.abs(x), side));
-        let value = s.mul_add(s.add(negatives, positives), p.softplus, far);
-        // A NaN logit must reach the value even where `side` is 0: `softplus` is NaN then.
-        let dx = s.sub(s.mul(negatives, p.plus), s.mul(positives, p.minus));
+    fn eval<V: Lanes>(self, v: V, x: V::F32, t: V::F32, w: V::F32) -> Eval<V> {
+        let zero = v.splat(0.0);
+        let t = v.mul_add(t, v.splat(self.keep), v.splat(self.shift));
+        let abs_x = v.abs(x);
+        let negative = v.lt(x, zero);
+        let p = sigmoid(v, abs_x);
+
+        let negatives = v.sub(v.splat(1.0), t);
+        let positives = v.mul(w, t);
+        let both = v.add(negatives, positives);
+        let side = v.select(negative, positives, negatives);
+        // ∞ · 0 is 0 here: an infinite logit on the right side costs nothing. NaN reaches the value by `softplus`.
+        let far = v.zero_where(v.eq(side, zero), v.mul(abs_x, side));
+        let value = v.mul_add(both, p.softplus, far);
+        let other = v.sub(both, side);
+        let dx = v.sub(v.mul(side, p.large), v.mul(other, p.small));
+        let dx = v.neg_where(negative, dx);
+
         // −x + (w − 1)·softplus(−x), by the smoothing's factor.
-        let minus_x = s.neg(x);
-        let softplus = s.add(s.select(s.lt(x, zero), minus_x, zero), p.softplus);
-        let excess = s.sub(w, s.splat(1.0));
-        let tilt = s.select(s.eq(excess, zero), zero, s.mul(excess, softplus));
-        let dt = s.mul(s.add(minus_x, tilt), s.splat(self.keep));
+        let excess = v.sub(w, v.splat(1.0));
+        let softplus = v.add(v.select(negative, abs_x, zero), p.softplus);
+        let tilt = v.zero_where(v.eq(excess, zero), v.mul(excess, softplus));
+        let dt = v.mul(v.sub(tilt, x), v.splat(self.keep));
         Eval { value, dx, dt }
     }
 }

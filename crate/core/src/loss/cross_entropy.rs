@@ -2,7 +2,7 @@
 
 use crate::family::softmax::Softmax;
 use crate::loss::Params;
-use crate::simd::Simd;
+use crate::simd::Lanes;
 
 /// Softmax cross-entropy.
 #[derive(Clone, Copy)]
@@ -18,12 +18,12 @@ impl CrossEntropy {
 
 impl Softmax for CrossEntropy {
     #[inline(always)]
-    fn value<S: Simd>(self, s: S, log_p: S::F32) -> S::F32 {
+    fn value<V: Lanes>(self, v: V, log_p: V::F32) -> V::F32 {
         // Not `neg`: the loss of a certain row is 0, not −0.
-        s.sub(s.splat(0.0), log_p)
+        v.sub(v.splat(0.0), log_p)
     }
     #[inline(always)]
-    fn slope<S: Simd>(self, s: S, _: S::F32) -> S::F32 {
-        s.splat(1.0)
+    fn slope<V: Lanes>(self, v: V, _: V::F32) -> V::F32 {
+        v.splat(1.0)
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::family::pointwise::{Eval, Pointwise};
 use crate::loss::Params;
-use crate::simd::Simd;
+use crate::simd::Lanes;
 
 /// Squared error.
 #[derive(Clone, Copy)]
@@ -18,13 +18,13 @@ impl Mse {
 
 impl Pointwise for Mse {
     #[inline(always)]
-    fn eval<S: Simd>(self, s: S, x: S::F32, t: S::F32, _: S::F32) -> Eval<S> {
-        let d = s.sub(x, t);
-        let dx = s.add(d, d);
+    fn eval<V: Lanes>(self, v: V, x: V::F32, t: V::F32, _: V::F32) -> Eval<V> {
+        let d = v.sub(x, t);
+        let dx = v.add(d, d);
         Eval {
-            value: s.mul(d, d),
+            value: v.mul(d, d),
             dx,
-            dt: s.neg(dx),
+            dt: v.neg(dx),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! eˣ for x ≤ 0: losses subtract the maximum first, or take −|x|.
 
-use crate::simd::Simd;
+use crate::simd::{Lanes, Map};
 
 /// Largest error on [`DOMAIN_MIN`, 0], in units in the last place of the true value.
 pub const MAX_ULP: f64 = 2.3;
@@ -23,19 +23,30 @@ const C5: f32 = 0.008289291;
 
 /// eˣ for x ≤ 0 or NaN. e^−∞ = 0; NaN stays NaN, since every comparison with it is false.
 #[inline(always)]
-pub fn exp_nonpositive<S: Simd>(s: S, x: S::F32) -> S::F32 {
-    let biased = s.mul_add(x, s.splat(LOG2_E), s.splat(MAGIC));
-    let power = s.exponent_from_low_bits(biased);
-    let n = s.sub(biased, s.splat(MAGIC));
-    let t = s.mul_add(n, s.splat(MINUS_LN2_HIGH), x);
-    let t = s.mul_add(n, s.splat(MINUS_LN2_LOW), t);
+pub fn exp_nonpositive<V: Lanes>(v: V, x: V::F32) -> V::F32 {
+    let biased = v.mul_add(x, v.splat(LOG2_E), v.splat(MAGIC));
+    let power = v.exponent_from_low_bits(biased);
+    let n = v.sub(biased, v.splat(MAGIC));
+    let t = v.mul_add(n, v.splat(MINUS_LN2_HIGH), x);
+    let t = v.mul_add(n, v.splat(MINUS_LN2_LOW), t);
 
     // By pairs (Estrin): a chain of three where Horner has four.
-    let t2 = s.mul(t, t);
-    let c12 = s.mul_add(t, s.splat(C2), s.splat(C1));
-    let c34 = s.mul_add(t, s.splat(C4), s.splat(C3));
-    let p = s.mul_add(s.mul_add(t2, s.splat(C5), c34), t2, c12);
+    let t2 = v.mul(t, t);
+    let c12 = v.mul_add(t, v.splat(C2), v.splat(C1));
+    let c34 = v.mul_add(t, v.splat(C4), v.splat(C3));
+    let p = v.mul_add(v.mul_add(t2, v.splat(C5), c34), t2, c12);
 
-    let exp = s.mul_add(s.mul(t, power), p, power);
-    s.select(s.lt(x, s.splat(DOMAIN_MIN)), s.splat(0.0), exp)
+    let exp = v.mul_add(v.mul(t, power), p, power);
+    v.zero_where(v.lt(x, v.splat(DOMAIN_MIN)), exp)
+}
+
+/// [`exp_nonpositive`] for [`crate::simd::Simd::map`].
+#[derive(Clone, Copy)]
+pub struct Exp;
+
+impl Map<1, 1> for Exp {
+    #[inline(always)]
+    fn eval<V: Lanes>(self, v: V, [x]: [V::F32; 1]) -> [V::F32; 1] {
+        [exp_nonpositive(v, x)]
+    }
 }

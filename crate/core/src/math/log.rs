@@ -1,6 +1,6 @@
 //! ln x for positive normal x.
 
-use crate::simd::Simd;
+use crate::simd::Lanes;
 
 /// Largest error over the positive normal numbers, in units in the last place of the true value.
 pub const MAX_ULP: f64 = 2.5;
@@ -12,13 +12,13 @@ const LN_2: f32 = core::f32::consts::LN_2;
 
 /// ln x; ln ∞ = ∞, NaN stays NaN. Zero, negative and subnormal x are outside the domain.
 #[inline(always)]
-pub fn log_positive<S: Simd>(s: S, x: S::F32) -> S::F32 {
-    let (m, n) = s.split_exponent(x);
-    let r = s.sub(m, s.splat(1.0));
-    let p = s.mul_add(r, s.mul_add(r, s.splat(P[2]), s.splat(P[1])), s.splat(P[0]));
-    let q = s.mul_add(r, s.mul_add(r, s.splat(Q[2]), s.splat(Q[1])), s.splat(Q[0]));
-    let log1p = s.mul_add(s.mul(r, r), s.div(p, q), r);
-    let log = s.mul_add(n, s.splat(LN_2), log1p);
+pub fn log_positive<V: Lanes>(v: V, x: V::F32) -> V::F32 {
+    let (m, n) = v.split_exponent(x);
+    let r = v.sub(m, v.splat(1.0));
+    let p = v.mul_add(r, v.mul_add(r, v.splat(P[2]), v.splat(P[1])), v.splat(P[0]));
+    let q = v.mul_add(r, v.mul_add(r, v.splat(Q[2]), v.splat(Q[1])), v.splat(Q[0]));
+    let log1p = v.mul_add(v.mul(r, r), v.div(p, q), r);
+    let log = v.mul_add(n, v.splat(LN_2), log1p);
     // The bits of ∞ and NaN split into something finite.
-    s.select(s.lt(x, s.splat(f32::INFINITY)), log, x)
+    v.select(v.lt(x, v.splat(f32::INFINITY)), log, x)
 }

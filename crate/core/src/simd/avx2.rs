@@ -1,13 +1,13 @@
 //! AVX2 with FMA: a vector is two registers of 256 bit.
 
-use super::{Cells, Chunk, Kernel, LANES, SQRT_HALF_BITS, Simd};
+use super::{Cells, Chunk, Kernel, LANES, Lanes, SQRT_HALF_BITS, Simd};
 use core::arch::x86_64::*;
 
-/// Proof that AVX2 and FMA were detected.
+/// Proof that AVX2 and FMA were detected. `N` registers of eight lanes: the whole vector has two.
 #[derive(Clone, Copy, Debug)]
-pub struct Avx2(());
+pub struct Avx2<const N: usize>(());
 
-impl Avx2 {
+impl Avx2<2> {
     /// The token, where this CPU has AVX2 and FMA.
     #[must_use]
     pub fn detect() -> Option<Self> {
@@ -26,70 +26,143 @@ static HEAD_MASK: [i32; 2 * LANES] = {
     mask
 };
 
-/// `[f(0), f(1)]` of intrinsics, without a closure, so that everything stays inlined.
+/// `[f(0), … f(N − 1)]` of intrinsics, without a closure, so that everything stays inlined.
 macro_rules! each {
-    ($i:ident => $value:expr) => {{
+    ($i:ident in $n:expr => $value:expr) => {{
         // SAFETY: whoever holds an `Avx2` has detected AVX2 and FMA.
         unsafe {
-            [
-                {
-                    const $i: usize = 0;
-                    $value
-                },
-                {
-                    const $i: usize = 1;
-                    $value
-                },
-            ]
+            let $i = 0;
+            let first = $value;
+            let mut parts = [first; $n];
+            for $i in 1..$n {
+                parts[$i] = $value;
+            }
+            parts
         }
     }};
 }
 
-impl Simd for Avx2 {
-    type F32 = [__m256; 2];
-    type Mask = [__m256; 2];
+impl<const N: usize> Lanes for Avx2<N> {
+    type F32 = [__m256; N];
+    type Mask = [__m256; N];
 
+    #[inline(always)]
+    fn splat(self, value: f32) -> Self::F32 {
+        each!(_i in N => _mm256_set1_ps(value))
+    }
+    #[inline(always)]
+    fn add(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        each!(i in N => _mm256_add_ps(a[i], b[i]))
+    }
+    #[inline(always)]
+    fn sub(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        each!(i in N => _mm256_sub_ps(a[i], b[i]))
+    }
+    #[inline(always)]
+    fn mul(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        each!(i in N => _mm256_mul_ps(a[i], b[i]))
+    }
+    #[inline(always)]
+    fn div(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        each!(i in N => _mm256_div_ps(a[i], b[i]))
+    }
+    #[inline(always)]
+    fn mul_add(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32 {
+        each!(i in N => _mm256_fmadd_ps(a[i], b[i], c[i]))
+    }
+    #[inline(always)]
+    fn neg(self, a: Self::F32) -> Self::F32 {
+        each!(i in N => _mm256_xor_ps(a[i], _mm256_set1_ps(-0.0)))
+    }
+    #[inline(always)]
+    fn abs(self, a: Self::F32) -> Self::F32 {
+        each!(i in N => _mm256_andnot_ps(_mm256_set1_ps(-0.0), a[i]))
+    }
+    #[inline(always)]
+    fn max(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        // The instruction is defined as a > b ? a : b.
+        each!(i in N => _mm256_max_ps(a[i], b[i]))
+    }
+    #[inline(always)]
+    fn lt(self, a: Self::F32, b: Self::F32) -> Self::Mask {
+        each!(i in N => _mm256_cmp_ps::<_CMP_LT_OQ>(a[i], b[i]))
+    }
+    #[inline(always)]
+    fn le(self, a: Self::F32, b: Self::F32) -> Self::Mask {
+        each!(i in N => _mm256_cmp_ps::<_CMP_LE_OQ>(a[i], b[i]))
+    }
+    #[inline(always)]
+    fn eq(self, a: Self::F32, b: Self::F32) -> Self::Mask {
+        each!(i in N => _mm256_cmp_ps::<_CMP_EQ_OQ>(a[i], b[i]))
+    }
+    #[inline(always)]
+    fn select(self, mask: Self::Mask, a: Self::F32, b: Self::F32) -> Self::F32 {
+        each!(i in N => _mm256_blendv_ps(b[i], a[i], mask[i]))
+    }
+    #[inline(always)]
+    fn zero_where(self, mask: Self::Mask, v: Self::F32) -> Self::F32 {
+        each!(i in N => _mm256_andnot_ps(mask[i], v[i]))
+    }
+    #[inline(always)]
+    fn neg_where(self, mask: Self::Mask, v: Self::F32) -> Self::F32 {
+        each!(i in N => _mm256_xor_ps(v[i], _mm256_and_ps(mask[i], _mm256_set1_ps(-0.0))))
+    }
+
+    #[inline(always)]
+    fn exponent_from_low_bits(self, v: Self::F32) -> Self::F32 {
+        each!(i in N => _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_castps_si256(v[i]))))
+    }
+    #[inline(always)]
+    fn split_exponent(self, v: Self::F32) -> (Self::F32, Self::F32) {
+        let n = each!(i in N => _mm256_srai_epi32::<23>(_mm256_sub_epi32(
+            _mm256_castps_si256(v[i]),
+            _mm256_set1_epi32(SQRT_HALF_BITS),
+        )));
+        let m = each!(i in N => _mm256_castsi256_ps(_mm256_sub_epi32(
+            _mm256_castps_si256(v[i]),
+            _mm256_slli_epi32::<23>(n[i]),
+        )));
+        (m, each!(i in N => _mm256_cvtepi32_ps(n[i])))
+    }
+}
+
+impl Simd for Avx2<2> {
     #[inline(always)]
     fn vectorize<K: Kernel>(self, kernel: K) -> K::Out {
         #[target_feature(enable = "avx2,fma")]
-        fn run<K: Kernel>(s: Avx2, kernel: K) -> K::Out {
+        fn run<K: Kernel>(s: Avx2<2>, kernel: K) -> K::Out {
             kernel.run(s)
         }
         // SAFETY: whoever holds an `Avx2` has detected AVX2 and FMA.
         unsafe { run(self, kernel) }
     }
-
-    #[inline(always)]
-    fn splat(self, value: f32) -> Self::F32 {
-        each!(_I => _mm256_set1_ps(value))
-    }
     #[inline(always)]
     fn vector(self, lanes: [f32; LANES]) -> Self::F32 {
-        each!(I => _mm256_loadu_ps(lanes.as_ptr().add(8 * I)))
+        each!(i in 2 => _mm256_loadu_ps(lanes.as_ptr().add(8 * i)))
     }
     #[inline(always)]
     fn to_array(self, v: Self::F32) -> [f32; LANES] {
         let mut lanes = [0.0; LANES];
-        each!(I => _mm256_storeu_ps(lanes.as_mut_ptr().add(8 * I), v[I]));
+        each!(i in 2 => _mm256_storeu_ps(lanes.as_mut_ptr().add(8 * i), v[i]));
         lanes
     }
     #[inline(always)]
     fn load(self, from: &Chunk) -> Self::F32 {
         // The chunk has 16 elements, and no `&mut` to a cell's inside exists while it is read.
-        each!(I => _mm256_loadu_ps(from.as_ptr().add(8 * I).cast()))
+        each!(i in 2 => _mm256_loadu_ps(from.as_ptr().add(8 * i).cast()))
     }
     #[inline(always)]
     fn store(self, to: &Chunk, v: Self::F32) {
         // The chunk has 16 elements, and cells may be written through a shared reference.
-        each!(I => _mm256_storeu_ps(to.as_ptr().add(8 * I).cast_mut().cast(), v[I]));
+        each!(i in 2 => _mm256_storeu_ps(to.as_ptr().add(8 * i).cast_mut().cast(), v[i]));
     }
     #[inline(always)]
     fn load_head(self, from: Cells, fill: f32) -> Self::F32 {
         let count = from.len().min(LANES);
         // A masked load touches no memory where the mask is 0: `wrapping_add` may point past a short slice.
-        each!(I => {
-            let mask = _mm256_loadu_si256(HEAD_MASK.as_ptr().add(LANES - count + 8 * I).cast());
-            let head = _mm256_maskload_ps(from.as_ptr().wrapping_add(8 * I).cast(), mask);
+        each!(i in 2 => {
+            let mask = _mm256_loadu_si256(HEAD_MASK.as_ptr().add(LANES - count + 8 * i).cast());
+            let head = _mm256_maskload_ps(from.as_ptr().wrapping_add(8 * i).cast(), mask);
             _mm256_blendv_ps(_mm256_set1_ps(fill), head, _mm256_castsi256_ps(mask))
         })
     }
@@ -130,75 +203,6 @@ impl Simd for Avx2 {
             }
         }
     }
-
-    #[inline(always)]
-    fn add(self, a: Self::F32, b: Self::F32) -> Self::F32 {
-        each!(I => _mm256_add_ps(a[I], b[I]))
-    }
-    #[inline(always)]
-    fn sub(self, a: Self::F32, b: Self::F32) -> Self::F32 {
-        each!(I => _mm256_sub_ps(a[I], b[I]))
-    }
-    #[inline(always)]
-    fn mul(self, a: Self::F32, b: Self::F32) -> Self::F32 {
-        each!(I => _mm256_mul_ps(a[I], b[I]))
-    }
-    #[inline(always)]
-    fn div(self, a: Self::F32, b: Self::F32) -> Self::F32 {
-        each!(I => _mm256_div_ps(a[I], b[I]))
-    }
-    #[inline(always)]
-    fn mul_add(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32 {
-        each!(I => _mm256_fmadd_ps(a[I], b[I], c[I]))
-    }
-    #[inline(always)]
-    fn neg(self, a: Self::F32) -> Self::F32 {
-        each!(I => _mm256_xor_ps(a[I], _mm256_set1_ps(-0.0)))
-    }
-    #[inline(always)]
-    fn abs(self, a: Self::F32) -> Self::F32 {
-        each!(I => _mm256_andnot_ps(_mm256_set1_ps(-0.0), a[I]))
-    }
-    #[inline(always)]
-    fn max(self, a: Self::F32, b: Self::F32) -> Self::F32 {
-        // The instruction is defined as a > b ? a : b.
-        each!(I => _mm256_max_ps(a[I], b[I]))
-    }
-
-    #[inline(always)]
-    fn lt(self, a: Self::F32, b: Self::F32) -> Self::Mask {
-        each!(I => _mm256_cmp_ps::<_CMP_LT_OQ>(a[I], b[I]))
-    }
-    #[inline(always)]
-    fn le(self, a: Self::F32, b: Self::F32) -> Self::Mask {
-        each!(I => _mm256_cmp_ps::<_CMP_LE_OQ>(a[I], b[I]))
-    }
-    #[inline(always)]
-    fn eq(self, a: Self::F32, b: Self::F32) -> Self::Mask {
-        each!(I => _mm256_cmp_ps::<_CMP_EQ_OQ>(a[I], b[I]))
-    }
-    #[inline(always)]
-    fn select(self, mask: Self::Mask, a: Self::F32, b: Self::F32) -> Self::F32 {
-        each!(I => _mm256_blendv_ps(b[I], a[I], mask[I]))
-    }
-
-    #[inline(always)]
-    fn exponent_from_low_bits(self, v: Self::F32) -> Self::F32 {
-        each!(I => _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_castps_si256(v[I]))))
-    }
-    #[inline(always)]
-    fn split_exponent(self, v: Self::F32) -> (Self::F32, Self::F32) {
-        let n = each!(I => _mm256_srai_epi32::<23>(_mm256_sub_epi32(
-            _mm256_castps_si256(v[I]),
-            _mm256_set1_epi32(SQRT_HALF_BITS),
-        )));
-        let m = each!(I => _mm256_castsi256_ps(_mm256_sub_epi32(
-            _mm256_castps_si256(v[I]),
-            _mm256_slli_epi32::<23>(n[I]),
-        )));
-        (m, each!(I => _mm256_cvtepi32_ps(n[I])))
-    }
-
     #[inline(always)]
     fn sum(self, v: Self::F32) -> f32 {
         // SAFETY: whoever holds an `Avx2` has detected AVX2.

@@ -1,7 +1,7 @@
 //! AVX-512F: a vector is one register of 512 bit.
 
 use super::avx2::{max8, sum8};
-use super::{Cells, Chunk, Kernel, LANES, SQRT_HALF_BITS, Simd};
+use super::{Cells, Chunk, Kernel, LANES, Lanes, SQRT_HALF_BITS, Simd};
 use core::arch::x86_64::*;
 
 /// Proof that AVX-512F was detected.
@@ -34,10 +34,102 @@ macro_rules! with {
     }};
 }
 
-impl Simd for Avx512 {
+impl Lanes for Avx512 {
     type F32 = __m512;
     type Mask = __mmask16;
 
+    #[inline(always)]
+    fn splat(self, value: f32) -> Self::F32 {
+        with!(_mm512_set1_ps(value))
+    }
+    #[inline(always)]
+    fn add(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        with!(_mm512_add_ps(a, b))
+    }
+    #[inline(always)]
+    fn sub(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        with!(_mm512_sub_ps(a, b))
+    }
+    #[inline(always)]
+    fn mul(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        with!(_mm512_mul_ps(a, b))
+    }
+    #[inline(always)]
+    fn div(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        with!(_mm512_div_ps(a, b))
+    }
+    #[inline(always)]
+    fn mul_add(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32 {
+        with!(_mm512_fmadd_ps(a, b, c))
+    }
+    #[inline(always)]
+    fn neg(self, a: Self::F32) -> Self::F32 {
+        with!(_mm512_castsi512_ps(_mm512_xor_si512(
+            _mm512_castps_si512(a),
+            _mm512_set1_epi32(i32::MIN)
+        )))
+    }
+    #[inline(always)]
+    fn abs(self, a: Self::F32) -> Self::F32 {
+        with!(_mm512_abs_ps(a))
+    }
+    #[inline(always)]
+    fn max(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        // The instruction is defined as a > b ? a : b.
+        with!(_mm512_max_ps(a, b))
+    }
+    #[inline(always)]
+    fn lt(self, a: Self::F32, b: Self::F32) -> Self::Mask {
+        with!(_mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b))
+    }
+    #[inline(always)]
+    fn le(self, a: Self::F32, b: Self::F32) -> Self::Mask {
+        with!(_mm512_cmp_ps_mask::<_CMP_LE_OQ>(a, b))
+    }
+    #[inline(always)]
+    fn eq(self, a: Self::F32, b: Self::F32) -> Self::Mask {
+        with!(_mm512_cmp_ps_mask::<_CMP_EQ_OQ>(a, b))
+    }
+    #[inline(always)]
+    fn select(self, mask: Self::Mask, a: Self::F32, b: Self::F32) -> Self::F32 {
+        with!(_mm512_mask_blend_ps(mask, b, a))
+    }
+    #[inline(always)]
+    fn zero_where(self, mask: Self::Mask, v: Self::F32) -> Self::F32 {
+        with!(_mm512_maskz_mov_ps(!mask, v))
+    }
+    #[inline(always)]
+    fn neg_where(self, mask: Self::Mask, v: Self::F32) -> Self::F32 {
+        with!({
+            let bits = _mm512_castps_si512(v);
+            _mm512_castsi512_ps(_mm512_mask_xor_epi32(
+                bits,
+                mask,
+                bits,
+                _mm512_set1_epi32(i32::MIN),
+            ))
+        })
+    }
+
+    #[inline(always)]
+    fn exponent_from_low_bits(self, v: Self::F32) -> Self::F32 {
+        with!(_mm512_castsi512_ps(_mm512_slli_epi32::<23>(
+            _mm512_castps_si512(v)
+        )))
+    }
+    #[inline(always)]
+    fn split_exponent(self, v: Self::F32) -> (Self::F32, Self::F32) {
+        with!({
+            let bits = _mm512_castps_si512(v);
+            let n =
+                _mm512_srai_epi32::<23>(_mm512_sub_epi32(bits, _mm512_set1_epi32(SQRT_HALF_BITS)));
+            let m = _mm512_castsi512_ps(_mm512_sub_epi32(bits, _mm512_slli_epi32::<23>(n)));
+            (m, _mm512_cvtepi32_ps(n))
+        })
+    }
+}
+
+impl Simd for Avx512 {
     #[inline(always)]
     fn vectorize<K: Kernel>(self, kernel: K) -> K::Out {
         #[target_feature(enable = "avx512f")]
@@ -46,11 +138,6 @@ impl Simd for Avx512 {
         }
         // SAFETY: whoever holds an `Avx512` has detected AVX-512F, AVX2 and FMA.
         unsafe { run(self, kernel) }
-    }
-
-    #[inline(always)]
-    fn splat(self, value: f32) -> Self::F32 {
-        with!(_mm512_set1_ps(value))
     }
     #[inline(always)]
     fn vector(self, lanes: [f32; LANES]) -> Self::F32 {
@@ -90,78 +177,6 @@ impl Simd for Avx512 {
             v
         ));
     }
-
-    #[inline(always)]
-    fn add(self, a: Self::F32, b: Self::F32) -> Self::F32 {
-        with!(_mm512_add_ps(a, b))
-    }
-    #[inline(always)]
-    fn sub(self, a: Self::F32, b: Self::F32) -> Self::F32 {
-        with!(_mm512_sub_ps(a, b))
-    }
-    #[inline(always)]
-    fn mul(self, a: Self::F32, b: Self::F32) -> Self::F32 {
-        with!(_mm512_mul_ps(a, b))
-    }
-    #[inline(always)]
-    fn div(self, a: Self::F32, b: Self::F32) -> Self::F32 {
-        with!(_mm512_div_ps(a, b))
-    }
-    #[inline(always)]
-    fn mul_add(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32 {
-        with!(_mm512_fmadd_ps(a, b, c))
-    }
-    #[inline(always)]
-    fn neg(self, a: Self::F32) -> Self::F32 {
-        with!(_mm512_castsi512_ps(_mm512_xor_si512(
-            _mm512_castps_si512(a),
-            _mm512_set1_epi32(i32::MIN)
-        )))
-    }
-    #[inline(always)]
-    fn abs(self, a: Self::F32) -> Self::F32 {
-        with!(_mm512_abs_ps(a))
-    }
-    #[inline(always)]
-    fn max(self, a: Self::F32, b: Self::F32) -> Self::F32 {
-        // The instruction is defined as a > b ? a : b.
-        with!(_mm512_max_ps(a, b))
-    }
-
-    #[inline(always)]
-    fn lt(self, a: Self::F32, b: Self::F32) -> Self::Mask {
-        with!(_mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b))
-    }
-    #[inline(always)]
-    fn le(self, a: Self::F32, b: Self::F32) -> Self::Mask {
-        with!(_mm512_cmp_ps_mask::<_CMP_LE_OQ>(a, b))
-    }
-    #[inline(always)]
-    fn eq(self, a: Self::F32, b: Self::F32) -> Self::Mask {
-        with!(_mm512_cmp_ps_mask::<_CMP_EQ_OQ>(a, b))
-    }
-    #[inline(always)]
-    fn select(self, mask: Self::Mask, a: Self::F32, b: Self::F32) -> Self::F32 {
-        with!(_mm512_mask_blend_ps(mask, b, a))
-    }
-
-    #[inline(always)]
-    fn exponent_from_low_bits(self, v: Self::F32) -> Self::F32 {
-        with!(_mm512_castsi512_ps(_mm512_slli_epi32::<23>(
-            _mm512_castps_si512(v)
-        )))
-    }
-    #[inline(always)]
-    fn split_exponent(self, v: Self::F32) -> (Self::F32, Self::F32) {
-        with!({
-            let bits = _mm512_castps_si512(v);
-            let n =
-                _mm512_srai_epi32::<23>(_mm512_sub_epi32(bits, _mm512_set1_epi32(SQRT_HALF_BITS)));
-            let m = _mm512_castsi512_ps(_mm512_sub_epi32(bits, _mm512_slli_epi32::<23>(n)));
-            (m, _mm512_cvtepi32_ps(n))
-        })
-    }
-
     #[inline(always)]
     fn sum(self, v: Self::F32) -> f32 {
         with!({

@@ -1,6 +1,6 @@
 //! One vector of 16 `f32` on every instruction set.
 //!
-//! A kernel is written once over [`Simd`] and compiled once per instruction set by [`Simd::vectorize`]. The vector has
+//! A kernel is written once over [`Simd`] and [`Lanes`] and compiled once per instruction set by [`Simd::vectorize`]. The vector has
 //! 16 lanes everywhere (one 512-bit register, two of 256, four of 128, or an array), so that a sum is split over the
 //! same lanes on every machine and `exact` losses have the same bits everywhere.
 //!
@@ -54,31 +54,18 @@ pub trait Kernel {
     fn run<S: Simd>(self, s: S) -> Self::Out;
 }
 
-/// The operations of a vector of 16 lanes. `self` is the proof that the instruction set is there.
-pub trait Simd: Copy {
-    /// 16 lanes of `f32`.
+/// Arithmetic on vectors of some number of lanes. `self` is the proof that the instruction set is there.
+///
+/// Formulas are written over this: the same code runs on a whole vector or, where its intermediate results would not fit
+/// the registers, on one part after the other ([`Simd::map`]).
+pub trait Lanes: Copy {
+    /// A vector of `f32`.
     type F32: Copy;
-    /// 16 truth values.
+    /// As many truth values.
     type Mask: Copy;
-
-    /// Runs `kernel` with this instruction set switched on.
-    fn vectorize<K: Kernel>(self, kernel: K) -> K::Out;
 
     /// The same value in every lane.
     fn splat(self, value: f32) -> Self::F32;
-    /// Lane j takes `lanes[j]`.
-    fn vector(self, lanes: [f32; LANES]) -> Self::F32;
-    /// The lanes in order.
-    fn to_array(self, v: Self::F32) -> [f32; LANES];
-    /// Loads 16 elements from any alignment.
-    fn load(self, from: &Chunk) -> Self::F32;
-    /// Stores 16 elements to any alignment.
-    fn store(self, to: &Chunk, v: Self::F32);
-    /// Loads the at most 16 elements of `from`; the lanes behind them take `fill`. Reads nothing past the slice.
-    fn load_head(self, from: Cells, fill: f32) -> Self::F32;
-    /// Stores the first lanes over the at most 16 elements of `to`. Writes nothing past the slice.
-    fn store_head(self, to: Cells, v: Self::F32);
-
     /// a + b
     fn add(self, a: Self::F32, b: Self::F32) -> Self::F32;
     /// a − b
@@ -105,10 +92,50 @@ pub trait Simd: Copy {
     /// `mask ? a : b` in each lane
     fn select(self, mask: Self::Mask, a: Self::F32, b: Self::F32) -> Self::F32;
 
+    /// `mask ? 0 : v`: one instruction where `select` takes three
+    fn zero_where(self, mask: Self::Mask, v: Self::F32) -> Self::F32;
+    /// `mask ? −v : v`
+    fn neg_where(self, mask: Self::Mask, v: Self::F32) -> Self::F32;
+
     /// The float whose bits are those of `v` shifted left by 23: 2^n where the low bits of `v` hold n + 127.
     fn exponent_from_low_bits(self, v: Self::F32) -> Self::F32;
     /// (m, n) with v = m · 2^n and m in [√½, √2), for positive normal `v`.
     fn split_exponent(self, v: Self::F32) -> (Self::F32, Self::F32);
+}
+
+/// A function of `N` vectors that gives `M`, lane by lane. A struct and not a closure, as [`Kernel`].
+pub trait Map<const N: usize, const M: usize>: Copy {
+    /// Must be `#[inline(always)]`.
+    fn eval<V: Lanes>(self, v: V, x: [V::F32; N]) -> [V::F32; M];
+}
+
+/// A vector of 16 lanes.
+pub trait Simd: Lanes {
+    /// Runs `kernel` with this instruction set switched on.
+    fn vectorize<K: Kernel>(self, kernel: K) -> K::Out;
+
+    /// Lane j takes `lanes[j]`.
+    fn vector(self, lanes: [f32; LANES]) -> Self::F32;
+    /// The lanes in order.
+    fn to_array(self, v: Self::F32) -> [f32; LANES];
+    /// Loads 16 elements from any alignment.
+    fn load(self, from: &Chunk) -> Self::F32;
+    /// Stores 16 elements to any alignment.
+    fn store(self, to: &Chunk, v: Self::F32);
+    /// Loads the at most 16 elements of `from`; the lanes behind them take `fill`. Reads nothing past the slice.
+    fn load_head(self, from: Cells, fill: f32) -> Self::F32;
+    /// Stores the first lanes over the at most 16 elements of `to`. Writes nothing past the slice.
+    fn store_head(self, to: Cells, v: Self::F32);
+
+    /// `f` of all lanes, in parts where the set has too few registers for the whole.
+    #[inline(always)]
+    fn map<F: Map<N, M>, const N: usize, const M: usize>(
+        self,
+        f: F,
+        x: [Self::F32; N],
+    ) -> [Self::F32; M] {
+        f.eval(self, x)
+    }
 
     /// Sum of the lanes in the one order: 16 → 8 → 4 → 2 → 1, lane j with lane j + half.
     #[inline(always)]
@@ -164,16 +191,16 @@ pub enum Level {
     Scalar(Scalar),
     /// x86 AVX2 with FMA
     #[cfg(target_arch = "x86_64")]
-    Avx2(Avx2),
+    Avx2(Avx2<2>),
     /// x86 AVX-512F
     #[cfg(target_arch = "x86_64")]
     Avx512(Avx512),
     /// ARM NEON
     #[cfg(target_arch = "aarch64")]
-    Neon(Neon),
+    Neon(Neon<4>),
     /// WebAssembly SIMD
     #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-    Simd128(Simd128),
+    Simd128(Simd128<4>),
 }
 
 impl Level {
@@ -188,7 +215,7 @@ impl Level {
             #[cfg(target_arch = "aarch64")]
             Neon::detect().map(Level::Neon),
             #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-            Some(Level::Simd128(Simd128)),
+            Some(Level::Simd128(Simd128::new())),
             #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
             Some(Level::Scalar(Scalar)),
         ]

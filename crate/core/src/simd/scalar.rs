@@ -1,6 +1,6 @@
 //! Plain Rust on an array of 16: the set that every machine has, and the one that Miri runs.
 
-use super::{Cells, Chunk, Kernel, LANES, Simd};
+use super::{Cells, Chunk, Kernel, LANES, Lanes, Simd};
 
 /// Needs nothing of the CPU.
 #[derive(Clone, Copy, Debug)]
@@ -17,57 +17,14 @@ macro_rules! each {
     }};
 }
 
-impl Simd for Scalar {
+impl Lanes for Scalar {
     type F32 = [f32; LANES];
     type Mask = [bool; LANES];
-
-    #[inline(always)]
-    fn vectorize<K: Kernel>(self, kernel: K) -> K::Out {
-        // A frame of its own, as the other sets have.
-        #[inline(never)]
-        fn run<K: Kernel>(s: Scalar, kernel: K) -> K::Out {
-            kernel.run(s)
-        }
-        run(self, kernel)
-    }
 
     #[inline(always)]
     fn splat(self, value: f32) -> Self::F32 {
         [value; LANES]
     }
-    #[inline(always)]
-    fn vector(self, lanes: [f32; LANES]) -> Self::F32 {
-        lanes
-    }
-    #[inline(always)]
-    fn to_array(self, v: Self::F32) -> [f32; LANES] {
-        v
-    }
-    #[inline(always)]
-    fn load(self, from: &Chunk) -> Self::F32 {
-        each!(j => from[j].get())
-    }
-    #[inline(always)]
-    fn store(self, to: &Chunk, v: Self::F32) {
-        for (to, v) in to.iter().zip(v) {
-            to.set(v);
-        }
-    }
-    #[inline(always)]
-    fn load_head(self, from: Cells, fill: f32) -> Self::F32 {
-        let mut lanes = [fill; LANES];
-        for (lane, from) in lanes.iter_mut().zip(from) {
-            *lane = from.get();
-        }
-        lanes
-    }
-    #[inline(always)]
-    fn store_head(self, to: Cells, v: Self::F32) {
-        for (to, v) in to.iter().zip(v) {
-            to.set(v);
-        }
-    }
-
     #[inline(always)]
     fn add(self, a: Self::F32, b: Self::F32) -> Self::F32 {
         each!(j => a[j] + b[j])
@@ -101,7 +58,6 @@ impl Simd for Scalar {
     fn max(self, a: Self::F32, b: Self::F32) -> Self::F32 {
         each!(j => if a[j] > b[j] { a[j] } else { b[j] })
     }
-
     #[inline(always)]
     fn lt(self, a: Self::F32, b: Self::F32) -> Self::Mask {
         each!(j => a[j] < b[j])
@@ -118,6 +74,14 @@ impl Simd for Scalar {
     fn select(self, mask: Self::Mask, a: Self::F32, b: Self::F32) -> Self::F32 {
         each!(j => if mask[j] { a[j] } else { b[j] })
     }
+    #[inline(always)]
+    fn zero_where(self, mask: Self::Mask, v: Self::F32) -> Self::F32 {
+        each!(j => if mask[j] { 0.0 } else { v[j] })
+    }
+    #[inline(always)]
+    fn neg_where(self, mask: Self::Mask, v: Self::F32) -> Self::F32 {
+        each!(j => if mask[j] { -v[j] } else { v[j] })
+    }
 
     #[inline(always)]
     fn exponent_from_low_bits(self, v: Self::F32) -> Self::F32 {
@@ -129,5 +93,49 @@ impl Simd for Scalar {
             each!(j => (v[j].to_bits() as i32).wrapping_sub(super::SQRT_HALF_BITS) >> 23);
         let m = each!(j => f32::from_bits((v[j].to_bits() as i32).wrapping_sub(n[j] << 23) as u32));
         (m, each!(j => n[j] as f32))
+    }
+}
+
+impl Simd for Scalar {
+    #[inline(always)]
+    fn vectorize<K: Kernel>(self, kernel: K) -> K::Out {
+        // A frame of its own, as the other sets have.
+        #[inline(never)]
+        fn run<K: Kernel>(s: Scalar, kernel: K) -> K::Out {
+            kernel.run(s)
+        }
+        run(self, kernel)
+    }
+    #[inline(always)]
+    fn vector(self, lanes: [f32; LANES]) -> Self::F32 {
+        lanes
+    }
+    #[inline(always)]
+    fn to_array(self, v: Self::F32) -> [f32; LANES] {
+        v
+    }
+    #[inline(always)]
+    fn load(self, from: &Chunk) -> Self::F32 {
+        each!(j => from[j].get())
+    }
+    #[inline(always)]
+    fn store(self, to: &Chunk, v: Self::F32) {
+        for (to, v) in to.iter().zip(v) {
+            to.set(v);
+        }
+    }
+    #[inline(always)]
+    fn load_head(self, from: Cells, fill: f32) -> Self::F32 {
+        let mut lanes = [fill; LANES];
+        for (lane, from) in lanes.iter_mut().zip(from) {
+            *lane = from.get();
+        }
+        lanes
+    }
+    #[inline(always)]
+    fn store_head(self, to: Cells, v: Self::F32) {
+        for (to, v) in to.iter().zip(v) {
+            to.set(v);
+        }
     }
 }

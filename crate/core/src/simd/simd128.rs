@@ -1,77 +1,159 @@
 //! WebAssembly SIMD: a vector is four registers of 128 bit.
 
-use super::{Cells, Chunk, Kernel, LANES, SQRT_HALF_BITS, Simd};
+use super::{Cells, Chunk, Kernel, LANES, Lanes, Map, SQRT_HALF_BITS, Simd};
 use core::arch::wasm32::*;
+use core::array;
 
 /// The module is compiled with simd128 as a whole, and a host that lacks it refuses the module: nothing to detect.
+///
+/// `N` registers of four lanes: the whole vector has four.
 #[derive(Clone, Copy, Debug)]
-pub struct Simd128;
+pub struct Simd128<const N: usize>(());
 
-/// `[f(0), f(1), f(2), f(3)]` of intrinsics, without a closure, so that everything stays inlined.
+impl Simd128<4> {
+    /// The token.
+    #[must_use]
+    #[allow(clippy::new_without_default)]
+    pub fn new() -> Self {
+        Self(())
+    }
+}
+
+/// `[f(0), … f(N − 1)]` of intrinsics, without a closure, so that everything stays inlined.
 macro_rules! each {
-    ($i:ident => $value:expr) => {{
+    ($i:ident in $n:expr => $value:expr) => {{
         // SAFETY: pointers come from the arrays and chunks of 16 elements that the callers hold.
         #[allow(unused_unsafe)]
         unsafe {
-            [
-                {
-                    const $i: usize = 0;
-                    $value
-                },
-                {
-                    const $i: usize = 1;
-                    $value
-                },
-                {
-                    const $i: usize = 2;
-                    $value
-                },
-                {
-                    const $i: usize = 3;
-                    $value
-                },
-            ]
+            let $i = 0;
+            let first = $value;
+            let mut parts = [first; $n];
+            for $i in 1..$n {
+                parts[$i] = $value;
+            }
+            parts
         }
     }};
 }
 
-impl Simd for Simd128 {
-    type F32 = [v128; 4];
-    type Mask = [v128; 4];
+impl<const N: usize> Lanes for Simd128<N> {
+    type F32 = [v128; N];
+    type Mask = [v128; N];
 
+    #[inline(always)]
+    fn splat(self, value: f32) -> Self::F32 {
+        each!(_i in N => f32x4_splat(value))
+    }
+    #[inline(always)]
+    fn add(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        each!(i in N => f32x4_add(a[i], b[i]))
+    }
+    #[inline(always)]
+    fn sub(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        each!(i in N => f32x4_sub(a[i], b[i]))
+    }
+    #[inline(always)]
+    fn mul(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        each!(i in N => f32x4_mul(a[i], b[i]))
+    }
+    #[inline(always)]
+    fn div(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        each!(i in N => f32x4_div(a[i], b[i]))
+    }
+    #[inline(always)]
+    fn mul_add(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32 {
+        each!(i in N => f32x4_add(f32x4_mul(a[i], b[i]), c[i]))
+    }
+    #[inline(always)]
+    fn neg(self, a: Self::F32) -> Self::F32 {
+        each!(i in N => f32x4_neg(a[i]))
+    }
+    #[inline(always)]
+    fn abs(self, a: Self::F32) -> Self::F32 {
+        each!(i in N => f32x4_abs(a[i]))
+    }
+    #[inline(always)]
+    fn max(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        // pmax(b, a) is defined as b < a ? a : b.
+        each!(i in N => f32x4_pmax(b[i], a[i]))
+    }
+    #[inline(always)]
+    fn lt(self, a: Self::F32, b: Self::F32) -> Self::Mask {
+        each!(i in N => f32x4_lt(a[i], b[i]))
+    }
+    #[inline(always)]
+    fn le(self, a: Self::F32, b: Self::F32) -> Self::Mask {
+        each!(i in N => f32x4_le(a[i], b[i]))
+    }
+    #[inline(always)]
+    fn eq(self, a: Self::F32, b: Self::F32) -> Self::Mask {
+        each!(i in N => f32x4_eq(a[i], b[i]))
+    }
+    #[inline(always)]
+    fn select(self, mask: Self::Mask, a: Self::F32, b: Self::F32) -> Self::F32 {
+        each!(i in N => v128_bitselect(a[i], b[i], mask[i]))
+    }
+    #[inline(always)]
+    fn zero_where(self, mask: Self::Mask, v: Self::F32) -> Self::F32 {
+        each!(i in N => v128_andnot(v[i], mask[i]))
+    }
+    #[inline(always)]
+    fn neg_where(self, mask: Self::Mask, v: Self::F32) -> Self::F32 {
+        each!(i in N => v128_xor(v[i], v128_and(mask[i], f32x4_splat(-0.0))))
+    }
+
+    #[inline(always)]
+    fn exponent_from_low_bits(self, v: Self::F32) -> Self::F32 {
+        each!(i in N => i32x4_shl(v[i], 23))
+    }
+    #[inline(always)]
+    fn split_exponent(self, v: Self::F32) -> (Self::F32, Self::F32) {
+        let n = each!(i in N => i32x4_shr(i32x4_sub(v[i], i32x4_splat(SQRT_HALF_BITS)), 23));
+        let m = each!(i in N => i32x4_sub(v[i], i32x4_shl(n[i], 23)));
+        (m, each!(i in N => f32x4_convert_i32x4(n[i])))
+    }
+}
+
+/// `f` of register `i` of each vector.
+#[inline(always)]
+fn part<F: Map<N, M>, const N: usize, const M: usize>(
+    f: F,
+    x: &[[v128; 4]; N],
+    i: usize,
+) -> [v128; M] {
+    let y = f.eval(Simd128::<1>(()), array::from_fn(|n| [x[n][i]]));
+    array::from_fn(|m| y[m][0])
+}
+
+impl Simd for Simd128<4> {
     #[inline(always)]
     fn vectorize<K: Kernel>(self, kernel: K) -> K::Out {
         // The whole module is compiled with simd128: there is nothing to switch on.
         #[inline(never)]
-        fn run<K: Kernel>(s: Simd128, kernel: K) -> K::Out {
+        fn run<K: Kernel>(s: Simd128<4>, kernel: K) -> K::Out {
             kernel.run(s)
         }
         run(self, kernel)
     }
-
-    #[inline(always)]
-    fn splat(self, value: f32) -> Self::F32 {
-        each!(_I => f32x4_splat(value))
-    }
     #[inline(always)]
     fn vector(self, lanes: [f32; LANES]) -> Self::F32 {
-        each!(I => v128_load(lanes.as_ptr().add(4 * I).cast()))
+        each!(i in 4 => v128_load(lanes.as_ptr().add(4 * i).cast()))
     }
     #[inline(always)]
     fn to_array(self, v: Self::F32) -> [f32; LANES] {
         let mut lanes = [0.0; LANES];
-        each!(I => v128_store(lanes.as_mut_ptr().add(4 * I).cast(), v[I]));
+        each!(i in 4 => v128_store(lanes.as_mut_ptr().add(4 * i).cast(), v[i]));
         lanes
     }
     #[inline(always)]
     fn load(self, from: &Chunk) -> Self::F32 {
         // The chunk has 16 elements, and no `&mut` to a cell's inside exists while it is read.
-        each!(I => v128_load(from.as_ptr().add(4 * I).cast()))
+        each!(i in 4 => v128_load(from.as_ptr().add(4 * i).cast()))
     }
     #[inline(always)]
     fn store(self, to: &Chunk, v: Self::F32) {
         // The chunk has 16 elements, and cells may be written through a shared reference.
-        each!(I => v128_store(to.as_ptr().add(4 * I).cast_mut().cast(), v[I]));
+        each!(i in 4 => v128_store(to.as_ptr().add(4 * i).cast_mut().cast(), v[i]));
     }
     #[inline(always)]
     fn load_head(self, from: Cells, fill: f32) -> Self::F32 {
@@ -88,67 +170,21 @@ impl Simd for Simd128 {
             to.set(v);
         }
     }
-
     #[inline(always)]
-    fn add(self, a: Self::F32, b: Self::F32) -> Self::F32 {
-        each!(I => f32x4_add(a[I], b[I]))
-    }
-    #[inline(always)]
-    fn sub(self, a: Self::F32, b: Self::F32) -> Self::F32 {
-        each!(I => f32x4_sub(a[I], b[I]))
-    }
-    #[inline(always)]
-    fn mul(self, a: Self::F32, b: Self::F32) -> Self::F32 {
-        each!(I => f32x4_mul(a[I], b[I]))
-    }
-    #[inline(always)]
-    fn div(self, a: Self::F32, b: Self::F32) -> Self::F32 {
-        each!(I => f32x4_div(a[I], b[I]))
-    }
-    #[inline(always)]
-    fn mul_add(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32 {
-        each!(I => f32x4_add(f32x4_mul(a[I], b[I]), c[I]))
-    }
-    #[inline(always)]
-    fn neg(self, a: Self::F32) -> Self::F32 {
-        each!(I => f32x4_neg(a[I]))
-    }
-    #[inline(always)]
-    fn abs(self, a: Self::F32) -> Self::F32 {
-        each!(I => f32x4_abs(a[I]))
-    }
-    #[inline(always)]
-    fn max(self, a: Self::F32, b: Self::F32) -> Self::F32 {
-        // pmax(b, a) is defined as b < a ? a : b.
-        each!(I => f32x4_pmax(b[I], a[I]))
-    }
-
-    #[inline(always)]
-    fn lt(self, a: Self::F32, b: Self::F32) -> Self::Mask {
-        each!(I => f32x4_lt(a[I], b[I]))
-    }
-    #[inline(always)]
-    fn le(self, a: Self::F32, b: Self::F32) -> Self::Mask {
-        each!(I => f32x4_le(a[I], b[I]))
-    }
-    #[inline(always)]
-    fn eq(self, a: Self::F32, b: Self::F32) -> Self::Mask {
-        each!(I => f32x4_eq(a[I], b[I]))
-    }
-    #[inline(always)]
-    fn select(self, mask: Self::Mask, a: Self::F32, b: Self::F32) -> Self::F32 {
-        each!(I => v128_bitselect(a[I], b[I], mask[I]))
-    }
-
-    #[inline(always)]
-    fn exponent_from_low_bits(self, v: Self::F32) -> Self::F32 {
-        each!(I => i32x4_shl(v[I], 23))
-    }
-    #[inline(always)]
-    fn split_exponent(self, v: Self::F32) -> (Self::F32, Self::F32) {
-        let n = each!(I => i32x4_shr(i32x4_sub(v[I], i32x4_splat(SQRT_HALF_BITS)), 23));
-        let m = each!(I => i32x4_sub(v[I], i32x4_shl(n[I], 23)));
-        (m, each!(I => f32x4_convert_i32x4(n[I])))
+    fn map<F: Map<N, M>, const N: usize, const M: usize>(
+        self,
+        f: F,
+        x: [Self::F32; N],
+    ) -> [Self::F32; M] {
+        // Register by register: engines have 16, and a formula over all four at once spills most of its values. Written
+        // out, because a loop over the parts would keep them in memory.
+        let y = [
+            part(f, &x, 0),
+            part(f, &x, 1),
+            part(f, &x, 2),
+            part(f, &x, 3),
+        ];
+        array::from_fn(|m| array::from_fn(|i| y[i][m]))
     }
 
     #[inline(always)]
