@@ -52,7 +52,17 @@ function buildWasm() {
     run('cargo', ['install', 'wasm-pack', '--version', WASM_PACK, '--locked'])
   }
   console.log('building the WebAssembly module; the first time wasm-pack compiles wasm-bindgen, in about three minutes')
-  run('wasm-pack', ['build', 'crate/wasm', '--release', '--target', 'web', '--out-dir', '../../dist/wasm', '--', '--locked'])
+  run('wasm-pack', [
+    'build',
+    'crate/wasm',
+    '--release',
+    '--target',
+    'web',
+    '--out-dir',
+    '../../dist/wasm',
+    '--',
+    '--locked',
+  ])
   // npm would take the first for its own and leave the module out of the package; the second names another package.
   for (const name of ['.gitignore', 'package.json']) rmSync(join('dist/wasm', name), { force: true })
 }

@@ -204,12 +204,19 @@ export function distinct(
   }
 }
 
-/** The caller's gradient buffer, which may be the input itself but not a part of it, or a new one. */
-export function gradBuffer(loss: string, given: unknown, input: Float32Array): Float32Array {
+/** The caller's gradient buffer, which may be the input itself but neither a part of it nor of the target, or a new one. */
+export function gradBuffer(
+  loss: string,
+  given: unknown,
+  input: Float32Array,
+  target: ArrayBufferView & { readonly length: number },
+): Float32Array {
   if (given === undefined) return new Float32Array(input.length)
   const grad = float32Of(loss, 'grad', input.length, given)
-  if (grad !== input && overlaps(grad, input) && grad.byteOffset !== input.byteOffset) {
+  const { buffer } = grad
+  if (grad !== input && buffer === input.buffer && overlaps(grad, input) && grad.byteOffset !== input.byteOffset) {
     throw new RangeError(`${loss}: grad must be the input itself or not overlap it`)
   }
+  if (buffer === target.buffer) distinct(loss, 'grad', grad, target, 'target')
   return grad
 }

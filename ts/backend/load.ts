@@ -47,7 +47,8 @@ function choose(): Backend {
     try {
       return load(name)
     } catch (error) {
-      skipped.push({ name, reason: (error as Error).message })
+      // Further lines of a message list modules and paths.
+      skipped.push({ name, reason: (error as Error).message.split('\n')[0] })
     }
   }
   return tsBackend

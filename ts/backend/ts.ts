@@ -123,12 +123,11 @@ export const tsBackend: Backend = {
         const factor = (gradOutput === undefined ? scale : gradOutput[row]) / temperature
         const atLabel = loss.slope(logP) * w * factor
         const all = (atLabel + spread * totalWeight * factor) / exp
-        // The label's element needs its score before it is overwritten, since `dx` may be `x`.
-        const atY = all * Math.exp((x[first + y] - max) / temperature) - atLabel
-        for (let c = 0; c < classes; c++) dx[first + c] = all * Math.exp((x[first + c] - max) / temperature)
-        dx[first + y] = atY
-        if (labelSmoothing > 0) {
-          for (let c = 0; c < classes; c++) dx[first + c] -= spread * factor * (weight === undefined ? 1 : weight[c])
+        const evenly = spread * factor
+        for (let c = 0; c < classes; c++) {
+          const p = all * Math.exp((x[first + c] - max) / temperature)
+          const off = labelSmoothing > 0 ? evenly * (weight === undefined ? 1 : weight[c]) : 0
+          dx[first + c] = p - off - (c === y ? atLabel : 0)
         }
       }
       sum += fold(lanes)

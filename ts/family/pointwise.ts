@@ -141,8 +141,7 @@ export function pointwise<Options extends PointwiseOptions>(
     }
 
     const scalar = scalarGradOutput(loss, buffers.gradOutput)
-    const grad = wanted.grad ? gradBuffer(loss, buffers.grad, x) : undefined
-    if (buffers.grad !== undefined && grad !== undefined) distinct(loss, 'grad', grad, t, 'target')
+    const grad = wanted.grad ? gradBuffer(loss, buffers.grad, x, t) : undefined
     const extra = extraOf(wanted, x, t, grad, settings, shape, buffers)
     const denominator = denominatorOf(settings, n)
     if (n === 0 || denominator === 0) return emptyResult(settings, extra?.out, grad, extra?.targetGrad)

@@ -117,7 +117,7 @@ export function softmax<Options extends SoftmaxOptions>(definition: SoftmaxDefin
 
     const scalar = scalarGradOutput(loss, buffers.gradOutput)
     const gradOutput = arrayGradOutput(loss, buffers.gradOutput, settings, rows)
-    const grad = wanted.grad ? gradBuffer(loss, buffers.grad, x) : undefined
+    const grad = wanted.grad ? gradBuffer(loss, buffers.grad, x, given as LabelArray) : undefined
     const out = valuesBuffer(loss, buffers.out, wanted, settings, rows)
     for (const [name, written] of [
       ['grad', grad],
