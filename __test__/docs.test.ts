@@ -82,6 +82,13 @@ test('the examples of the README run as pasted', async (t) => {
   t.true(claims > 0)
 })
 
+test('the README lists every loss', (t) => {
+  const readme = readFileSync(join(root, 'README.md'), 'utf8')
+  const listed = [...readme.matchAll(/^\| `(\w+)` `\(/gm)].map((match) => match[1])
+  const losses = Object.entries(library).flatMap(([name, loss]) => (definitionOf(loss) ? [name] : []))
+  t.deepEqual(listed.sort(), losses.sort())
+})
+
 test('files that the README and CONTRIBUTING name are there', (t) => {
   for (const page of ['README.md', 'CONTRIBUTING.md']) {
     const text = readFileSync(join(root, page), 'utf8')
