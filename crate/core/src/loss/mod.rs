@@ -2,7 +2,10 @@
 
 mod bce_with_logits;
 mod cross_entropy;
+mod huber;
+mod l1;
 mod mse;
+mod smooth_l1;
 
 use crate::simd::Level;
 
@@ -64,6 +67,9 @@ macro_rules! registry {
 registry! {
     pointwise {
         mse [] => mse::Mse, Agreement::Exact;
+        l1 [] => l1::L1, Agreement::Exact;
+        smoothL1 ["beta"] => smooth_l1::SmoothL1, Agreement::Exact;
+        huber ["delta"] => huber::Huber, Agreement::Exact;
         bceWithLogits ["labelSmoothing"] => bce_with_logits::BceWithLogits, Agreement::Close(8);
     }
     softmax {
