@@ -33,7 +33,7 @@ const fixture: { torch: string; cases: Case[]; differences: Case[] } = JSON.pars
 const losses = exported as unknown as Record<string, Loss<Float32Array, Float32Array | Int32Array, PointwiseOptions>>
 
 /** The losses that PyTorch has too: a new one comes here, and as rows into `fixtures/pytorch.py`. */
-const names = ['mse', 'bceWithLogits', 'crossEntropy']
+const names = ['mse', 'l1', 'smoothL1', 'huber', 'bceWithLogits', 'crossEntropy']
 
 /** Where fused-loss means to give something else than PyTorch, and what. */
 const ours: Readonly<Record<string, Results>> = {
@@ -41,6 +41,8 @@ const ours: Readonly<Record<string, Results>> = {
   'NaN in an ignored row': { value: 2.4076059, grad: [-0.9099694, 0.2447285, 0.665241, 0, 0, 0] },
   // PyTorch divides 0 by 0, and an optimizer's step with NaN ruins the parameters.
   'mean over no weight': { value: 'NaN', grad: [0, 0, 0, 0, 0, 0] },
+  // PyTorch's sign of NaN is 0, and the gradient hides what the value shows.
+  'sign of NaN': { value: ['NaN', 'NaN', 'NaN'], grad: ['NaN', 'NaN', 'NaN'], targetGrad: ['NaN', 'NaN', 'NaN'] },
   // PyTorch's formula has ∞ · 0 or ∞ − ∞ at each of these.
   'infinite logits': {
     value: [0, 0, 'Infinity', 'Infinity'],
