@@ -1,4 +1,7 @@
-/** What a backend must do. Arguments are checked already; nothing here throws for a caller's mistake. */
+/**
+ * What a backend must do. Arguments are checked already, but for one thing: `pointwise` without `extra` must refuse a `dx` that
+ * shares memory with `t`, or with a part of `x`, since native sees that for nothing.
+ */
 
 import type { PointwiseDefinition } from '../family/pointwise.js'
 import type { SoftmaxDefinition } from '../family/softmax.js'

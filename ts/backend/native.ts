@@ -1,6 +1,7 @@
 /** The N-API addon: the same arrays, no copies. */
 
 import { createRequire } from 'node:module'
+import { separateGrad } from '../check.js'
 import { type Backend, opsOf, type RegistryRow } from './contract.js'
 
 type Floats = Float32Array | undefined
@@ -109,7 +110,14 @@ export function loadNative(): NativeBackend {
     keptWeight: addon.keptWeight,
     pointwise(loss, x, t, dx, scale, aux, p0, p1, extra) {
       const op = ops.get(loss.name)!
-      if (extra === undefined) return pointwise(op, x, t, dx, scale, aux, p0, p1)
+      if (extra === undefined) {
+        try {
+          return pointwise(op, x, t, dx, scale, aux, p0, p1)
+        } catch (error) {
+          separateGrad(loss.name, dx, x, t)
+          throw error
+        }
+      }
       const { weight, aux: auxStream, auxInner, gradOutput, targetGrad, out } = extra
       return pointwiseGeneral(
         op,

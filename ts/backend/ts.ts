@@ -6,6 +6,7 @@
  * several losses are in use, which is 2.5 times slower (measured).
  */
 
+import { separateGrad } from '../check.js'
 import { BLOCK, fold, LANES, ROWS } from '../sum.js'
 import { version } from '../version.js'
 import type { Backend } from './contract.js'
@@ -45,6 +46,7 @@ export const tsBackend: Backend = {
   keptWeight,
 
   pointwise(loss, x, t, dx, scale, aux, p0, p1, extra) {
+    if (extra === undefined) separateGrad(loss.name, dx, x, t)
     const factor = fround(scale)
     const weight = extra?.weight
     const gradOutput = extra?.gradOutput

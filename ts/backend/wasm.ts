@@ -6,6 +6,7 @@
 
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
+import { separateGrad } from '../check.js'
 import { BLOCK, ROWS } from '../sum.js'
 import { type Backend, opsOf, type PointwiseExtra, type RegistryRow } from './contract.js'
 import { keptWeight } from './ts.js'
@@ -169,6 +170,7 @@ export function loadWasm(): Backend {
     keptWeight,
     pointwise(loss, x, t, dx, scale, aux, p0, p1, extra) {
       const op = ops.get(loss.name)!
+      if (extra === undefined) separateGrad(loss.name, dx, x, t)
       let sum = 0
       let start = 0
       do {

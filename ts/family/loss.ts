@@ -76,10 +76,20 @@ export interface Wanted {
   readonly grad: boolean
 }
 
+/** What `valueAndGrad` returns; the other verbs take their part of it. */
 export interface Result {
   value: number | Float32Array
   grad: Float32Array | undefined
-  targetGrad: Float32Array | undefined
+  targetGrad?: Float32Array
+}
+
+/** Without a `targetGrad` where none was asked for. */
+export function result(
+  value: number | Float32Array,
+  grad: Float32Array | undefined,
+  targetGrad: Float32Array | undefined,
+): Result {
+  return targetGrad === undefined ? { value, grad } : { value, grad, targetGrad }
 }
 
 /** How a family makes a loss. */
@@ -130,10 +140,7 @@ export function makeLoss<S extends Settings, L>(family: Family<S>, bound: Readon
   Object.defineProperty(loss, 'name', { value: definition.name })
   Object.assign(loss, {
     backward: (input: unknown, target: unknown, options?: unknown) => call(backward, input, target, options).grad,
-    valueAndGrad(input: unknown, target: unknown, options?: unknown) {
-      const { value, grad, targetGrad } = call(both, input, target, options)
-      return targetGrad === undefined ? { value, grad } : { value, grad, targetGrad }
-    },
+    valueAndGrad: (input: unknown, target: unknown, options?: unknown) => call(both, input, target, options),
     with: (options: unknown) => makeLoss(family, { ...bound, ...checkNames(family, options) }),
   })
   definitions.set(loss, definition)
@@ -193,7 +200,7 @@ export function emptyResult(
   grad?.fill(0)
   targetGrad?.fill(0)
   const noMean = settings.reduction === 'mean' && settings.normalizer === undefined && settings.emptyMean === 'nan'
-  return { value: out ?? (noMean ? Number.NaN : 0), grad, targetGrad }
+  return result(out ?? (noMean ? Number.NaN : 0), grad, targetGrad)
 }
 
 /** The upstream gradient where it is one number; NaN where it is an array. */

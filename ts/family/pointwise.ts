@@ -10,6 +10,7 @@ import {
   gradBuffer,
   number,
   sameShape,
+  separateGrad,
   shapeOf,
   smallArray,
   smallWeights,
@@ -29,6 +30,7 @@ import {
   type Loss,
   makeLoss,
   type Result,
+  result,
   type Settings,
   scalarGradOutput,
   valuesBuffer,
@@ -141,7 +143,7 @@ export function pointwise<Options extends PointwiseOptions>(
     }
 
     const scalar = scalarGradOutput(loss, buffers.gradOutput)
-    const grad = wanted.grad ? gradBuffer(loss, buffers.grad, x, t) : undefined
+    const grad = wanted.grad ? gradBuffer(loss, buffers.grad, n) : undefined
     const extra = extraOf(wanted, x, t, grad, settings, shape, buffers)
     const denominator = denominatorOf(settings, n)
     if (n === 0 || denominator === 0) return emptyResult(settings, extra?.out, grad, extra?.targetGrad)
@@ -157,7 +159,7 @@ export function pointwise<Options extends PointwiseOptions>(
       settings.p1,
       extra,
     )
-    return { value: extra?.out ?? sum / denominator, grad, targetGrad: extra?.targetGrad }
+    return result(extra?.out ?? sum / denominator, grad, extra?.targetGrad)
   }
 
   /** The streams and outputs that take the general loop; undefined where the call has none. */
@@ -191,6 +193,7 @@ export function pointwise<Options extends PointwiseOptions>(
         throw wrongValue(loss, 'weight', `an array of ${x.length}${expected} elements`, weight)
       }
     }
+    separateGrad(loss, grad, x, t)
     const auxInner = classes === undefined ? 1 : innerOf(classes, shape, settings.classAxis)
     const written = { grad, out, targetGrad }
     const read = { input: x, target: t, weight, [definition.aux?.name ?? '']: classes, gradOutput }

@@ -11,6 +11,7 @@ import {
   gradBuffer,
   kindOf,
   number,
+  separateGrad,
   shapeOf,
   smallWeights,
   type TensorLike,
@@ -29,6 +30,7 @@ import {
   type Loss,
   makeLoss,
   type Result,
+  result,
   type Settings,
   scalarGradOutput,
   valuesBuffer,
@@ -117,8 +119,9 @@ export function softmax<Options extends SoftmaxOptions>(definition: SoftmaxDefin
 
     const scalar = scalarGradOutput(loss, buffers.gradOutput)
     const gradOutput = arrayGradOutput(loss, buffers.gradOutput, settings, rows)
-    const grad = wanted.grad ? gradBuffer(loss, buffers.grad, x, given as LabelArray) : undefined
+    const grad = wanted.grad ? gradBuffer(loss, buffers.grad, x.length) : undefined
     const out = valuesBuffer(loss, buffers.out, wanted, settings, rows)
+    separateGrad(loss, grad, x, given as LabelArray)
     for (const [name, written] of [
       ['grad', grad],
       ['out', out],
@@ -158,7 +161,7 @@ export function softmax<Options extends SoftmaxOptions>(definition: SoftmaxDefin
       0,
       extra,
     )
-    return { value: out ?? sum / denominator, grad, targetGrad: undefined }
+    return result(out ?? sum / denominator, grad, undefined)
   }
 
   function classesOf(scores: number, rows: number, shape: readonly number[] | undefined): number {

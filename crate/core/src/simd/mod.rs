@@ -259,6 +259,14 @@ impl Level {
     }
 }
 
+/// Whether two slices share memory without being the same: then writing one would change what is still to be read of the
+/// other.
+#[must_use]
+pub fn partly_overlap(a: Cells, b: Cells) -> bool {
+    let (a, b) = (a.as_ptr_range(), b.as_ptr_range());
+    a.start < b.end && b.start < a.end && a.start != b.start
+}
+
 /// Cells over memory that the caller owns alone.
 #[must_use]
 pub fn cells(memory: &mut [f32]) -> Cells<'_> {
