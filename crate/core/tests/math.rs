@@ -42,9 +42,9 @@ macro_rules! function {
 function!(Exp, s, x => exp::exp_nonpositive(s, x));
 function!(Log, s, x => log::log_positive(s, x));
 function!(Log1p, s, x => sigmoid::log1p_unit(s, x));
-function!(Large, s, x => sigmoid::sigmoid(s, x).large);
-function!(Small, s, x => sigmoid::sigmoid(s, x).small);
-function!(Softplus, s, x => sigmoid::sigmoid(s, x).softplus);
+function!(Large, s, x => sigmoid::sigmoid(s, exp::exp_nonpositive(s, s.neg(x))).large);
+function!(Small, s, x => sigmoid::sigmoid(s, exp::exp_nonpositive(s, s.neg(x))).small);
+function!(Softplus, s, x => sigmoid::sigmoid(s, exp::exp_nonpositive(s, s.neg(x))).softplus);
 
 fn apply<F: Function>(level: Level, function: F, x: &[f32; LANES]) -> [f32; LANES] {
     let mut y = [0.0; LANES];

@@ -2,14 +2,27 @@
 
 use super::stream::Stream;
 use crate::loss::{self, Params};
-use crate::simd::{Cells, Kernel, LANES, Lanes, Level, Map, Simd};
+use crate::simd::{Cells, Kernel, LANES, Lanes, Level, Map, Simd, cells};
 use crate::sum::BLOCK;
+
+/// Vectors of one pass: 256 elements.
+const PASS: usize = 16;
 
 /// A loss as formula of one vector.
 pub trait Pointwise: Copy {
+    /// Whether [`Pointwise::prepare`] does something.
+    const PREPARES: bool = false;
+
+    /// An intermediate result of the input alone. Where a set has too few registers for the whole formula, it is computed
+    /// in a pass of its own.
+    #[inline(always)]
+    fn prepare<V: Lanes>(self, _: V, x: V::F32) -> V::F32 {
+        x
+    }
+
     /// Value and derivatives at input `x`, target `t` and the element's extra parameter `aux` (the positive weight of
     /// bceWithLogits). What the caller does not use is not computed: everything is inlined.
-    fn eval<V: Lanes>(self, v: V, x: V::F32, t: V::F32, aux: V::F32) -> Eval<V>;
+    fn eval<V: Lanes>(self, v: V, x: V::F32, prepared: V::F32, t: V::F32, aux: V::F32) -> Eval<V>;
 }
 
 /// What a formula gives.
@@ -24,12 +37,35 @@ pub struct Eval<V: Lanes> {
 
 /// A formula for [`Simd::map`]: value, dx and dt of x, t and aux.
 #[derive(Clone, Copy)]
-struct Formula<L>(L);
+struct Whole<L>(L);
 
-impl<L: Pointwise> Map<3, 3> for Formula<L> {
+impl<L: Pointwise> Map<3, 3> for Whole<L> {
     #[inline(always)]
     fn eval<V: Lanes>(self, v: V, [x, t, aux]: [V::F32; 3]) -> [V::F32; 3] {
-        let Eval { value, dx, dt } = self.0.eval(v, x, t, aux);
+        let prepared = self.0.prepare(v, x);
+        Rest(self.0).eval(v, [x, prepared, t, aux])
+    }
+}
+
+/// Its first pass.
+#[derive(Clone, Copy)]
+struct Prepare<L>(L);
+
+impl<L: Pointwise> Map<1, 1> for Prepare<L> {
+    #[inline(always)]
+    fn eval<V: Lanes>(self, v: V, [x]: [V::F32; 1]) -> [V::F32; 1] {
+        [self.0.prepare(v, x)]
+    }
+}
+
+/// Its second pass.
+#[derive(Clone, Copy)]
+struct Rest<L>(L);
+
+impl<L: Pointwise> Map<4, 3> for Rest<L> {
+    #[inline(always)]
+    fn eval<V: Lanes>(self, v: V, [x, prepared, t, aux]: [V::F32; 4]) -> [V::F32; 3] {
+        let Eval { value, dx, dt } = self.0.eval(v, x, prepared, t, aux);
         [value, dx, dt]
     }
 }
@@ -125,7 +161,7 @@ impl<L: Pointwise> Kernel for Run<'_, L> {
 /// nothing beside the memory, and a gradient alone is never slower than both.
 #[inline(always)]
 fn plain<S: Simd, L: Pointwise, const GRAD: bool>(s: S, loss: L, args: &Args, dx: Cells) -> f64 {
-    let formula = Formula(loss);
+    let formula = Whole(loss);
     let scale = s.splat(args.scale);
     let aux = s.splat(args.aux);
     let mut sum = args.sum;
@@ -139,12 +175,31 @@ fn plain<S: Simd, L: Pointwise, const GRAD: bool>(s: S, loss: L, args: &Args, dx
         let (x, x_tail) = x.as_chunks::<LANES>();
         let (t, t_tail) = t.as_chunks::<LANES>();
         let (dx, dx_tail) = dx.as_chunks::<LANES>();
-        for ((x, t), dx) in x.iter().zip(t).zip(dx) {
-            let [value, slope, _] = s.map(formula, [s.load(x), s.load(t), aux]);
-            if GRAD {
-                s.store(dx, s.mul(slope, scale));
+        if S::FEW_REGISTERS && L::PREPARES {
+            let mut prepared = [0.0; PASS * LANES];
+            let prepared = cells(&mut prepared).as_chunks::<LANES>().0;
+            for ((x, t), dx) in x.chunks(PASS).zip(t.chunks(PASS)).zip(dx.chunks(PASS)) {
+                for (x, prepared) in x.iter().zip(prepared) {
+                    let [p] = s.map(Prepare(loss), [s.load(x)]);
+                    s.store(prepared, p);
+                }
+                for (((x, t), dx), prepared) in x.iter().zip(t).zip(dx).zip(prepared) {
+                    let arguments = [s.load(x), s.load(prepared), s.load(t), aux];
+                    let [value, slope, _] = s.map(Rest(loss), arguments);
+                    if GRAD {
+                        s.store(dx, s.mul(slope, scale));
+                    }
+                    lanes = s.add(lanes, value);
+                }
             }
-            lanes = s.add(lanes, value);
+        } else {
+            for ((x, t), dx) in x.iter().zip(t).zip(dx) {
+                let [value, slope, _] = s.map(formula, [s.load(x), s.load(t), aux]);
+                if GRAD {
+                    s.store(dx, s.mul(slope, scale));
+                }
+                lanes = s.add(lanes, value);
+            }
         }
         if !x_tail.is_empty() {
             let (x, t) = (s.load_head(x_tail, 0.0), s.load_head(t_tail, 0.0));
@@ -181,7 +236,7 @@ fn general<S: Simd, L: Pointwise>(s: S, loss: L, args: &Args, extra: &Extra) -> 
             };
             let x = s.load_head(&args.x[range.clone()], 0.0);
             let t = s.load_head(&args.t[range.clone()], 0.0);
-            let [value, slope, t_slope] = s.map(Formula(loss), [x, t, aux]);
+            let [value, slope, t_slope] = s.map(Whole(loss), [x, t, aux]);
             let value = s.mul(value, weight);
             let factor = s.mul(weight, upstream);
             if let Some(dx) = args.dx {

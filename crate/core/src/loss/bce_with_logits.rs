@@ -2,6 +2,7 @@
 
 use crate::family::pointwise::{Eval, Pointwise};
 use crate::loss::Params;
+use crate::math::exp::exp_nonpositive;
 use crate::math::sigmoid::sigmoid;
 use crate::simd::Lanes;
 
@@ -25,16 +26,23 @@ impl BceWithLogits {
 }
 
 impl Pointwise for BceWithLogits {
+    const PREPARES: bool = true;
+
+    #[inline(always)]
+    fn prepare<V: Lanes>(self, v: V, x: V::F32) -> V::F32 {
+        exp_nonpositive(v, v.neg(v.abs(x)))
+    }
+
     /// With L = ln(1 + e^−|x|), n = 1 − t, p = w·t and the side s = x < 0 ? p : n that a large logit is charged for, the value
     /// is |x|·s + (n + p)·L, whose terms have the same sign for t in [0, 1], and the derivative n·σ(x) − p·σ(−x) is
     /// ±(s·σ(|x|) − (n + p − s)·σ(−|x|)): nothing cancels at a hard target.
     #[inline(always)]
-    fn eval<V: Lanes>(self, v: V, x: V::F32, t: V::F32, w: V::F32) -> Eval<V> {
+    fn eval<V: Lanes>(self, v: V, x: V::F32, e: V::F32, t: V::F32, w: V::F32) -> Eval<V> {
         let zero = v.splat(0.0);
         let t = v.mul_add(t, v.splat(self.keep), v.splat(self.shift));
         let abs_x = v.abs(x);
         let negative = v.lt(x, zero);
-        let p = sigmoid(v, abs_x);
+        let p = sigmoid(v, e);
 
         let negatives = v.sub(v.splat(1.0), t);
         let positives = v.mul(w, t);

@@ -21,7 +21,7 @@ impl Huber {
 impl Pointwise for Huber {
     /// The derivative is d held within ±δ, so that there is no kink. NaN is not outside and stays NaN.
     #[inline(always)]
-    fn eval<V: Lanes>(self, v: V, x: V::F32, t: V::F32, _: V::F32) -> Eval<V> {
+    fn eval<V: Lanes>(self, v: V, x: V::F32, _: V::F32, t: V::F32, _: V::F32) -> Eval<V> {
         let half = v.splat(0.5);
         let delta = v.splat(self.delta);
         let d = v.sub(x, t);

@@ -18,7 +18,7 @@ impl L1 {
 
 impl Pointwise for L1 {
     #[inline(always)]
-    fn eval<V: Lanes>(self, v: V, x: V::F32, t: V::F32, _: V::F32) -> Eval<V> {
+    fn eval<V: Lanes>(self, v: V, x: V::F32, _: V::F32, t: V::F32, _: V::F32) -> Eval<V> {
         let d = v.sub(x, t);
         let dx = sign(v, d);
         Eval {

@@ -18,7 +18,7 @@ impl Mse {
 
 impl Pointwise for Mse {
     #[inline(always)]
-    fn eval<V: Lanes>(self, v: V, x: V::F32, t: V::F32, _: V::F32) -> Eval<V> {
+    fn eval<V: Lanes>(self, v: V, x: V::F32, _: V::F32, t: V::F32, _: V::F32) -> Eval<V> {
         let d = v.sub(x, t);
         let dx = v.add(d, d);
         Eval {

@@ -21,7 +21,7 @@ impl SmoothL1 {
 
 impl Pointwise for SmoothL1 {
     #[inline(always)]
-    fn eval<V: Lanes>(self, v: V, x: V::F32, t: V::F32, _: V::F32) -> Eval<V> {
+    fn eval<V: Lanes>(self, v: V, x: V::F32, _: V::F32, t: V::F32, _: V::F32) -> Eval<V> {
         let half = v.splat(0.5);
         let beta = v.splat(self.beta);
         let d = v.sub(x, t);

@@ -1,6 +1,5 @@
 //! σ(|x|), σ(−|x|) and ln(1 + e^−|x|) from one exponential and one division.
 
-use super::exp::exp_nonpositive;
 use crate::simd::Lanes;
 
 /// Largest error of [`log1p_unit`] on [0, 1], in units in the last place of the true value.
@@ -37,10 +36,9 @@ pub struct Sigmoid<V: Lanes> {
     pub softplus: V::F32,
 }
 
-/// All three from |x|; NaN gives NaN in all, ∞ gives 1, 0 and 0.
+/// All three from e = e^−|x|; NaN gives NaN in all, 0 gives 1, 0 and 0.
 #[inline(always)]
-pub fn sigmoid<V: Lanes>(v: V, abs_x: V::F32) -> Sigmoid<V> {
-    let e = exp_nonpositive(v, v.neg(abs_x));
+pub fn sigmoid<V: Lanes>(v: V, e: V::F32) -> Sigmoid<V> {
     // A true division: with the reciprocal estimate and a Newton step it is slower on Zen 4, and less exact.
     let large = v.div(v.splat(1.0), v.add(v.splat(1.0), e));
     Sigmoid {
