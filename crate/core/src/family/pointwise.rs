@@ -134,26 +134,47 @@ pub fn pointwise(level: Level, op: usize, args: Args) -> f64 {
     loss::pointwise(level, op, args)
 }
 
+/// Each loop is a kernel, and so a function, of its own: in one large function engines of WebAssembly keep even sums in memory.
 pub(crate) fn run<L: Pointwise>(level: Level, loss: L, args: Args) -> f64 {
-    level.run(Run { loss, args })
+    match (args.extra, args.dx) {
+        (Some(extra), _) => level.run(General { loss, args, extra }),
+        (None, Some(dx)) => level.run(Plain::<L, true> { loss, args, dx }),
+        // Without a gradient nothing is written: `x` only stands in for the slice.
+        (None, None) => level.run(Plain::<L, false> {
+            loss,
+            args,
+            dx: args.x,
+        }),
+    }
 }
 
-struct Run<'a, L> {
+struct Plain<'a, L, const GRAD: bool> {
     loss: L,
     args: Args<'a>,
+    dx: Cells<'a>,
 }
 
-impl<L: Pointwise> Kernel for Run<'_, L> {
+impl<L: Pointwise, const GRAD: bool> Kernel for Plain<'_, L, GRAD> {
     type Out = f64;
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> f64 {
-        match (&self.args.extra, self.args.dx) {
-            (Some(extra), _) => general(s, self.loss, &self.args, extra),
-            (None, Some(dx)) => plain::<S, L, true>(s, self.loss, &self.args, dx),
-            // Without a gradient nothing is written: `x` only stands in for the slice.
-            (None, None) => plain::<S, L, false>(s, self.loss, &self.args, self.args.x),
-        }
+        plain::<S, L, GRAD>(s, self.loss, &self.args, self.dx)
+    }
+}
+
+struct General<'a, L> {
+    loss: L,
+    args: Args<'a>,
+    extra: Extra<'a>,
+}
+
+impl<L: Pointwise> Kernel for General<'_, L> {
+    type Out = f64;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> f64 {
+        general(s, self.loss, &self.args, &self.extra)
     }
 }
 

@@ -105,35 +105,34 @@ pub fn softmax(level: Level, op: usize, args: Args) -> f64 {
     loss::softmax(level, op, args)
 }
 
+/// Each loop is a kernel, and so a function, of its own.
 pub(crate) fn run<L: Softmax>(level: Level, loss: L, args: Args) -> f64 {
-    level.run(Run { loss, args })
+    let narrow = args.classes <= LANES;
+    match (narrow, args.dx.is_some(), args.label_smoothing > 0.0) {
+        (true, true, false) => level.run(Rows::<L, true, true, false> { loss, args }),
+        (true, true, true) => level.run(Rows::<L, true, true, true> { loss, args }),
+        (true, false, false) => level.run(Rows::<L, true, false, false> { loss, args }),
+        (true, false, true) => level.run(Rows::<L, true, false, true> { loss, args }),
+        (false, true, false) => level.run(Rows::<L, false, true, false> { loss, args }),
+        (false, true, true) => level.run(Rows::<L, false, true, true> { loss, args }),
+        (false, false, false) => level.run(Rows::<L, false, false, false> { loss, args }),
+        (false, false, true) => level.run(Rows::<L, false, false, true> { loss, args }),
+    }
 }
 
-struct Run<'a, L> {
+struct Rows<'a, L, const NARROW: bool, const GRAD: bool, const SMOOTH: bool> {
     loss: L,
     args: Args<'a>,
 }
 
-impl<L: Softmax> Kernel for Run<'_, L> {
+impl<L: Softmax, const NARROW: bool, const GRAD: bool, const SMOOTH: bool> Kernel
+    for Rows<'_, L, NARROW, GRAD, SMOOTH>
+{
     type Out = f64;
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> f64 {
-        let Self { loss, args } = &self;
-        match (
-            args.classes <= LANES,
-            args.dx.is_some(),
-            args.label_smoothing > 0.0,
-        ) {
-            (true, true, false) => rows::<S, L, true, true, false>(s, *loss, args),
-            (true, true, true) => rows::<S, L, true, true, true>(s, *loss, args),
-            (true, false, false) => rows::<S, L, true, false, false>(s, *loss, args),
-            (true, false, true) => rows::<S, L, true, false, true>(s, *loss, args),
-            (false, true, false) => rows::<S, L, false, true, false>(s, *loss, args),
-            (false, true, true) => rows::<S, L, false, true, true>(s, *loss, args),
-            (false, false, false) => rows::<S, L, false, false, false>(s, *loss, args),
-            (false, false, true) => rows::<S, L, false, false, true>(s, *loss, args),
-        }
+        rows::<S, L, NARROW, GRAD, SMOOTH>(s, self.loss, &self.args)
     }
 }
 
