@@ -23,6 +23,7 @@ interface Case {
   readonly reference: Reference
   /** Elements of the gradient per value: the classes of a row, or 1. */
   readonly width: number
+  readonly offersTargetGrad: boolean
 }
 
 const LENGTHS = [...Array(67).keys(), 1023, 1024, 1025, 4097, 100_003]
@@ -53,7 +54,15 @@ function pointwiseCases(definition: PointwiseDefinition): Case[] {
       params: readonly number[] = defaults,
     ) => {
       const reference = pointwiseReference(definition, input, target, weight, auxOf, params)
-      cases.push({ title: `n=${n} ${title}`, input, target, options, reference, width: 1 })
+      cases.push({
+        title: `n=${n} ${title}`,
+        input,
+        target,
+        options,
+        reference,
+        width: 1,
+        offersTargetGrad: !definition.noTargetGrad,
+      })
     }
 
     add('plain', {})
@@ -66,7 +75,8 @@ function pointwiseCases(definition: PointwiseDefinition): Case[] {
     }
     Object.entries(definition.params).forEach(([name, param], p) => {
       for (const value of param.samples) {
-        add(`${name}=${value}`, { [name]: value }, undefined, undefined, defaults.with(p, value))
+        const option = value === param.none ? null : value
+        add(`${name}=${option}`, { [name]: option }, undefined, undefined, defaults.with(p, value))
       }
     })
     if (aux === undefined) continue
@@ -122,6 +132,7 @@ function softmaxCases(definition: SoftmaxDefinition): Case[] {
         options: { shape: [rows, classes], ...options },
         reference: softmaxReference(definition, input, target, classes, numbers),
         width: classes,
+        offersTargetGrad: false,
       })
     }
   }
@@ -170,11 +181,11 @@ function check(t: ExecutionContext, loss: AnyLoss, ulp: number, c: Case, reducti
   const target = c.target instanceof Float32Array ? guarded(c.target, 3 - offset) : c.target
   const grad = guarded(new Float32Array(input.length).fill(77), (offset + 1) % 4)
   const pointwise = target instanceof Float32Array
-  const targetGrad = pointwise ? guarded(new Float32Array(input.length).fill(77), offset) : undefined
+  const targetGrad = c.offersTargetGrad ? guarded(new Float32Array(input.length).fill(77), offset) : undefined
   const options = { ...c.options, reduction, gradOutput }
 
   const value = loss(input, target, { ...c.options, reduction }) as number | Float32Array
-  const both = loss.valueAndGrad(input, target, { ...options, grad, ...(pointwise && { targetGrad }) })
+  const both = loss.valueAndGrad(input, target, { ...options, grad, ...(targetGrad && { targetGrad }) })
   t.deepEqual(both.value, value, `${title}: valueAndGrad gives another value than the call`)
   t.is(both.grad, grad)
   t.true(intact(input) && intact(grad) && (!targetGrad || intact(targetGrad)), `${title}: wrote outside`)

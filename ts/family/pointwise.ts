@@ -56,7 +56,9 @@ export interface Param {
   /** What it must be, in words and as a test. */
   readonly expected: string
   holds(value: number): boolean
-  /** Values that tests try. */
+  /** What the kernel gets for `null`, where the option may be that. */
+  readonly none?: number
+  /** Values that tests try; `none` stands for `null`. */
   readonly samples: readonly number[]
 }
 
@@ -68,6 +70,8 @@ export interface PointwiseDefinition {
   readonly params: Readonly<Record<string, Param>>
   /** Option that is a number, or one per class. */
   readonly aux?: { readonly name: string; readonly default: number; readonly samples: readonly number[] }
+  /** Set where the loss offers no gradient by the target. */
+  readonly noTargetGrad?: true
   /** What inputs and targets are: tests and benches draw from it. */
   readonly domain: { readonly input: 'real'; readonly target: 'real' | 'probability' }
   /** The loss of one element in double precision: tests take it for the truth. */
@@ -100,26 +104,30 @@ interface PointwiseSettings extends Settings {
 }
 
 /** Makes the public loss. */
-export function pointwise<Options extends PointwiseOptions>(
+export function pointwise<Options extends Omit<PointwiseOptions, 'targetGrad'>>(
   definition: PointwiseDefinition,
 ): Loss<Floats, Floats, Options> {
   const loss = definition.name
   const { aux } = definition
   const params = Object.entries(definition.params)
-  const options = new Set<string>([...commonOptions, 'shape', 'weight', 'targetGrad', ...params.map(([name]) => name)])
+  const options = new Set<string>([...commonOptions, 'shape', 'weight', ...params.map(([name]) => name)])
+  if (!definition.noTargetGrad) options.add('targetGrad')
   if (aux) options.add(aux.name).add('classAxis')
 
   function resolve(given: Readonly<Record<string, unknown>>): PointwiseSettings {
     const { shape, classAxis = 1, weight } = given
-    const [p0 = 0, p1 = 0] = params.map(([name, param]) =>
-      number(loss, name, given[name] ?? param.default, param.expected, param.holds),
-    )
+    const [p0 = 0, p1 = 0] = params.map(([name, param]) => {
+      const { [name]: value = param.default } = given
+      return value === null && param.none !== undefined
+        ? param.none
+        : number(loss, name, value, param.expected, param.holds)
+    })
     return {
       ...commonSettings(loss, given),
       shape: shape === undefined ? undefined : shapeOf(loss, 'shape', shape),
       classAxis: number(loss, 'classAxis', classAxis, '1 or -1', (axis) => axis === 1 || axis === -1),
       weight: weight === undefined ? undefined : smallArray(loss, 'weight', weight),
-      aux: aux === undefined ? 0 : auxOf(aux.name, given[aux.name] ?? aux.default),
+      aux: aux === undefined ? 0 : auxOf(aux.name, given[aux.name] === undefined ? aux.default : given[aux.name]),
       p0,
       p1,
     }

@@ -3,6 +3,7 @@
 //!
 //! `FUSED_LOSS_TEST_STRIDE=n` takes every n-th float only, for emulators.
 
+use fused_loss_core::math::pow::{self, Exponent};
 use fused_loss_core::math::{exp, log, sigmoid};
 use fused_loss_core::simd::{Kernel, LANES, Level, Simd};
 use std::thread;
@@ -45,6 +46,9 @@ function!(Log1p, s, x => sigmoid::log1p_unit(s, x));
 function!(Large, s, x => sigmoid::sigmoid(s, exp::exp_nonpositive(s, s.neg(x))).large);
 function!(Small, s, x => sigmoid::sigmoid(s, exp::exp_nonpositive(s, s.neg(x))).small);
 function!(Softplus, s, x => sigmoid::sigmoid(s, exp::exp_nonpositive(s, s.neg(x))).softplus);
+
+function!(RootPow, s, m => Exponent::new(0.5).pow(s, m));
+function!(SteepPow, s, m => Exponent::new(3.7).pow(s, m));
 
 fn apply<F: Function>(level: Level, function: F, x: &[f32; LANES]) -> [f32; LANES] {
     let mut y = [0.0; LANES];
@@ -186,6 +190,39 @@ fn softplus() {
         to,
         sigmoid::SOFTPLUS_MAX_ULP,
     );
+}
+
+#[test]
+fn pow() {
+    // 3.7 has all its bits, and a result of every size.
+    check(
+        SteepPow,
+        |m| m.powf(f64::from(3.7f32)),
+        6e-11,
+        1.0,
+        pow::MAX_ULP,
+    );
+    let (error, m) = worst(
+        RootPow,
+        f64::sqrt,
+        f32::MIN_POSITIVE.to_bits(),
+        1f32.to_bits(),
+    );
+    assert!(error <= pow::MAX_ULP, "{error} ulp at {m:e}");
+}
+
+#[test]
+fn pow_at_the_edges() {
+    for level in Level::available() {
+        let mut m = [1.0; LANES];
+        m[..3].copy_from_slice(&[0.0, 1e-20, 1e-42]);
+        assert_eq!(
+            apply(level, SteepPow, &m)[..4],
+            [0.0, 0.0, 0.0, 1.0],
+            "{}",
+            level.name()
+        );
+    }
 }
 
 #[test]

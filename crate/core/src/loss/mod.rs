@@ -5,6 +5,7 @@ mod cross_entropy;
 mod huber;
 mod l1;
 mod mse;
+mod sigmoid_focal;
 mod smooth_l1;
 
 use crate::simd::Level;
@@ -71,6 +72,7 @@ registry! {
         smoothL1 ["beta"] => smooth_l1::SmoothL1, Agreement::Exact;
         huber ["delta"] => huber::Huber, Agreement::Exact;
         bceWithLogits ["labelSmoothing"] => bce_with_logits::BceWithLogits, Agreement::Close(8);
+        sigmoidFocal ["gamma", "alpha"] => sigmoid_focal::SigmoidFocal, Agreement::Close(32);
     }
     softmax {
         crossEntropy [] => cross_entropy::CrossEntropy, Agreement::Close(8);

@@ -10,7 +10,7 @@ pub const DOMAIN_MIN: f32 = -87.33654;
 
 const LOG2_E: f32 = core::f32::consts::LOG2_E;
 /// 1.5 · 2²³ + 127: adding it leaves round(x · log₂e) + 127 in the low bits.
-const MAGIC: f32 = 12_583_039.0;
+pub(super) const MAGIC: f32 = 12_583_039.0;
 /// −ln 2 in two parts; the first has so few bits that its product with the integer is exact.
 const MINUS_LN2_HIGH: f32 = -0.69314575;
 const MINUS_LN2_LOW: f32 = -1.4286068e-6;
@@ -30,14 +30,19 @@ pub fn exp_nonpositive<V: Lanes>(v: V, x: V::F32) -> V::F32 {
     let t = v.mul_add(n, v.splat(MINUS_LN2_HIGH), x);
     let t = v.mul_add(n, v.splat(MINUS_LN2_LOW), t);
 
+    let exp = exp_reduced(v, t, power);
+    v.zero_where(v.lt(x, v.splat(DOMAIN_MIN)), exp)
+}
+
+/// eᵗ · `power` for t in [−½ ln 2, ½ ln 2].
+#[inline(always)]
+pub(super) fn exp_reduced<V: Lanes>(v: V, t: V::F32, power: V::F32) -> V::F32 {
     // By pairs (Estrin): a chain of three where Horner has four.
     let t2 = v.mul(t, t);
     let c12 = v.mul_add(t, v.splat(C2), v.splat(C1));
     let c34 = v.mul_add(t, v.splat(C4), v.splat(C3));
     let p = v.mul_add(v.mul_add(t2, v.splat(C5), c34), t2, c12);
-
-    let exp = v.mul_add(v.mul(t, power), p, power);
-    v.zero_where(v.lt(x, v.splat(DOMAIN_MIN)), exp)
+    v.mul_add(v.mul(t, power), p, power)
 }
 
 /// [`exp_nonpositive`] for [`crate::simd::Simd::map`].

@@ -14,11 +14,16 @@ const LN_2: f32 = core::f32::consts::LN_2;
 #[inline(always)]
 pub fn log_positive<V: Lanes>(v: V, x: V::F32) -> V::F32 {
     let (m, n) = v.split_exponent(x);
-    let r = v.sub(m, v.splat(1.0));
-    let p = v.mul_add(r, v.mul_add(r, v.splat(P[2]), v.splat(P[1])), v.splat(P[0]));
-    let q = v.mul_add(r, v.mul_add(r, v.splat(Q[2]), v.splat(Q[1])), v.splat(Q[0]));
-    let log1p = v.mul_add(v.mul(r, r), v.div(p, q), r);
-    let log = v.mul_add(n, v.splat(LN_2), log1p);
+    let log = v.mul_add(n, v.splat(LN_2), log_mantissa(v, m));
     // The bits of ∞ and NaN split into something finite.
     v.select(v.lt(x, v.splat(f32::INFINITY)), log, x)
+}
+
+/// ln m for m in [√½, √2).
+#[inline(always)]
+pub(super) fn log_mantissa<V: Lanes>(v: V, m: V::F32) -> V::F32 {
+    let r = v.sub(m, v.splat(1.0));
+    let p = v.mul_add(v.mul_add(r, v.splat(P[2]), v.splat(P[1])), r, v.splat(P[0]));
+    let q = v.mul_add(v.mul_add(r, v.splat(Q[2]), v.splat(Q[1])), r, v.splat(Q[0]));
+    v.mul_add(v.mul(r, r), v.div(p, q), r)
 }

@@ -5,4 +5,5 @@
 
 pub mod exp;
 pub mod log;
+pub mod pow;
 pub mod sigmoid;

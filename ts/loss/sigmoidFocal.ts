@@ -1,0 +1,79 @@
+import type { Loss } from '../family/loss.js'
+import { type Floats, type PointwiseOptions, pointwise } from '../family/pointwise.js'
+
+/** Options of {@link sigmoidFocal}. */
+export interface SigmoidFocalOptions extends Omit<PointwiseOptions, 'targetGrad'> {
+  /** α in [0, 1]: weight of the positive class, 1 − α that of the negative; `null` for none. Default 0.25. */
+  alpha?: number | null
+  /** γ ≥ 0: how much easy elements are played down; 0 does not. Default 2. */
+  gamma?: number
+}
+
+/**
+ * Sigmoid focal loss: α_t·m^γ·bce(x, t), the binary cross-entropy of σ(x) played down where the miss
+ * m = σ(x)·(1 − t) + σ(−x)·t is small; α_t = α·t + (1 − α)·(1 − t).
+ *
+ * The gradient is α_t·m^γ·(σ(x) − t − γ·bce·(2t − 1)·σ(x)·σ(−x)/m) · gradOutput / denominator.
+ *
+ * - `input`: logits. `target`: probabilities of the same length, 0 or 1 for hard labels.
+ * - `weight`: factor per element, or per element of one sample with `shape: [N, …]`.
+ * - `'mean'` (default) divides the sum by the number of elements, with weights too; `'sum'` does not divide; `'none'`
+ *   returns the value of each element. The mean over nothing is NaN (`emptyMean`) with a gradient of zeros.
+ * - Finite for every γ, also where a prediction is saturated, right or wrong. With γ = 0 and no α it is `bceWithLogits`.
+ *
+ * @throws TypeError where an argument is of the wrong kind or an option unknown, RangeError where lengths or values do
+ *   not fit; nothing is written then
+ * @example
+ * import { sigmoidFocal } from 'fused-loss'
+ *
+ * const logits = Float32Array.of(0, 0)
+ * const target = Float32Array.of(1, 0)
+ * sigmoidFocal(logits, target, { reduction: 'none' }).map((v) => v / Math.LN2) // → [0.0625, 0.1875]
+ * sigmoidFocal(logits, target, { alpha: null, gamma: 0 }).toFixed(4) // → '0.6931'
+ * @see torchvision `torchvision.ops.sigmoid_focal_loss`; Lin et al., Focal Loss for Dense Object Detection (2017)
+ */
+export const sigmoidFocal: Loss<Floats, Floats, SigmoidFocalOptions> = /* @__PURE__ */ pointwise({
+  family: 'pointwise',
+  name: 'sigmoidFocal',
+  params: {
+    gamma: { default: 2, expected: 'a number ≥ 0', holds: (gamma) => gamma >= 0, samples: [0, 0.5, 1, 3.7] },
+    alpha: {
+      default: 0.25,
+      expected: 'in [0, 1] or null',
+      holds: (alpha) => alpha >= 0 && alpha <= 1,
+      none: -1,
+      samples: [0, 0.75, -1],
+    },
+  },
+  domain: { input: 'real', target: 'probability' },
+  noTargetGrad: true,
+  formula(x, t, _aux, gamma, alpha) {
+    const log1p = Math.log1p(Math.exp(-Math.abs(x)))
+    const bce = t * (Math.max(-x, 0) + log1p) + (1 - t) * (Math.max(x, 0) + log1p)
+    const miss = (1 - t) / (1 + Math.exp(-x)) + t / (1 + Math.exp(x))
+    return (alpha < 0 ? 1 : alpha * t + (1 - alpha) * (1 - t)) * miss ** gamma * bce
+  },
+  kernel(x, t, _aux, start, count, gamma, alpha, value, dx) {
+    const tilt = alpha < 0 ? 0 : 2 * alpha - 1
+    const base = alpha < 0 ? 1 : 1 - alpha
+    for (let i = 0; i < count; i++) {
+      const xi = x[start + i]
+      const on = t[start + i]
+      const off = 1 - on
+      const e = Math.exp(-Math.abs(xi))
+      const large = 1 / (1 + e)
+      const small = e * large
+      const p = xi < 0 ? small : large
+      const q = xi < 0 ? large : small
+      // ∞ · 0 is 0 here, as in bceWithLogits.
+      const side = xi < 0 ? on : off
+      const bce = (side === 0 ? 0 : Math.abs(xi) * side) + Math.log1p(e)
+      const miss = p * off + q * on
+      const weight = (tilt * on + base) * miss ** gamma
+      // At most 1; an infinite bce has a quotient of 0.
+      const turn = p * q === 0 ? 0 : (gamma * (on - off) * p * q) / miss
+      value[i] = weight * bce
+      dx[i] = weight * (p * off - q * on - (turn === 0 ? 0 : bce * turn))
+    }
+  },
+})
