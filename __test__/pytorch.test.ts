@@ -1,4 +1,4 @@
-/** Every case that `fixtures/pytorch.py` wrote, on every backend: PyTorch is a witness that shares no code with us. */
+/** Every case that `fixtures/torch_fixtures.py` wrote, on every backend: PyTorch is a witness that shares no code with us. */
 
 import { readFileSync } from 'node:fs'
 import test from 'ava'
@@ -28,12 +28,12 @@ interface Case {
 }
 
 const fixture: { torch: string; cases: Case[]; differences: Case[] } = JSON.parse(
-  readFileSync(new URL('../../__test__/fixtures/pytorch.json', import.meta.url), 'utf8'),
+  readFileSync(new URL('../../__test__/fixtures/torch_fixtures.json', import.meta.url), 'utf8'),
 )
 const losses = exported as unknown as Record<string, Loss<Float32Array, Float32Array | Int32Array, PointwiseOptions>>
 
-/** The losses that PyTorch has too: a new one comes here, and as rows into `fixtures/pytorch.py`. */
-const names = ['mse', 'l1', 'smoothL1', 'huber', 'bceWithLogits', 'crossEntropy']
+/** The losses that PyTorch has too: a new one comes here, and as rows into `fixtures/torch_fixtures.py`. */
+const names = ['mse', 'l1', 'smoothL1', 'huber', 'bceWithLogits', 'sigmoidFocal', 'crossEntropy']
 
 /** Where fused-loss means to give something else than PyTorch, and what. */
 const ours: Readonly<Record<string, Results>> = {
@@ -43,6 +43,8 @@ const ours: Readonly<Record<string, Results>> = {
   'mean over no weight': { value: 'NaN', grad: [0, 0, 0, 0, 0, 0] },
   // PyTorch's sign of NaN is 0, and the gradient hides what the value shows.
   'sign of NaN': { value: ['NaN', 'NaN', 'NaN'], grad: ['NaN', 'NaN', 'NaN'], targetGrad: ['NaN', 'NaN', 'NaN'] },
+  // torchvision has 0 to the power γ − 1 in the derivative.
+  'saturated, gamma below 1': { value: [0, 0, 0.4901291], grad: [0, 0, -0.4760857] },
   // PyTorch's formula has ∞ · 0 or ∞ − ∞ at each of these.
   'infinite logits': {
     value: [0, 0, 'Infinity', 'Infinity'],
