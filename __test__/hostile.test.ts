@@ -128,6 +128,7 @@ everywhere('options of the wrong name, kind or value', (t) => {
       [{ normalizer: '3' }, TypeError, /normalizer must be a number > 0, got "3"/],
       [{ normalizer: 2, reduction: 'sum' }, RangeError, /normalizer needs the reduction 'mean'/],
       [{ gradOutput: Number.NaN }, RangeError, /gradOutput must be a finite number, got NaN/],
+      [{ gradOutput: 1e39 }, RangeError, /gradOutput must be a finite number, got 1e\+39/],
       [{ gradOutput: '1' }, TypeError, /gradOutput must be a finite number, got "1"/],
       [{ gradOutput: new Float32Array(6) }, TypeError, /gradOutput must be a number with the reduction 'mean'/],
       [{ out: new Float32Array(6) }, TypeError, /out needs the reduction 'none', got 'mean'/],
@@ -144,7 +145,7 @@ everywhere('options of the wrong name, kind or value', (t) => {
     refuses(t, RangeError, /labelSmoothing must be in \[0, 1\]/, loose(crossEntropy), x, labels(), options)
     refuses(t, RangeError, /labelSmoothing must be in \[0, 1\]/, loose(bceWithLogits), x, real(), options)
   }
-  for (const temperature of [0, -1, Number.POSITIVE_INFINITY]) {
+  for (const temperature of [0, -1, 1e-40, 1e39, Number.POSITIVE_INFINITY]) {
     refuses(t, RangeError, /temperature must be > 0/, loose(crossEntropy), x, labels(), { temperature })
   }
   for (const ignoreIndex of [1.5, 2 ** 31]) {
@@ -317,6 +318,13 @@ everywhere('bound options', (t) => {
   t.is(bound(x, real(), { reduction: 'mean' }), value / 6)
   t.is(bound.with({ normalizer: 2, reduction: 'mean' })(x, real()), value / 2)
   t.true(Object.isFrozen(bound))
+  // An option of undefined is none, and an array that changes after it was bound changes nothing.
+  t.is(bound(x, real(), { reduction: undefined as unknown as 'sum' }), value)
+  const weight = Float32Array.of(1, 2, 3)
+  const rows = crossEntropy.with({ weight })
+  const before = rows(x, labels())
+  weight.fill(-1)
+  t.is(rows(x, labels()), before)
   const values: Float32Array = mse.with({ reduction: 'none' })(x, real())
   t.is(values.length, 6)
 })

@@ -184,24 +184,11 @@ export function sameShape(loss: string, parameter: string, got: readonly number[
   }
 }
 
-/** Whether two arrays share memory. The getter `buffer` takes 30 ns, so the offsets are read only where it matters. */
+/** Whether two arrays share memory. The getter `buffer` takes 30 ns, so offsets are read only where it matters. */
 function overlaps(a: ArrayBufferView, b: ArrayBufferView): boolean {
   return (
     a.buffer === b.buffer && a.byteOffset < b.byteOffset + b.byteLength && b.byteOffset < a.byteOffset + a.byteLength
   )
-}
-
-/** Refuses to write over what is still read. */
-export function distinct(
-  loss: string,
-  parameter: string,
-  written: ArrayBufferView,
-  other: ArrayBufferView | undefined,
-  otherName: string,
-): void {
-  if (other !== undefined && overlaps(written, other)) {
-    throw new RangeError(`${loss}: ${parameter} must not overlap ${otherName}`)
-  }
 }
 
 /** The caller's gradient buffer or a new one. */
@@ -209,7 +196,7 @@ export function gradBuffer(loss: string, given: unknown, length: number): Float3
   return given === undefined ? new Float32Array(length) : float32Of(loss, 'grad', length, given)
 }
 
-/** The gradient may be written over the input itself, but not over a part of it nor over anything else that is read. */
+/** The gradient may be written over the input itself, but not over a part of it nor over the target. */
 export function separateGrad(
   loss: string,
   grad: Float32Array | undefined,
@@ -220,5 +207,30 @@ export function separateGrad(
   if (grad !== input && overlaps(grad, input) && grad.byteOffset !== input.byteOffset) {
     throw new RangeError(`${loss}: grad must be the input itself or not overlap it`)
   }
-  distinct(loss, 'grad', grad, target, 'target')
+  if (overlaps(grad, target)) throw new RangeError(`${loss}: grad must not overlap target`)
+}
+
+/** Arrays of a call by the names of their parameters. */
+type Arrays = Readonly<Record<string, ArrayBufferView | undefined>>
+
+/** Refuses outputs that share memory with each other or with what is read, but for the gradient over the input itself. */
+export function separate(
+  loss: string,
+  written: Arrays & { readonly grad: Float32Array | undefined },
+  read: Arrays,
+): void {
+  const outputs = Object.entries(written)
+  const all = [...outputs, ...Object.entries(read)]
+  for (const [i, [name, output]] of outputs.entries()) {
+    if (output === undefined) continue
+    for (const [otherName, other] of all.slice(i + 1)) {
+      if (other === undefined || !overlaps(output, other)) continue
+      if (name !== 'grad' || otherName !== 'input') {
+        throw new RangeError(`${loss}: ${name} must not overlap ${otherName}`)
+      }
+      if (output.byteOffset !== other.byteOffset) {
+        throw new RangeError(`${loss}: grad must be the input itself or not overlap it`)
+      }
+    }
+  }
 }

@@ -1,6 +1,6 @@
 /**
- * What a backend must do. Arguments are checked already, but for one thing: `pointwise` without `extra` must refuse a `dx` that
- * shares memory with `t`, or with a part of `x`, since native sees that for nothing.
+ * What a backend must do. Arguments are checked already, but for one thing: calls without `extra` must refuse a `dx` that shares
+ * memory with the target, or with a part of `x`, since native sees that for nothing.
  */
 
 import type { PointwiseDefinition } from '../family/pointwise.js'

@@ -137,22 +137,27 @@ export function loadNative(): NativeBackend {
       )
     },
     softmax(loss, x, labels, classes, dx, scale, ignoreIndex, labelSmoothing, temperature, p0, p1, extra) {
-      return softmax(
-        ops.get(loss.name)!,
-        x,
-        labels,
-        classes,
-        dx,
-        scale,
-        ignoreIndex,
-        labelSmoothing,
-        temperature,
-        p0,
-        p1,
-        extra?.weight,
-        extra?.gradOutput,
-        extra?.out,
-      )
+      try {
+        return softmax(
+          ops.get(loss.name)!,
+          x,
+          labels,
+          classes,
+          dx,
+          scale,
+          ignoreIndex,
+          labelSmoothing,
+          temperature,
+          p0,
+          p1,
+          extra?.weight,
+          extra?.gradOutput,
+          extra?.out,
+        )
+      } catch (error) {
+        separateGrad(loss.name, dx, x, labels)
+        throw error
+      }
     },
   }
 }

@@ -86,6 +86,7 @@ export const tsBackend: Backend = {
   },
 
   softmax(loss, x, labels, classes, dx, scale, ignoreIndex, labelSmoothing, temperature, _p0, _p1, extra) {
+    if (extra === undefined) separateGrad(loss.name, dx, x, labels)
     const weight = extra?.weight
     const gradOutput = extra?.gradOutput
     const out = extra?.out

@@ -192,6 +192,7 @@ export function loadWasm(): Backend {
     },
     softmax(loss, x, labels, classes, dx, scale, ignoreIndex, labelSmoothing, temperature, p0, p1, extra) {
       const op = ops.get(loss.name)!
+      if (extra === undefined) separateGrad(loss.name, dx, x, labels)
       const weight = extra?.weight
       const piece = Math.max(1, Math.floor(PIECE / (classes * ROWS))) * ROWS
       let sum = 0

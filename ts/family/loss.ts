@@ -121,7 +121,7 @@ export function definitionOf(loss: unknown): Definition | undefined {
 /** The frozen callable of a loss with some options bound. */
 export function makeLoss<S extends Settings, L>(family: Family<S>, bound: Readonly<Record<string, unknown>> = {}): L {
   const { definition, run } = family
-  const boundSettings = settingsOf(family, bound)
+  const boundSettings = family.resolve(bound)
   const boundBuffers = buffersOf(bound, {})
 
   function call(wanted: Wanted, input: unknown, target: unknown, options: unknown): Result {
@@ -130,7 +130,7 @@ export function makeLoss<S extends Settings, L>(family: Family<S>, bound: Readon
     const buffers = buffersOf(given, boundBuffers)
     for (const name in given) {
       if (!bufferOptions.has(name)) {
-        return run(wanted, input, target, settingsOf(family, { ...bound, ...given }), buffers)
+        return run(wanted, input, target, family.resolve({ ...bound, ...given }), buffers)
       }
     }
     return run(wanted, input, target, boundSettings, buffers)
@@ -141,29 +141,37 @@ export function makeLoss<S extends Settings, L>(family: Family<S>, bound: Readon
   Object.assign(loss, {
     backward: (input: unknown, target: unknown, options?: unknown) => call(backward, input, target, options).grad,
     valueAndGrad: (input: unknown, target: unknown, options?: unknown) => call(both, input, target, options),
-    with: (options: unknown) => makeLoss(family, { ...bound, ...checkNames(family, options) }),
+    with: (options: unknown) => makeLoss(family, { ...bound, ...bind(family, options) }),
   })
   definitions.set(loss, definition)
   return Object.freeze(loss) as L
 }
 
-/** The options as an object whose names are all known. */
+/** A copy of the options that are given, all of whose names are known. Each is read once: a getter may change its mind. */
 function checkNames<S extends Settings>(family: Family<S>, options: unknown): Readonly<Record<string, unknown>> {
   const { name } = family.definition
   if (typeof options !== 'object' || options === null) throw wrongType(name, 'options', 'an object', options)
+  const given: Record<string, unknown> = {}
   for (const option in options) {
     if (!family.options.has(option)) {
       throw new TypeError(`${name}: there is no option ${option}; there are ${[...family.options].join(', ')}`)
     }
+    const value = (options as Record<string, unknown>)[option]
+    if (value !== undefined) given[option] = value
   }
-  return options as Record<string, unknown>
+  return given
 }
 
-function settingsOf<S extends Settings>(family: Family<S>, options: Readonly<Record<string, unknown>>): S {
-  return Object.freeze(family.resolve(options))
+/** Options that outlive the call, whose arrays the caller may change: short ones are copied. */
+function bind<S extends Settings>(family: Family<S>, options: unknown): Readonly<Record<string, unknown>> {
+  const given = { ...checkNames(family, options) }
+  for (const [option, value] of Object.entries(given)) {
+    if (!bufferOptions.has(option) && kindOf(value) === 'Float32Array') given[option] = (value as Float32Array).slice()
+    if (Array.isArray(value)) given[option] = [...value]
+  }
+  return given
 }
 
-/** Each option is read once: a getter must not give another value after the check. */
 function buffersOf(options: Readonly<Record<string, unknown>>, bound: Buffers): Buffers {
   const { gradOutput = bound.gradOutput, grad = bound.grad, out = bound.out } = options as Buffers
   const { targetGrad = bound.targetGrad } = options as Buffers
@@ -207,7 +215,7 @@ export function emptyResult(
 export function scalarGradOutput(loss: string, gradOutput: Buffers['gradOutput']): number {
   if (gradOutput === undefined) return 1
   if (typeof gradOutput === 'object' && kindOf(gradOutput) !== undefined) return Number.NaN
-  return number(loss, 'gradOutput', gradOutput, 'a finite number', () => true)
+  return number(loss, 'gradOutput', gradOutput, 'a finite number', (n) => Number.isFinite(Math.fround(n)))
 }
 
 /** The upstream gradient where it is an array of one per value. */

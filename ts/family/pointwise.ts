@@ -4,13 +4,12 @@ import type { PointwiseExtra } from '../backend/contract.js'
 import { active } from '../backend/load.js'
 import {
   agreedShape,
-  distinct,
   float32,
   float32Of,
   gradBuffer,
   number,
   sameShape,
-  separateGrad,
+  separate,
   shapeOf,
   smallArray,
   smallWeights,
@@ -201,20 +200,9 @@ export function pointwise<Options extends Omit<PointwiseOptions, 'targetGrad'>>(
         throw wrongValue(loss, 'weight', `an array of ${x.length}${expected} elements`, weight)
       }
     }
-    separateGrad(loss, grad, x, t)
     const auxInner = classes === undefined ? 1 : innerOf(classes, shape, settings.classAxis)
-    const written = { grad, out, targetGrad }
-    const read = { input: x, target: t, weight, [definition.aux?.name ?? '']: classes, gradOutput }
-    for (const [name, array] of Object.entries(written)) {
-      if (array === undefined) continue
-      for (const [otherName, other] of Object.entries(read)) {
-        if (name === 'grad' && otherName === 'input') continue
-        distinct(loss, name, array, other, otherName)
-      }
-      for (const [otherName, other] of Object.entries(written)) {
-        if (otherName !== name) distinct(loss, name, array, other, otherName)
-      }
-    }
+    const auxName = definition.aux?.name ?? ''
+    separate(loss, { grad, out, targetGrad }, { input: x, target: t, weight, [auxName]: classes, gradOutput })
     return { weight, aux: classes, auxInner, gradOutput, targetGrad, out }
   }
 

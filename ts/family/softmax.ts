@@ -6,12 +6,11 @@ import { keptWeight } from '../backend/ts.js'
 import {
   agreedShape,
   attached,
-  distinct,
   float32,
   gradBuffer,
   kindOf,
   number,
-  separateGrad,
+  separate,
   shapeOf,
   smallWeights,
   type TensorLike,
@@ -76,6 +75,10 @@ interface SoftmaxSettings extends Settings {
   readonly temperature: number
 }
 
+/** Neither it nor its inverse leaves the range of single precision. */
+const invertible = (t: number) =>
+  Math.fround(t) > 0 && Math.fround(1 / t) > 0 && Math.fround(1 / t) < Infinity && Math.fround(t) < Infinity
+
 /** A scan of so few labels costs less in TypeScript than the call of a backend. */
 const SHORT = 256
 
@@ -100,7 +103,7 @@ export function softmax<Options extends SoftmaxOptions>(definition: SoftmaxDefin
       weight: weight === undefined ? undefined : smallWeights(loss, 'weight', weight),
       ignoreIndex: number(loss, 'ignoreIndex', ignoreIndex, 'a 32-bit integer', (i) => i === (i | 0)),
       labelSmoothing: number(loss, 'labelSmoothing', labelSmoothing, 'in [0, 1]', (e) => e >= 0 && e <= 1),
-      temperature: number(loss, 'temperature', temperature, '> 0', (t) => t > 0),
+      temperature: number(loss, 'temperature', temperature, '> 0, with an inverse in single precision', invertible),
     }
   }
 
@@ -121,19 +124,11 @@ export function softmax<Options extends SoftmaxOptions>(definition: SoftmaxDefin
     const gradOutput = arrayGradOutput(loss, buffers.gradOutput, settings, rows)
     const grad = wanted.grad ? gradBuffer(loss, buffers.grad, x.length) : undefined
     const out = valuesBuffer(loss, buffers.out, wanted, settings, rows)
-    separateGrad(loss, grad, x, given as LabelArray)
-    for (const [name, written] of [
-      ['grad', grad],
-      ['out', out],
-    ] as const) {
-      if (written === undefined || written === x) continue
-      distinct(loss, name, written, given as LabelArray, 'target')
-      distinct(loss, name, written, weight, 'weight')
-      distinct(loss, name, written, gradOutput, 'gradOutput')
-    }
-    if (out !== undefined) {
-      distinct(loss, 'out', out, x, 'input')
-      distinct(loss, 'out', out, grad, 'grad')
+    const extra: SoftmaxExtra | undefined =
+      weight === undefined && gradOutput === undefined && out === undefined ? undefined : { weight, gradOutput, out }
+    if (extra !== undefined || given !== labels) {
+      // A backend would see the labels' copy.
+      separate(loss, { grad, out }, { input: x, target: given as LabelArray, weight, gradOutput })
     }
 
     const scan = rows <= SHORT ? keptWeight : active.keptWeight
@@ -145,8 +140,6 @@ export function softmax<Options extends SoftmaxOptions>(definition: SoftmaxDefin
     }
     const denominator = denominatorOf(settings, kept)
     if (rows === 0 || denominator === 0) return emptyResult(settings, out, grad, undefined)
-    const extra: SoftmaxExtra | undefined =
-      weight === undefined && gradOutput === undefined && out === undefined ? undefined : { weight, gradOutput, out }
     const sum = active.softmax(
       definition,
       x,

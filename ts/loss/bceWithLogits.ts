@@ -29,7 +29,7 @@ export interface BceWithLogitsOptions extends PointwiseOptions {
  * @example
  * import { bceWithLogits } from 'fused-loss'
  *
- * const logits = Float32Array.of(0, 100)
+ * const logits = Float32Array.of(0, 1000)
  * const target = Float32Array.of(1, 1)
  * const { value, grad } = bceWithLogits.valueAndGrad(logits, target, { posWeight: 3 })
  * value.toFixed(4) // → '1.0397'

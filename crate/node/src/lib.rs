@@ -9,7 +9,7 @@ use fused_loss_core::family::pointwise::{self, Extra};
 use fused_loss_core::family::softmax;
 use fused_loss_core::family::stream::Stream;
 use fused_loss_core::loss::{Agreement, REGISTRY};
-use fused_loss_core::simd::{Cells, Level, partly_overlap};
+use fused_loss_core::simd::{Cells, Level, overlap};
 use napi::{Error, Result, Status};
 use napi_derive::napi;
 use std::sync::LazyLock;
@@ -113,11 +113,12 @@ pub fn pointwise(
 
 /// Refuses a gradient that would overwrite what is still read. The pointers are at hand here, while to ask an array for
 /// its buffer takes 30 ns in JavaScript; the caller finds out which array it was.
-fn separate(dx: Option<Cells>, x: Cells, t: Cells) -> Result<()> {
+fn separate<T>(dx: Option<Cells>, x: Cells, t: &[T]) -> Result<()> {
     match dx {
-        Some(dx) if partly_overlap(dx, x) || partly_overlap(dx, t) || dx.as_ptr() == t.as_ptr() => {
-            Err(Error::new(Status::InvalidArg, "dx overlaps x or t"))
-        }
+        Some(dx) if overlap(dx, x, true) || overlap(dx, t, false) => Err(Error::new(
+            Status::InvalidArg,
+            "dx overlaps the input or the target",
+        )),
         _ => Ok(()),
     }
 }
@@ -192,12 +193,14 @@ pub fn softmax(
     weight: Maybe,
     grad_output: Maybe,
     out: Maybe,
-) -> f64 {
+) -> Result<f64> {
+    let (x, labels, dx) = (x.get(), labels.get(), dx.get());
+    separate(dx, x, labels)?;
     let args = softmax::Args {
-        x: x.get(),
-        labels: labels.get(),
+        x,
+        labels,
         classes: classes as usize,
-        dx: dx.get(),
+        dx,
         out: out.get(),
         weight: weight.get(),
         grad_output: grad_output.get(),
@@ -208,5 +211,5 @@ pub fn softmax(
         sum: 0.0,
         params: [p0 as f32, p1 as f32],
     };
-    softmax::softmax(level(), op as usize, args)
+    Ok(softmax::softmax(level(), op as usize, args))
 }

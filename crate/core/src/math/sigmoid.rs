@@ -3,7 +3,7 @@
 use crate::simd::Lanes;
 
 /// Largest error of [`log1p_unit`] on [0, 1], in units in the last place of the true value.
-pub const LOG1P_MAX_ULP: f64 = 1.85;
+pub const LOG1P_MAX_ULP: f64 = 2.0;
 
 /// Largest error of [`Sigmoid::large`].
 pub const LARGE_MAX_ULP: f64 = 1.6;
@@ -12,7 +12,7 @@ pub const LARGE_MAX_ULP: f64 = 1.6;
 pub const SMALL_MAX_ULP: f64 = 4.1;
 
 /// Largest error of [`Sigmoid::softplus`] where it is a normal number.
-pub const SOFTPLUS_MAX_ULP: f64 = 3.1;
+pub const SOFTPLUS_MAX_ULP: f64 = 3.3;
 
 /// ln(1 + z) = z + z² · Q(z) on [0, 1], lowest power first; fitted for this project.
 const Q: [f32; 8] = [

@@ -262,12 +262,12 @@ impl Level {
     }
 }
 
-/// Whether two slices share memory without being the same: then writing one would change what is still to be read of the
-/// other.
+/// Whether two slices share memory, other than by starting at the same place where `same_start` allows it.
 #[must_use]
-pub fn partly_overlap(a: Cells, b: Cells) -> bool {
+pub fn overlap<A, B>(a: &[A], b: &[B], same_start: bool) -> bool {
     let (a, b) = (a.as_ptr_range(), b.as_ptr_range());
-    a.start < b.end && b.start < a.end && a.start != b.start
+    let (a, b) = (a.start.addr()..a.end.addr(), b.start.addr()..b.end.addr());
+    a.start < b.end && b.start < a.end && !(same_start && a.start == b.start)
 }
 
 /// Cells over memory that the caller owns alone.
