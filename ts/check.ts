@@ -125,12 +125,20 @@ export function shapeOf(loss: string, parameter: string, value: unknown): readon
   if (!Array.isArray(value) && kindOf(value) === undefined) {
     throw wrongType(loss, parameter, 'an array of axis lengths', value)
   }
-  const shape = Array.from(value as ArrayLike<unknown>)
-  for (let i = 0; i < shape.length; i++) {
-    number(loss, `${parameter}[${i}]`, shape[i], 'an integer ≥ 0', (n) => Number.isInteger(n) && n >= 0)
+  const { length } = value as ArrayLike<unknown>
+  const shape: number[] = []
+  for (let axis = 0; axis < length; axis++) {
+    const size = (value as ArrayLike<unknown>)[axis]
+    // The message is built only where it is needed.
+    if (typeof size !== 'number' || !isLength(size)) {
+      number(loss, `${parameter}[${axis}]`, size, 'an integer ≥ 0', isLength)
+    }
+    shape.push(size as number)
   }
-  return shape as number[]
+  return shape
 }
+
+const isLength = (n: number) => Number.isInteger(n) && n >= 0
 
 /** Product of the axis lengths. */
 export function sizeOf(shape: readonly number[]): number {
@@ -201,36 +209,35 @@ export function separateGrad(
   loss: string,
   grad: Float32Array | undefined,
   input: Float32Array,
-  target: ArrayBufferView,
+  target?: ArrayBufferView,
 ): void {
   if (grad === undefined) return
   if (grad !== input && overlaps(grad, input) && grad.byteOffset !== input.byteOffset) {
     throw new RangeError(`${loss}: grad must be the input itself or not overlap it`)
   }
-  if (overlaps(grad, target)) throw new RangeError(`${loss}: grad must not overlap target`)
+  if (target !== undefined && overlaps(grad, target)) throw new RangeError(`${loss}: grad must not overlap target`)
 }
 
-/** Arrays of a call by the names of their parameters. */
-type Arrays = Readonly<Record<string, ArrayBufferView | undefined>>
+/** An array of a call and the name of its parameter. */
+type Named = readonly [name: string, array: ArrayBufferView | undefined]
 
 /** Refuses outputs that share memory with each other or with what is read, but for the gradient over the input itself. */
-export function separate(
-  loss: string,
-  written: Arrays & { readonly grad: Float32Array | undefined },
-  read: Arrays,
-): void {
-  const outputs = Object.entries(written)
-  const all = [...outputs, ...Object.entries(read)]
-  for (const [i, [name, output]] of outputs.entries()) {
-    if (output === undefined) continue
-    for (const [otherName, other] of all.slice(i + 1)) {
-      if (other === undefined || !overlaps(output, other)) continue
-      if (name !== 'grad' || otherName !== 'input') {
+export function separate(loss: string, written: readonly Named[], read: readonly Named[]): void {
+  const outputs = written.filter(isGiven)
+  const all = [...outputs, ...read.filter(isGiven)]
+  const buffers = all.map(([, array]) => array!.buffer)
+  for (let i = 0; i < outputs.length; i++) {
+    for (let j = i + 1; j < all.length; j++) {
+      if (buffers[i] !== buffers[j]) continue
+      const [name, output] = all[i]
+      const [otherName, other] = all[j]
+      if (name === 'grad' && otherName === 'input') {
+        separateGrad(loss, output as Float32Array, other as Float32Array)
+      } else if (overlaps(output!, other!)) {
         throw new RangeError(`${loss}: ${name} must not overlap ${otherName}`)
-      }
-      if (output.byteOffset !== other.byteOffset) {
-        throw new RangeError(`${loss}: grad must be the input itself or not overlap it`)
       }
     }
   }
 }
+
+const isGiven = ([, array]: Named) => array !== undefined

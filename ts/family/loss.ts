@@ -98,7 +98,7 @@ export interface Family<S extends Settings> {
   /** Names of all options. */
   readonly options: ReadonlySet<string>
   /** Checks the options that do not depend on the arrays. */
-  resolve(options: Readonly<Record<string, unknown>>): S
+  resolve(options: Options): S
   run(wanted: Wanted, input: unknown, target: unknown, settings: S, buffers: Buffers): Result
 }
 
@@ -119,21 +119,25 @@ export function definitionOf(loss: unknown): Definition | undefined {
 }
 
 /** The frozen callable of a loss with some options bound. */
-export function makeLoss<S extends Settings, L>(family: Family<S>, bound: Readonly<Record<string, unknown>> = {}): L {
+export function makeLoss<S extends Settings, L>(family: Family<S>, bound: Options = {}): L {
   const { definition, run } = family
+  const isBound = Object.keys(bound).length > 0
   const boundSettings = family.resolve(bound)
   const boundBuffers = buffersOf(bound, {})
 
   function call(wanted: Wanted, input: unknown, target: unknown, options: unknown): Result {
     if (options === undefined) return run(wanted, input, target, boundSettings, boundBuffers)
-    const given = checkNames(family, options)
-    const buffers = buffersOf(given, boundBuffers)
-    for (const name in given) {
-      if (!bufferOptions.has(name)) {
-        return run(wanted, input, target, family.resolve({ ...bound, ...given }), buffers)
-      }
+    checkNames(family, options)
+    const buffers = buffersOf(options, boundBuffers)
+    for (const name in options) {
+      if (!bufferOptions.has(name)) return run(wanted, input, target, resolve(options), buffers)
     }
     return run(wanted, input, target, boundSettings, buffers)
+  }
+
+  /** The given options over the bound ones. Each is read once: a getter may change its mind. */
+  function resolve(given: Options): S {
+    return isBound ? family.resolve({ ...bound, ...defined(given) }) : family.resolve(given)
   }
 
   const loss = (input: unknown, target: unknown, options?: unknown) => call(forward, input, target, options).value
@@ -141,45 +145,57 @@ export function makeLoss<S extends Settings, L>(family: Family<S>, bound: Readon
   Object.assign(loss, {
     backward: (input: unknown, target: unknown, options?: unknown) => call(backward, input, target, options).grad,
     valueAndGrad: (input: unknown, target: unknown, options?: unknown) => call(both, input, target, options),
-    with: (options: unknown) => makeLoss(family, { ...bound, ...bind(family, options) }),
+    with(options: unknown) {
+      checkNames(family, options)
+      return makeLoss(family, { ...bound, ...bind(options) })
+    },
   })
   definitions.set(loss, definition)
   return Object.freeze(loss) as L
 }
 
-/** A copy of the options that are given, all of whose names are known. Each is read once: a getter may change its mind. */
-function checkNames<S extends Settings>(family: Family<S>, options: unknown): Readonly<Record<string, unknown>> {
+type Options = Readonly<Record<string, unknown>>
+
+/** Refuses what is no object of known options. */
+function checkNames<S extends Settings>(family: Family<S>, options: unknown): asserts options is Options {
   const { name } = family.definition
   if (typeof options !== 'object' || options === null) throw wrongType(name, 'options', 'an object', options)
-  const given: Record<string, unknown> = {}
   for (const option in options) {
     if (!family.options.has(option)) {
       throw new TypeError(`${name}: there is no option ${option}; there are ${[...family.options].join(', ')}`)
     }
-    const value = (options as Record<string, unknown>)[option]
-    if (value !== undefined) given[option] = value
+  }
+}
+
+/** Without the options that are undefined: they count as not given. */
+function defined(options: Options): Options {
+  const given: Record<string, unknown> = {}
+  for (const name in options) {
+    const value = options[name]
+    if (value !== undefined) given[name] = value
   }
   return given
 }
 
 /** Options that outlive the call, whose arrays the caller may change: short ones are copied. */
-function bind<S extends Settings>(family: Family<S>, options: unknown): Readonly<Record<string, unknown>> {
-  const given = { ...checkNames(family, options) }
-  for (const [option, value] of Object.entries(given)) {
-    if (!bufferOptions.has(option) && kindOf(value) === 'Float32Array') given[option] = (value as Float32Array).slice()
-    if (Array.isArray(value)) given[option] = [...value]
+function bind(options: Options): Options {
+  const given: Record<string, unknown> = { ...defined(options) }
+  for (const [name, value] of Object.entries(given)) {
+    if (bufferOptions.has(name)) continue
+    if (kindOf(value) === 'Float32Array') given[name] = (value as Float32Array).slice()
+    else if (Array.isArray(value)) given[name] = [...value]
   }
   return given
 }
 
-function buffersOf(options: Readonly<Record<string, unknown>>, bound: Buffers): Buffers {
+function buffersOf(options: Options, bound: Buffers): Buffers {
   const { gradOutput = bound.gradOutput, grad = bound.grad, out = bound.out } = options as Buffers
   const { targetGrad = bound.targetGrad } = options as Buffers
   return { gradOutput, grad, out, targetGrad } as Buffers
 }
 
 /** The options of every loss, checked. */
-export function commonSettings(loss: string, options: Readonly<Record<string, unknown>>): Settings {
+export function commonSettings(loss: string, options: Options): Settings {
   const { reduction = 'mean', emptyMean = 'nan', normalizer } = options
   if (normalizer !== undefined) number(loss, 'normalizer', normalizer, 'a number > 0', (n) => n > 0)
   const settings: Settings = {

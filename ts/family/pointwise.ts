@@ -115,24 +115,31 @@ export function pointwise<Options extends Omit<PointwiseOptions, 'targetGrad'>>(
 
   function resolve(given: Readonly<Record<string, unknown>>): PointwiseSettings {
     const { shape, classAxis = 1, weight } = given
-    const [p0 = 0, p1 = 0] = params.map(([name, param]) => {
-      const { [name]: value = param.default } = given
-      return value === null && param.none !== undefined
-        ? param.none
-        : number(loss, name, value, param.expected, param.holds)
-    })
+    const { reduction, emptyMean, normalizer } = commonSettings(loss, given)
     return {
-      ...commonSettings(loss, given),
+      reduction,
+      emptyMean,
+      normalizer,
       shape: shape === undefined ? undefined : shapeOf(loss, 'shape', shape),
-      classAxis: number(loss, 'classAxis', classAxis, '1 or -1', (axis) => axis === 1 || axis === -1),
+      classAxis: classAxis === 1 ? 1 : number(loss, 'classAxis', classAxis, '1 or -1', (axis) => axis === -1),
       weight: weight === undefined ? undefined : smallArray(loss, 'weight', weight),
-      aux: aux === undefined ? 0 : auxOf(aux.name, given[aux.name] === undefined ? aux.default : given[aux.name]),
-      p0,
-      p1,
+      aux: aux === undefined ? 0 : auxOf(aux.name, given[aux.name], aux.default),
+      p0: paramOf(0, given),
+      p1: paramOf(1, given),
     }
   }
 
-  function auxOf(name: string, value: unknown): number | Float32Array {
+  function paramOf(index: number, given: Readonly<Record<string, unknown>>): number {
+    if (index >= params.length) return 0
+    const [name, param] = params[index]
+    const value = given[name]
+    if (value === undefined) return param.default
+    if (value === null && param.none !== undefined) return param.none
+    return number(loss, name, value, param.expected, param.holds)
+  }
+
+  function auxOf(name: string, value: unknown, otherwise: number): number | Float32Array {
+    if (value === undefined) return otherwise
     if (typeof value === 'number') return number(loss, name, value, 'a finite number ≥ 0', (n) => n >= 0)
     if (typeof value !== 'object') throw wrongType(loss, name, 'a number or an array of one per class', value)
     return smallWeights(loss, name, value)
@@ -201,8 +208,21 @@ export function pointwise<Options extends Omit<PointwiseOptions, 'targetGrad'>>(
       }
     }
     const auxInner = classes === undefined ? 1 : innerOf(classes, shape, settings.classAxis)
-    const auxName = definition.aux?.name ?? ''
-    separate(loss, { grad, out, targetGrad }, { input: x, target: t, weight, [auxName]: classes, gradOutput })
+    separate(
+      loss,
+      [
+        ['grad', grad],
+        ['out', out],
+        ['targetGrad', targetGrad],
+      ],
+      [
+        ['input', x],
+        ['target', t],
+        ['weight', weight],
+        [definition.aux?.name ?? '', classes],
+        ['gradOutput', gradOutput],
+      ],
+    )
     return { weight, aux: classes, auxInner, gradOutput, targetGrad, out }
   }
 

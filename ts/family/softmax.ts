@@ -97,8 +97,11 @@ export function softmax<Options extends SoftmaxOptions>(definition: SoftmaxDefin
 
   function resolve(given: Readonly<Record<string, unknown>>): SoftmaxSettings {
     const { shape, weight, ignoreIndex = -100, labelSmoothing = 0, temperature = 1 } = given
+    const { reduction, emptyMean, normalizer } = commonSettings(loss, given)
     return {
-      ...commonSettings(loss, given),
+      reduction,
+      emptyMean,
+      normalizer,
       shape: shape === undefined ? undefined : shapeOf(loss, 'shape', shape),
       weight: weight === undefined ? undefined : smallWeights(loss, 'weight', weight),
       ignoreIndex: number(loss, 'ignoreIndex', ignoreIndex, 'a 32-bit integer', (i) => i === (i | 0)),
@@ -128,7 +131,19 @@ export function softmax<Options extends SoftmaxOptions>(definition: SoftmaxDefin
       weight === undefined && gradOutput === undefined && out === undefined ? undefined : { weight, gradOutput, out }
     if (extra !== undefined || given !== labels) {
       // A backend would see the labels' copy.
-      separate(loss, { grad, out }, { input: x, target: given as LabelArray, weight, gradOutput })
+      separate(
+        loss,
+        [
+          ['grad', grad],
+          ['out', out],
+        ],
+        [
+          ['input', x],
+          ['target', given as LabelArray],
+          ['weight', weight],
+          ['gradOutput', gradOutput],
+        ],
+      )
     }
 
     const scan = rows <= SHORT ? keptWeight : active.keptWeight
