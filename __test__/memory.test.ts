@@ -38,12 +38,16 @@ for (const platform of platforms.filter(({ name }) => name !== 'native scalar'))
     }
     // The first calls compile, and fill the pages of the young generation.
     run(CALLS / 4)
-    const before = used()
-    run(CALLS)
-    const after = used()
-    t.log(`${after.heap - before.heap} bytes more in the heap, ${after.resident - before.resident} in the process`)
-    // A byte a call would be a million.
-    t.true(after.heap - before.heap < 500_000)
-    t.true(after.resident - before.resident < 16 * 2 ** 20)
+    // The system may give the process pages for reasons of its own, but a leak grows every time: a byte a call is a million.
+    const growths: { heap: number; resident: number }[] = []
+    const leaks = () => growths.every(({ heap, resident }) => heap > 500_000 || resident > 16 * 2 ** 20)
+    while (growths.length < 3 && leaks()) {
+      const before = used()
+      run(CALLS)
+      const after = used()
+      growths.push({ heap: after.heap - before.heap, resident: after.resident - before.resident })
+    }
+    t.log(...growths.map(({ heap, resident }) => `${heap} bytes more in the heap, ${resident} in the process`))
+    t.false(leaks())
   })
 }
