@@ -169,6 +169,15 @@ export function unwrap(loss: string, parameter: string, value: unknown): Tensor<
   return { data, shape }
 }
 
+/** An array or tensor of floats. */
+export function floatTensor(loss: string, parameter: string, value: unknown): Tensor<Float32Array> {
+  if (kindOf(value) === 'Float32Array') {
+    return { data: attached(loss, parameter, value as Float32Array), shape: undefined }
+  }
+  const { data, shape } = unwrap(loss, parameter, value)
+  return { data: float32(loss, parameter, data), shape }
+}
+
 /** The shape that the option and the tensors agree on, if any says one. */
 export function agreedShape(
   loss: string,

@@ -4,8 +4,8 @@ import type { PointwiseExtra } from '../backend/contract.js'
 import { active } from '../backend/load.js'
 import {
   agreedShape,
-  float32,
   float32Of,
+  floatTensor,
   gradBuffer,
   number,
   sameShape,
@@ -14,7 +14,6 @@ import {
   smallArray,
   smallWeights,
   type TensorLike,
-  unwrap,
   wrongType,
   wrongValue,
 } from '../check.js'
@@ -146,15 +145,12 @@ export function pointwise<Options extends Omit<PointwiseOptions, 'targetGrad'>>(
   }
 
   function run(wanted: Wanted, input: unknown, target: unknown, settings: PointwiseSettings, buffers: Buffers): Result {
-    const inputTensor = unwrap(loss, 'input', input)
-    const targetTensor = unwrap(loss, 'target', target)
-    const x = float32(loss, 'input', inputTensor.data)
+    const { data: x, shape: inputShape } = floatTensor(loss, 'input', input)
+    const { data: t, shape: targetShape } = floatTensor(loss, 'target', target)
     const n = x.length
-    const t = float32Of(loss, 'target', n, targetTensor.data)
-    const shape = agreedShape(loss, settings.shape, inputTensor.shape, n)
-    if (shape !== undefined && targetTensor.shape !== undefined) {
-      sameShape(loss, 'shape of target', targetTensor.shape, shape)
-    }
+    if (t.length !== n) throw wrongValue(loss, 'target', `a Float32Array of ${n} elements`, t)
+    const shape = agreedShape(loss, settings.shape, inputShape, n)
+    if (shape !== undefined && targetShape !== undefined) sameShape(loss, 'shape of target', targetShape, shape)
 
     const scalar = scalarGradOutput(loss, buffers.gradOutput)
     const grad = wanted.grad ? gradBuffer(loss, buffers.grad, n) : undefined

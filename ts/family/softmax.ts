@@ -6,7 +6,7 @@ import { keptWeight } from '../backend/ts.js'
 import {
   agreedShape,
   attached,
-  float32,
+  floatTensor,
   gradBuffer,
   kindOf,
   number,
@@ -111,12 +111,11 @@ export function softmax<Options extends SoftmaxOptions>(definition: SoftmaxDefin
   }
 
   function run(wanted: Wanted, input: unknown, target: unknown, settings: SoftmaxSettings, buffers: Buffers): Result {
-    const inputTensor = unwrap(loss, 'input', input)
-    const x = float32(loss, 'input', inputTensor.data)
+    const { data: x, shape: inputShape } = floatTensor(loss, 'input', input)
     const given = unwrap(loss, 'target', target).data
     const labels = int32Labels(loss, given)
     const rows = labels.length
-    const shape = agreedShape(loss, settings.shape, inputTensor.shape, x.length)
+    const shape = agreedShape(loss, settings.shape, inputShape, x.length)
     const classes = classesOf(x.length, rows, shape)
     const { weight, ignoreIndex } = settings
     if (weight !== undefined && weight.length !== classes && rows > 0) {

@@ -112,24 +112,22 @@ pub struct Extra<'a> {
 /// Where a slice is shorter than `x`, before anything is written.
 pub fn pointwise(level: Level, op: usize, args: Args) -> f64 {
     let n = args.x.len();
-    let extra = args.extra.unwrap_or_default();
-    for slice in [
-        Some(args.t),
-        args.dx,
-        extra.grad_output,
-        extra.dt,
-        extra.out,
-    ] {
+    let fits = |slice: Option<Cells>| slice.is_none_or(|slice| slice.len() == n);
+    assert!(
+        args.t.len() == n && fits(args.dx),
+        "a slice of another length than x"
+    );
+    if let Some(extra) = &args.extra {
         assert!(
-            slice.is_none_or(|s| s.len() == n),
+            fits(extra.grad_output) && fits(extra.dt) && fits(extra.out),
             "a slice of another length than x"
         );
-    }
-    for stream in [extra.weight, extra.aux].into_iter().flatten() {
-        assert!(
-            !stream.values.is_empty() && stream.inner > 0,
-            "an empty stream"
-        );
+        for stream in [extra.weight, extra.aux].into_iter().flatten() {
+            assert!(
+                !stream.values.is_empty() && stream.inner > 0,
+                "an empty stream"
+            );
+        }
     }
     loss::pointwise(level, op, args)
 }
