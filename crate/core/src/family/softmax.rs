@@ -278,15 +278,13 @@ impl<S: Simd> Gradient<S> {
     fn new<L: Softmax, const SMOOTH: bool>(
         s: S,
         loss: L,
-        batch: &Batch,
+        [exp, z_y, weight, spread, scale]: [S::F32; 5],
         total_weight: f32,
     ) -> Self {
-        let exp = s.vector(batch.exp);
-        let scale = s.vector(batch.scale);
-        let log_p = s.sub(s.vector(batch.z_y), log_positive(s, exp));
-        let slope = s.mul(loss.slope(s, log_p), s.vector(batch.weight));
+        let log_p = s.sub(z_y, log_positive(s, exp));
+        let slope = s.mul(loss.slope(s, log_p), weight);
         let at_label = s.mul(slope, scale);
-        let spread = s.mul(s.vector(batch.spread), scale);
+        let spread = s.mul(spread, scale);
         let all = if SMOOTH {
             s.mul_add(spread, s.splat(total_weight), at_label)
         } else {
@@ -344,7 +342,14 @@ fn narrow_rows<S: Simd, L: Softmax, const GRAD: bool, const SMOOTH: bool>(
         *exp = s.sum(e);
     }
     if GRAD && let Some(dx) = args.dx {
-        let gradient = Gradient::new::<L, SMOOTH>(s, loss, &batch, call.total_weight);
+        let numbers = [
+            s.vector(batch.exp),
+            s.vector(batch.z_y),
+            s.vector(batch.weight),
+            s.vector(batch.spread),
+            s.vector(batch.scale),
+        ];
+        let gradient = Gradient::new::<L, SMOOTH>(s, loss, numbers, call.total_weight);
         let factor = s.to_array(gradient.factor);
         let at_label = s.to_array(gradient.at_label);
         let spread = s.to_array(gradient.spread);
@@ -391,9 +396,14 @@ fn wide_rows<S: Simd, L: Softmax, const GRAD: bool, const SMOOTH: bool>(
         let sums = wide_sums::<S, GRAD, SMOOTH>(s, row.x, dx, row.y, args.weight, call);
         batch.set(j, &row, &sums, call);
         if GRAD {
-            let mut alone = Batch::new();
-            alone.set(0, &row, &sums, call);
-            let gradient = Gradient::new::<L, SMOOTH>(s, loss, &alone, call.total_weight);
+            let numbers = [
+                s.splat(sums.exp),
+                s.splat(sums.z_y),
+                s.splat(row.weight),
+                s.splat(call.spread),
+                s.splat(row.scale),
+            ];
+            let gradient = Gradient::new::<L, SMOOTH>(s, loss, numbers, call.total_weight);
             wide_gradient::<S, SMOOTH>(s, dx, row.y, args.weight, gradient);
         }
     }
@@ -450,7 +460,7 @@ fn wide_sums<S: Simd, const GRAD: bool, const SMOOTH: bool>(
     }
 }
 
-/// From e in `dx` to the gradient in `dx`; the numbers are in lane 0.
+/// From e in `dx` to the gradient in `dx`; all lanes are the same row.
 #[inline(always)]
 fn wide_gradient<S: Simd, const SMOOTH: bool>(
     s: S,
@@ -459,8 +469,11 @@ fn wide_gradient<S: Simd, const SMOOTH: bool>(
     weight: Option<Cells>,
     gradient: Gradient<S>,
 ) {
-    let factor = s.splat(s.to_array(gradient.factor)[0]);
-    let spread = s.splat(s.to_array(gradient.spread)[0]);
+    let Gradient {
+        factor,
+        at_label,
+        spread,
+    } = gradient;
     let (chunks, tail) = dx.as_chunks::<LANES>();
     for (c, chunk) in chunks.iter().enumerate() {
         let mut g = s.mul(s.load(chunk), factor);
@@ -475,7 +488,7 @@ fn wide_gradient<S: Simd, const SMOOTH: bool>(
         g = s.sub(g, s.mul(w, spread));
     }
     s.store_head(tail, g);
-    dx[y].set(dx[y].get() - s.to_array(gradient.at_label)[0]);
+    dx[y].set(dx[y].get() - s.to_array(at_label)[0]);
 }
 
 /// Largest score of a row, where none is NaN. A NaN makes the row NaN by its exponential.
