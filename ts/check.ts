@@ -25,7 +25,7 @@ export function kindOf(value: unknown): string | undefined {
 }
 
 /** What came, for a message. */
-export function describe(value: unknown): string {
+function describe(value: unknown): string {
   const kind = kindOf(value)
   if (kind !== undefined) return `${kind}(${lengthOf.call(value)})`
   if (Array.isArray(value)) return `an array of ${value.length}`
@@ -47,7 +47,7 @@ export function wrongValue(loss: string, parameter: string, expected: string, va
 }
 
 /** A Float32Array that can be read. */
-export function float32(loss: string, parameter: string, value: unknown): Float32Array {
+function float32(loss: string, parameter: string, value: unknown): Float32Array {
   if (kindOf(value) !== 'Float32Array') {
     const hint = Array.isArray(value) ? ' (convert it with Float32Array.from)' : ''
     throw wrongType(loss, parameter, `a Float32Array${hint}`, value)
@@ -141,7 +141,7 @@ export function shapeOf(loss: string, parameter: string, value: unknown): readon
 const isLength = (n: number) => Number.isInteger(n) && n >= 0
 
 /** Product of the axis lengths. */
-export function sizeOf(shape: readonly number[]): number {
+function sizeOf(shape: readonly number[]): number {
   let size = 1
   for (const length of shape) size *= length
   return size

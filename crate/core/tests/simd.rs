@@ -88,11 +88,6 @@ fn arithmetic_and_comparisons() {
                 |a, b| if a < b { a } else { b }
             );
             check!(
-                "le",
-                |s, x, y| s.select(s.le(x, y), x, y),
-                |a, b| if a <= b { a } else { b }
-            );
-            check!(
                 "eq",
                 |s, x, y| s.select(s.eq(x, y), s.splat(1.0), s.splat(2.0)),
                 |a, b| { if a == b { 1.0 } else { 2.0 } }

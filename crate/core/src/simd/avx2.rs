@@ -88,10 +88,6 @@ impl<const N: usize> Lanes for Avx2<N> {
         each!(i in N => _mm256_cmp_ps::<_CMP_LT_OQ>(a[i], b[i]))
     }
     #[inline(always)]
-    fn le(self, a: Self::F32, b: Self::F32) -> Self::Mask {
-        each!(i in N => _mm256_cmp_ps::<_CMP_LE_OQ>(a[i], b[i]))
-    }
-    #[inline(always)]
     fn eq(self, a: Self::F32, b: Self::F32) -> Self::Mask {
         each!(i in N => _mm256_cmp_ps::<_CMP_EQ_OQ>(a[i], b[i]))
     }

@@ -83,10 +83,6 @@ impl Lanes for Avx512 {
         with!(_mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b))
     }
     #[inline(always)]
-    fn le(self, a: Self::F32, b: Self::F32) -> Self::Mask {
-        with!(_mm512_cmp_ps_mask::<_CMP_LE_OQ>(a, b))
-    }
-    #[inline(always)]
     fn eq(self, a: Self::F32, b: Self::F32) -> Self::Mask {
         with!(_mm512_cmp_ps_mask::<_CMP_EQ_OQ>(a, b))
     }

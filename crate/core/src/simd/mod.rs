@@ -85,8 +85,6 @@ pub trait Lanes: Copy {
 
     /// a < b; false where either is NaN
     fn lt(self, a: Self::F32, b: Self::F32) -> Self::Mask;
-    /// a ≤ b; false where either is NaN
-    fn le(self, a: Self::F32, b: Self::F32) -> Self::Mask;
     /// a = b; false where either is NaN
     fn eq(self, a: Self::F32, b: Self::F32) -> Self::Mask;
     /// `mask ? a : b` in each lane

@@ -77,10 +77,6 @@ impl<const N: usize> Lanes for Neon<N> {
         each!(i in N => vcltq_f32(a[i], b[i]))
     }
     #[inline(always)]
-    fn le(self, a: Self::F32, b: Self::F32) -> Self::Mask {
-        each!(i in N => vcleq_f32(a[i], b[i]))
-    }
-    #[inline(always)]
     fn eq(self, a: Self::F32, b: Self::F32) -> Self::Mask {
         each!(i in N => vceqq_f32(a[i], b[i]))
     }

@@ -63,10 +63,6 @@ impl Lanes for Scalar {
         each!(j => a[j] < b[j])
     }
     #[inline(always)]
-    fn le(self, a: Self::F32, b: Self::F32) -> Self::Mask {
-        each!(j => a[j] <= b[j])
-    }
-    #[inline(always)]
     fn eq(self, a: Self::F32, b: Self::F32) -> Self::Mask {
         each!(j => a[j] == b[j])
     }

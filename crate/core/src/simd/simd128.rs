@@ -82,10 +82,6 @@ impl<const N: usize> Lanes for Simd128<N> {
         each!(i in N => f32x4_lt(a[i], b[i]))
     }
     #[inline(always)]
-    fn le(self, a: Self::F32, b: Self::F32) -> Self::Mask {
-        each!(i in N => f32x4_le(a[i], b[i]))
-    }
-    #[inline(always)]
     fn eq(self, a: Self::F32, b: Self::F32) -> Self::Mask {
         each!(i in N => f32x4_eq(a[i], b[i]))
     }
