@@ -239,6 +239,13 @@ everywhere('memory that would be read after it was written', (t) => {
   })
   t.throws(() => mse.backward(x, real(), { grad: both, weight: both }), { message: /grad must not overlap weight/ })
   t.throws(() => mse.backward(x, both, { targetGrad: both }), { message: /targetGrad must not overlap target/ })
+  // Also where nothing counts and no kernel runs.
+  const ignored = new Int32Array(6).fill(-100)
+  const over = new Float32Array(ignored.buffer)
+  t.throws(() => crossEntropy.backward(x, ignored.subarray(0, 2), { grad: over }), {
+    message: /grad must not overlap target/,
+  })
+  t.true(ignored.every((label) => label === -100))
   const words = new ArrayBuffer(24)
   t.throws(() => crossEntropy.backward(x, new Int32Array(words, 0, 2), { grad: new Float32Array(words) }), {
     instanceOf: RangeError,

@@ -102,11 +102,13 @@ class Arena {
   /** Makes room for arrays of so many words in all before anything is placed: growth detaches earlier views. */
   reserve(words: number): void {
     if (words > this.#words) {
-      this.#words = Math.max(words, 4 * PIECE)
-      const start = this.#module.reserve(this.#words + SLOTS * PAGE) >>> 2
+      const room = Math.max(words, 4 * PIECE)
+      const start = this.#module.reserve(room + SLOTS * PAGE) >>> 2
       // In the middle of a page: large arrays start at the beginning of one, and on Zen 3 a copy between addresses that are
       // nearly the same within their pages takes 13 times as long (1.36 ns instead of 0.10 for an element).
       this.#base = Math.ceil(start / PAGE) * PAGE + PAGE / 2
+      // Only now: where there is no memory for it, the call above has thrown.
+      this.#words = room
     }
     if (this.#floats.length === 0) {
       // Also where another part of the module made its memory grow.

@@ -11,6 +11,7 @@ import {
   kindOf,
   number,
   separate,
+  separateGrad,
   shapeOf,
   smallWeights,
   type TensorLike,
@@ -153,7 +154,11 @@ export function softmax<Options extends SoftmaxOptions>(definition: SoftmaxDefin
       throw wrongValue(loss, `target[${i}]`, expected, (given as LabelArray)[i])
     }
     const denominator = denominatorOf(settings, kept)
-    if (rows === 0 || denominator === 0) return emptyResult(settings, out, grad, undefined)
+    if (rows === 0 || denominator === 0) {
+      // No backend is called that would refuse it.
+      separateGrad(loss, grad, x, given as LabelArray)
+      return emptyResult(settings, out, grad, undefined)
+    }
     const sum = active.softmax(
       definition,
       x,

@@ -323,10 +323,13 @@ fn narrow_rows<S: Simd, L: Softmax, const GRAD: bool, const SMOOTH: bool>(
         if let Some(row) = row_at(args, call, first + j, label) {
             e[j] = s.load_head(row.x, f32::NEG_INFINITY);
             max[j] = s.max_lane(e[j]);
-            batch.z_y[j] = (row.x[row.y].get() - max[j]) * call.inverse_temperature;
-            batch.weight[j] = row.weight;
-            batch.spread[j] = call.spread;
-            batch.scale[j] = row.scale;
+            // The sums follow, step by step.
+            let sums = Sums {
+                exp: 1.0,
+                z_y: (row.x[row.y].get() - max[j]) * call.inverse_temperature,
+                weighted_z: 0.0,
+            };
+            batch.set(j, &row, &sums, call);
         }
     }
     let inverse_temperature = s.splat(call.inverse_temperature);
