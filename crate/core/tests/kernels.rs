@@ -53,6 +53,7 @@ fn cross_entropy<'a>(
         temperature: 1.0,
         sum: 0.0,
         params: [0.0; 2],
+        extra: None,
     }
 }
 

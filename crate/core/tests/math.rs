@@ -42,6 +42,7 @@ macro_rules! function {
 }
 
 function!(Exp, s, x => exp::exp_nonpositive(s, x));
+function!(Rest, s, x => exp::one_minus_exp(s, x));
 function!(Log, s, x => log::log_positive(s, x));
 function!(Log1p, s, x => sigmoid::log1p_unit(s, x));
 function!(Large, s, x => sigmoid::sigmoid(s, exp::exp_nonpositive(s, s.neg(x))).large);
@@ -144,6 +145,17 @@ fn exp_at_the_edges() {
         assert_eq!(y[..4], [1.0, 0.0, 0.0, 0.0], "{}", level.name());
         assert!(y[4].is_nan(), "{}", level.name());
     }
+}
+
+#[test]
+fn one_minus_exp() {
+    check(
+        Rest,
+        |x| -x.exp_m1(),
+        -0.0,
+        exp::DOMAIN_MIN,
+        exp::ONE_MINUS_MAX_ULP,
+    );
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod array;
 use array::{Array, MaybeArray};
 use core::cell::Cell;
 use fused_loss_core::family::pointwise::{self, Extra};
+use fused_loss_core::family::region;
 use fused_loss_core::family::softmax;
 use fused_loss_core::family::stream::Stream;
 use fused_loss_core::loss::{Agreement, REGISTRY};
@@ -176,7 +177,7 @@ pub fn kept_weight(labels: Array<i32>, classes: u32, ignore_index: i32, weight: 
     softmax::kept_weight(labels.get(), classes as usize, ignore_index, weight)
 }
 
-/// Sum of the rows' values, and the gradient into `dx` and the rows' values into `out`, where they are given.
+/// Sum of the rows' values, and the gradient into `dx`, where it is given: rows of scores with class indices.
 #[napi(catch_unwind)]
 pub fn softmax(
     op: u32,
@@ -189,10 +190,6 @@ pub fn softmax(
     label_smoothing: f64,
     temperature: f64,
     p0: f64,
-    p1: f64,
-    weight: Maybe,
-    grad_output: Maybe,
-    out: Maybe,
 ) -> Result<f64> {
     let (x, labels, dx) = (x.get(), labels.get(), dx.get());
     separate(dx, x, labels)?;
@@ -201,6 +198,55 @@ pub fn softmax(
         labels,
         classes: classes as usize,
         dx,
+        out: None,
+        weight: None,
+        grad_output: None,
+        scale: scale as f32,
+        ignore_index,
+        label_smoothing: label_smoothing as f32,
+        temperature: temperature as f32,
+        sum: 0.0,
+        params: [p0 as f32, 0.0],
+        extra: None,
+    };
+    Ok(softmax::softmax(level(), op as usize, args))
+}
+
+/// The same for any class axis and target, with any combination of streams and outputs. Positions whose scores for a class are
+/// neighbours come in groups of `inner`.
+#[napi(catch_unwind)]
+pub fn softmax_general(
+    op: u32,
+    x: Floats,
+    labels: Array<i32>,
+    classes: u32,
+    dx: Maybe,
+    scale: f64,
+    ignore_index: i32,
+    label_smoothing: f64,
+    temperature: f64,
+    p0: f64,
+    inner: u32,
+    target: Maybe,
+    weight: Maybe,
+    sample_weight: Maybe,
+    grad_output: Maybe,
+    dt: Maybe,
+    out: Maybe,
+    accumulate: bool,
+) -> f64 {
+    let extra = softmax::Extra {
+        inner: inner as usize,
+        target: target.get(),
+        sample_weight: sample_weight.get(),
+        dt: dt.get(),
+        accumulate,
+    };
+    let args = softmax::Args {
+        x: x.get(),
+        labels: labels.get(),
+        classes: classes as usize,
+        dx: dx.get(),
         out: out.get(),
         weight: weight.get(),
         grad_output: grad_output.get(),
@@ -209,7 +255,72 @@ pub fn softmax(
         label_smoothing: label_smoothing as f32,
         temperature: temperature as f32,
         sum: 0.0,
-        params: [p0 as f32, p1 as f32],
+        params: [p0 as f32, 0.0],
+        extra: extra.needed().then_some(extra),
     };
-    Ok(softmax::softmax(level(), op as usize, args))
+    softmax::softmax(level(), op as usize, args)
+}
+
+/// A pass of a region loss: adds to `sums`, where they are given, and returns the sum of the part's values; otherwise writes
+/// the gradient by way of `planes` into `dx`.
+#[napi(catch_unwind)]
+pub fn region(
+    x: Floats,
+    target: Maybe,
+    labels: Array<i32>,
+    ignore_index: i32,
+    classes: u32,
+    positions: u32,
+    classes_last: bool,
+    activation: u32,
+    squared: bool,
+    part: i32,
+    p0: f64,
+    p1: f64,
+    aux: f64,
+    auxs: Maybe,
+    weight: Maybe,
+    label_smoothing: f64,
+    scale: f64,
+    sums: MaybeArray<Cell<f64>>,
+    planes: Maybe,
+    dx: Maybe,
+    accumulate: bool,
+) -> Result<f64> {
+    let part = u32::try_from(part).ok().map(|op| region::Part {
+        op: op as usize,
+        params: [p0 as f32, p1 as f32],
+        aux: aux as f32,
+        auxs: auxs.get(),
+        weight: weight.get(),
+        label_smoothing: label_smoothing as f32,
+        scale: scale as f32,
+    });
+    let args = region::Args {
+        x: x.get(),
+        target: target.get(),
+        labels: labels.get(),
+        ignore_index,
+        classes: classes as usize,
+        positions: positions as usize,
+        classes_last,
+        activation: region::Activation::from_number(activation),
+        squared,
+        part,
+    };
+    let pass = match (sums.get(), planes.get(), dx.get()) {
+        (Some(sums), ..) => region::Pass::Sums(sums),
+        (_, Some(planes), Some(dx)) => region::Pass::Gradient {
+            planes,
+            dx,
+            accumulate,
+        },
+        _ => {
+            return Err(Error::new(
+                Status::InvalidArg,
+                "neither sums nor a gradient",
+            ));
+        }
+    };
+    Ok(region::region(level(), args, pass))
 }

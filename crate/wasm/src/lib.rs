@@ -6,6 +6,7 @@
 
 use core::cell::{Cell, RefCell};
 use fused_loss_core::family::pointwise::{self, Extra};
+use fused_loss_core::family::region;
 use fused_loss_core::family::softmax;
 use fused_loss_core::family::stream::Stream;
 use fused_loss_core::loss::{Agreement, REGISTRY};
@@ -154,49 +155,131 @@ pub unsafe fn pointwise_general(
     pointwise::pointwise(level(), op, args)
 }
 
-/// Sum of the rows' values after `sum`, and the gradient into `dx` and the rows' values into `out`, where given.
+/// Sum of the positions' values after `sum`, and the gradients into `dx` and `dt` and the positions' values into `out`, where
+/// given. Positions whose scores for a class are neighbours come in groups of `inner`.
 ///
 /// # Safety
-/// `labels`, `grad_output` and `out` must point to `rows` elements inside the arena, `x` and `dx` to `rows · classes`,
-/// `weight` to `classes`; all but `x` and `labels` may be null.
+/// `labels`, `sample_weight`, `grad_output` and `out` must point to `positions` elements inside the arena, `x`, `dx`, `target` and
+/// `dt` to `positions · classes`, `weight` to `classes`; all but `x` may be null.
 #[wasm_bindgen]
 #[must_use]
 pub unsafe fn softmax(
     op: usize,
-    rows: usize,
+    positions: usize,
     classes: usize,
+    inner: usize,
     x: *const Cell<f32>,
     labels: *const i32,
+    target: *const Cell<f32>,
     dx: *const Cell<f32>,
+    dt: *const Cell<f32>,
     scale: f32,
     ignore_index: i32,
     label_smoothing: f32,
     temperature: f32,
     p0: f32,
-    p1: f32,
     sum: f64,
     weight: *const Cell<f32>,
+    sample_weight: *const Cell<f32>,
     grad_output: *const Cell<f32>,
     out: *const Cell<f32>,
+    accumulate: bool,
 ) -> f64 {
     // SAFETY: the caller's.
     let floats = |at, length| -> Option<Cells> { unsafe { array(at, length) } };
     // SAFETY: the caller's.
-    let labels = unsafe { array(labels, rows) };
+    let labels = unsafe { array(labels, positions) };
+    let scores = positions * classes;
+    let extra = softmax::Extra {
+        inner,
+        target: floats(target, scores),
+        sample_weight: floats(sample_weight, positions),
+        dt: floats(dt, scores),
+        accumulate,
+    };
     let args = softmax::Args {
-        x: floats(x, rows * classes).unwrap_or_default(),
+        x: floats(x, scores).unwrap_or_default(),
         labels: labels.unwrap_or_default(),
         classes,
-        dx: floats(dx, rows * classes),
-        out: floats(out, rows),
+        dx: floats(dx, scores),
+        out: floats(out, positions),
         weight: floats(weight, classes),
-        grad_output: floats(grad_output, rows),
+        grad_output: floats(grad_output, positions),
         scale,
         ignore_index,
         label_smoothing,
         temperature,
         sum,
-        params: [p0, p1],
+        params: [p0, 0.0],
+        extra: extra.needed().then_some(extra),
     };
     softmax::softmax(level(), op, args)
+}
+
+/// A pass of a region loss over some positions of one sample: adds to `sums`, where they are given, and returns the sum of
+/// the part's values; otherwise writes the gradient by way of `planes` into `dx`.
+///
+/// # Safety
+/// `x`, `target` and `dx` must point to `positions · classes` elements inside the arena, `labels` to `positions`, `auxs` and
+/// `weight` to `classes`, `sums` and `planes` to three times as many; all but `x` may be null.
+#[wasm_bindgen]
+#[must_use]
+pub unsafe fn region(
+    positions: usize,
+    classes: usize,
+    classes_last: bool,
+    x: *const Cell<f32>,
+    target: *const Cell<f32>,
+    labels: *const i32,
+    ignore_index: i32,
+    activation: u32,
+    squared: bool,
+    part: i32,
+    p0: f32,
+    p1: f32,
+    aux: f32,
+    auxs: *const Cell<f32>,
+    weight: *const Cell<f32>,
+    label_smoothing: f32,
+    scale: f32,
+    sums: *const Cell<f64>,
+    planes: *const Cell<f32>,
+    dx: *const Cell<f32>,
+    accumulate: bool,
+) -> f64 {
+    // SAFETY: the caller's.
+    let floats = |at, length| -> Option<Cells> { unsafe { array(at, length) } };
+    // SAFETY: the caller's.
+    let labels = unsafe { array(labels, positions) };
+    // SAFETY: the caller's.
+    let sums = unsafe { array(sums, classes * region::NUMBERS) };
+    let args = region::Args {
+        x: floats(x, positions * classes).unwrap_or_default(),
+        target: floats(target, positions * classes),
+        labels: labels.unwrap_or_default(),
+        ignore_index,
+        classes,
+        positions,
+        classes_last,
+        activation: region::Activation::from_number(activation),
+        squared,
+        part: usize::try_from(part).ok().map(|op| region::Part {
+            op,
+            params: [p0, p1],
+            aux,
+            auxs: floats(auxs, classes),
+            weight: floats(weight, classes),
+            label_smoothing,
+            scale,
+        }),
+    };
+    let pass = match sums {
+        Some(sums) => region::Pass::Sums(sums),
+        None => region::Pass::Gradient {
+            planes: floats(planes, classes * region::NUMBERS).unwrap_or_default(),
+            dx: floats(dx, positions * classes).unwrap_or_default(),
+            accumulate,
+        },
+    };
+    region::region(level(), args, pass)
 }

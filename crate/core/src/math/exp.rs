@@ -45,6 +45,24 @@ pub(super) fn exp_reduced<V: Lanes>(v: V, t: V::F32, power: V::F32) -> V::F32 {
     v.mul_add(v.mul(t, power), p, power)
 }
 
+/// Largest error of [`one_minus_exp`] on [−87, 0], in units in the last place of the true value.
+pub const ONE_MINUS_MAX_ULP: f64 = 2.0;
+
+/// Polynomial of (eᵗ − 1 − t)/t² on [−½ ln 2, 0], lowest power first; fitted for this project.
+const D: [f32; 5] = [0.49999994, 0.16666521, 0.04166827, 0.008368677, 0.001382041];
+
+/// 1 − eˣ for x ≤ 0 or NaN, without the cancellation near 0.
+#[inline(always)]
+pub fn one_minus_exp<V: Lanes>(v: V, x: V::F32) -> V::F32 {
+    let far = v.sub(v.splat(1.0), exp_nonpositive(v, x));
+    let mut d = v.splat(D[4]);
+    for i in [3, 2, 1, 0] {
+        d = v.mul_add(d, x, v.splat(D[i]));
+    }
+    let near = v.neg(v.mul_add(v.mul(x, x), d, x));
+    v.select(v.lt(v.splat(-0.35), x), near, far)
+}
+
 /// [`exp_nonpositive`] for [`crate::simd::Simd::map`].
 #[derive(Clone, Copy)]
 pub struct Exp;
