@@ -14,16 +14,10 @@ interface Addon {
   instructionSet(): string
   pinInstructionSet(name: string): boolean
   keptWeight(labels: Int32Array, classes: number, ignoreIndex: number, weight: Floats): number
-  pointwise(
-    op: number,
-    x: Float32Array,
-    t: Float32Array,
-    dx: Floats,
-    scale: number,
-    aux: number,
-    p0: number,
-    p1: number,
-  ): number
+  /** The numbers of a call without number arguments; its result comes back in the first. */
+  readonly numbers: Float64Array
+  /** Numbers: op, scale, aux, p0, p1. */
+  pointwise(x: Float32Array, t: Float32Array, dx: Floats): void
   pointwiseGeneral(
     op: number,
     x: Float32Array,
@@ -93,7 +87,7 @@ export function loadNative(): NativeBackend {
   const addon = open()
   const registry = addon.registry()
   const ops = opsOf(registry)
-  const { pointwise, pointwiseGeneral, softmax } = addon
+  const { numbers, pointwise, pointwiseGeneral, softmax } = addon
   return {
     name: 'native',
     version: addon.version(),
@@ -111,8 +105,14 @@ export function loadNative(): NativeBackend {
     pointwise(loss, x, t, dx, scale, aux, p0, p1, extra) {
       const op = ops.get(loss.name)!
       if (extra === undefined) {
+        numbers[0] = op
+        numbers[1] = scale
+        numbers[2] = aux
+        numbers[3] = p0
+        numbers[4] = p1
         try {
-          return pointwise(op, x, t, dx, scale, aux, p0, p1)
+          pointwise(x, t, dx)
+          return numbers[0]
         } catch (error) {
           separateGrad(loss.name, dx, x, t)
           throw error

@@ -2,15 +2,19 @@
 //! comes back, since an object costs more than a small kernel. `ts/backend/native.ts` is its only caller.
 
 mod array;
+mod direct;
 
 use array::{Array, MaybeArray};
 use core::cell::Cell;
+use core::ffi::CStr;
+use direct::{Call, Exports, Function};
 use fused_loss_core::family::pointwise::{self, Extra};
 use fused_loss_core::family::softmax;
 use fused_loss_core::family::stream::Stream;
 use fused_loss_core::loss::{Agreement, REGISTRY};
 use fused_loss_core::simd::{Cells, Level, overlap};
-use napi::{Error, Result, Status};
+use napi::bindgen_prelude::Object;
+use napi::{Env, Error, Result, Status};
 use napi_derive::napi;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -84,31 +88,35 @@ pub fn registry() -> Vec<Row> {
         .collect()
 }
 
-/// Sum of the values, and the gradient into `dx`, where it is given.
-#[napi(catch_unwind)]
-pub fn pointwise(
-    op: u32,
-    x: Floats,
-    t: Floats,
-    dx: Maybe,
-    scale: f64,
-    aux: f64,
-    p0: f64,
-    p1: f64,
-) -> Result<f64> {
-    let (x, t, dx) = (x.get(), t.get(), dx.get());
-    separate(dx, x, t)?;
-    let args = pointwise::Args {
-        x,
-        t,
-        dx,
-        scale: scale as f32,
-        aux: aux as f32,
-        sum: 0.0,
-        params: [p0 as f32, p1 as f32],
-        extra: None,
-    };
-    Ok(pointwise::pointwise(level(), op as usize, args))
+/// Exports the functions that do without the glue of napi-rs.
+#[napi(module_exports)]
+pub fn export(exports: Object, env: Env) -> Result<()> {
+    let direct = Exports::new(env, exports)?;
+    direct.function::<Pointwise, _>()
+}
+
+/// Sum of the values of x and t, and the gradient into dx, where it is given. Numbers: op, scale, aux, p0, p1.
+struct Pointwise;
+
+impl Function<3> for Pointwise {
+    const NAME: &'static CStr = c"pointwise";
+
+    fn run(call: &Call<3>) -> Result<f64> {
+        let (x, t, dx): (Floats, Floats, Maybe) = (call.array(0)?, call.array(1)?, call.maybe(2)?);
+        let (x, t, dx) = (x.get(), t.get(), dx.get());
+        separate(dx, x, t)?;
+        let args = pointwise::Args {
+            x,
+            t,
+            dx,
+            scale: call.number(1) as f32,
+            aux: call.number(2) as f32,
+            sum: 0.0,
+            params: [call.number(3) as f32, call.number(4) as f32],
+            extra: None,
+        };
+        Ok(pointwise::pointwise(level(), call.number(0) as usize, args))
+    }
 }
 
 /// Refuses a gradient that would overwrite what is still read. The pointers are at hand here, while to ask an array for
