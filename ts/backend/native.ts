@@ -18,38 +18,19 @@ interface Addon {
   readonly numbers: Float64Array
   /** Numbers: op, scale, aux, p0, p1. */
   pointwise(x: Float32Array, t: Float32Array, dx: Floats): void
+  /** Numbers: the same and auxInner. */
   pointwiseGeneral(
-    op: number,
     x: Float32Array,
     t: Float32Array,
     dx: Floats,
-    scale: number,
-    aux: number,
-    p0: number,
-    p1: number,
     weight: Floats,
-    auxStream: Floats,
-    auxInner: number,
+    aux: Floats,
     gradOutput: Floats,
     dt: Floats,
     out: Floats,
-  ): number
-  softmax(
-    op: number,
-    x: Float32Array,
-    labels: Int32Array,
-    classes: number,
-    dx: Floats,
-    scale: number,
-    ignoreIndex: number,
-    labelSmoothing: number,
-    temperature: number,
-    p0: number,
-    p1: number,
-    weight: Floats,
-    gradOutput: Floats,
-    out: Floats,
-  ): number
+  ): void
+  /** Numbers: op, scale, classes, ignoreIndex, labelSmoothing, temperature, p0, p1. */
+  softmax(x: Float32Array, labels: Int32Array, dx: Floats, weight: Floats, gradOutput: Floats, out: Floats): void
 }
 
 /** The native backend; a test may pin one of the machine's instruction sets. */
@@ -113,61 +94,40 @@ export function loadNative(): NativeBackend {
     },
     keptWeight: addon.keptWeight,
     pointwise(loss, x, t, dx, scale, aux, p0, p1, extra) {
-      const op = opOf(loss)
-      if (extra === undefined) {
-        numbers[0] = op
-        numbers[1] = scale
-        numbers[2] = aux
-        numbers[3] = p0
-        numbers[4] = p1
-        try {
-          pointwise(x, t, dx)
-          return numbers[0]
-        } catch (error) {
-          separateGrad(loss.name, dx, x, t)
-          throw error
-        }
+      numbers[0] = opOf(loss)
+      numbers[1] = scale
+      numbers[2] = aux
+      numbers[3] = p0
+      numbers[4] = p1
+      if (extra !== undefined) {
+        numbers[5] = extra.auxInner
+        pointwiseGeneral(x, t, dx, extra.weight, extra.aux, extra.gradOutput, extra.targetGrad, extra.out)
+        return numbers[0]
       }
-      const { weight, aux: auxStream, auxInner, gradOutput, targetGrad, out } = extra
-      return pointwiseGeneral(
-        op,
-        x,
-        t,
-        dx,
-        scale,
-        aux,
-        p0,
-        p1,
-        weight,
-        auxStream,
-        auxInner,
-        gradOutput,
-        targetGrad,
-        out,
-      )
+      try {
+        pointwise(x, t, dx)
+      } catch (error) {
+        separateGrad(loss.name, dx, x, t)
+        throw error
+      }
+      return numbers[0]
     },
     softmax(loss, x, labels, classes, dx, scale, ignoreIndex, labelSmoothing, temperature, p0, p1, extra) {
+      numbers[0] = opOf(loss)
+      numbers[1] = scale
+      numbers[2] = classes
+      numbers[3] = ignoreIndex
+      numbers[4] = labelSmoothing
+      numbers[5] = temperature
+      numbers[6] = p0
+      numbers[7] = p1
       try {
-        return softmax(
-          opOf(loss),
-          x,
-          labels,
-          classes,
-          dx,
-          scale,
-          ignoreIndex,
-          labelSmoothing,
-          temperature,
-          p0,
-          p1,
-          extra?.weight,
-          extra?.gradOutput,
-          extra?.out,
-        )
+        softmax(x, labels, dx, extra?.weight, extra?.gradOutput, extra?.out)
       } catch (error) {
         separateGrad(loss.name, dx, x, labels)
         throw error
       }
+      return numbers[0]
     },
   }
 }

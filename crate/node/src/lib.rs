@@ -92,7 +92,9 @@ pub fn registry() -> Vec<Row> {
 #[napi(module_exports)]
 pub fn export(exports: Object, env: Env) -> Result<()> {
     let direct = Exports::new(env, exports)?;
-    direct.function::<Pointwise, _>()
+    direct.function::<Pointwise, _>()?;
+    direct.function::<PointwiseGeneral, _>()?;
+    direct.function::<Softmax, _>()
 }
 
 /// Sum of the values of x and t, and the gradient into dx, where it is given. Numbers: op, scale, aux, p0, p1.
@@ -131,8 +133,7 @@ fn separate<T>(dx: Option<Cells>, x: Cells, t: &[T]) -> Result<()> {
     }
 }
 
-fn stream(values: &Maybe, inner: u32) -> Option<Stream<'_>> {
-    let inner = inner as usize;
+fn stream(values: &Maybe, inner: usize) -> Option<Stream<'_>> {
     values.get().map(|values| Stream {
         values,
         inner,
@@ -140,41 +141,35 @@ fn stream(values: &Maybe, inner: u32) -> Option<Stream<'_>> {
     })
 }
 
-/// The same with any combination of streams and outputs.
-#[napi(catch_unwind)]
-pub fn pointwise_general(
-    op: u32,
-    x: Floats,
-    t: Floats,
-    dx: Maybe,
-    scale: f64,
-    aux: f64,
-    p0: f64,
-    p1: f64,
-    weight: Maybe,
-    aux_stream: Maybe,
-    aux_inner: u32,
-    grad_output: Maybe,
-    dt: Maybe,
-    out: Maybe,
-) -> f64 {
-    let args = pointwise::Args {
-        x: x.get(),
-        t: t.get(),
-        dx: dx.get(),
-        scale: scale as f32,
-        aux: aux as f32,
-        sum: 0.0,
-        params: [p0 as f32, p1 as f32],
-        extra: Some(Extra {
-            weight: stream(&weight, 1),
-            aux: stream(&aux_stream, aux_inner),
-            grad_output: grad_output.get(),
-            dt: dt.get(),
-            out: out.get(),
-        }),
-    };
-    pointwise::pointwise(level(), op as usize, args)
+/// The same with any combination of streams and outputs. One number more: neighbouring elements of a class.
+struct PointwiseGeneral;
+
+impl Function<8> for PointwiseGeneral {
+    const NAME: &'static CStr = c"pointwiseGeneral";
+
+    fn run(call: &Call<8>) -> Result<f64> {
+        let (x, t, dx): (Floats, Floats, Maybe) = (call.array(0)?, call.array(1)?, call.maybe(2)?);
+        let (weight, aux): (Maybe, Maybe) = (call.maybe(3)?, call.maybe(4)?);
+        let (grad_output, dt, out): (Maybe, Maybe, Maybe) =
+            (call.maybe(5)?, call.maybe(6)?, call.maybe(7)?);
+        let args = pointwise::Args {
+            x: x.get(),
+            t: t.get(),
+            dx: dx.get(),
+            scale: call.number(1) as f32,
+            aux: call.number(2) as f32,
+            sum: 0.0,
+            params: [call.number(3) as f32, call.number(4) as f32],
+            extra: Some(Extra {
+                weight: stream(&weight, 1),
+                aux: stream(&aux, call.number(5) as usize),
+                grad_output: grad_output.get(),
+                dt: dt.get(),
+                out: out.get(),
+            }),
+        };
+        Ok(pointwise::pointwise(level(), call.number(0) as usize, args))
+    }
 }
 
 /// Total weight of the rows that are not ignored, or −1 − i where label i is no class.
@@ -184,40 +179,34 @@ pub fn kept_weight(labels: Array<i32>, classes: u32, ignore_index: i32, weight: 
     softmax::kept_weight(labels.get(), classes as usize, ignore_index, weight)
 }
 
-/// Sum of the rows' values, and the gradient into `dx` and the rows' values into `out`, where they are given.
-#[napi(catch_unwind)]
-pub fn softmax(
-    op: u32,
-    x: Floats,
-    labels: Array<i32>,
-    classes: u32,
-    dx: Maybe,
-    scale: f64,
-    ignore_index: i32,
-    label_smoothing: f64,
-    temperature: f64,
-    p0: f64,
-    p1: f64,
-    weight: Maybe,
-    grad_output: Maybe,
-    out: Maybe,
-) -> Result<f64> {
-    let (x, labels, dx) = (x.get(), labels.get(), dx.get());
-    separate(dx, x, labels)?;
-    let args = softmax::Args {
-        x,
-        labels,
-        classes: classes as usize,
-        dx,
-        out: out.get(),
-        weight: weight.get(),
-        grad_output: grad_output.get(),
-        scale: scale as f32,
-        ignore_index,
-        label_smoothing: label_smoothing as f32,
-        temperature: temperature as f32,
-        sum: 0.0,
-        params: [p0 as f32, p1 as f32],
-    };
-    Ok(softmax::softmax(level(), op as usize, args))
+/// Sum of the rows' values, and the gradient into dx and the rows' values into out, where they are given. Numbers: op,
+/// scale, classes, ignoreIndex, labelSmoothing, temperature, p0, p1.
+struct Softmax;
+
+impl Function<6> for Softmax {
+    const NAME: &'static CStr = c"softmax";
+
+    fn run(call: &Call<6>) -> Result<f64> {
+        let (x, labels): (Floats, Array<i32>) = (call.array(0)?, call.array(1)?);
+        let (dx, weight): (Maybe, Maybe) = (call.maybe(2)?, call.maybe(3)?);
+        let (grad_output, out): (Maybe, Maybe) = (call.maybe(4)?, call.maybe(5)?);
+        let (x, labels, dx) = (x.get(), labels.get(), dx.get());
+        separate(dx, x, labels)?;
+        let args = softmax::Args {
+            x,
+            labels,
+            classes: call.number(2) as usize,
+            dx,
+            out: out.get(),
+            weight: weight.get(),
+            grad_output: grad_output.get(),
+            scale: call.number(1) as f32,
+            ignore_index: call.number(3) as i32,
+            label_smoothing: call.number(4) as f32,
+            temperature: call.number(5) as f32,
+            sum: 0.0,
+            params: [call.number(6) as f32, call.number(7) as f32],
+        };
+        Ok(softmax::softmax(level(), call.number(0) as usize, args))
+    }
 }
