@@ -134,7 +134,9 @@ pub fn pointwise(level: Level, op: usize, args: Args) -> f64 {
 
 /// Each loop is a kernel, and so a function, of its own: in one large function engines of WebAssembly keep even sums in memory.
 pub(crate) fn run<L: Pointwise>(level: Level, loss: L, args: Args) -> f64 {
-    match (args.extra, args.dx) {
+    // By reference: a copy of the arguments takes a third of the time of 16 elements.
+    let args = &args;
+    match (&args.extra, args.dx) {
         (Some(extra), _) => level.run(General { loss, args, extra }),
         (None, Some(dx)) => level.run(Plain::<L, true> { loss, args, dx }),
         // Without a gradient nothing is written: `x` only stands in for the slice.
@@ -148,7 +150,7 @@ pub(crate) fn run<L: Pointwise>(level: Level, loss: L, args: Args) -> f64 {
 
 struct Plain<'a, L, const GRAD: bool> {
     loss: L,
-    args: Args<'a>,
+    args: &'a Args<'a>,
     dx: Cells<'a>,
 }
 
@@ -157,14 +159,14 @@ impl<L: Pointwise, const GRAD: bool> Kernel for Plain<'_, L, GRAD> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> f64 {
-        plain::<S, L, GRAD>(s, self.loss, &self.args, self.dx)
+        plain::<S, L, GRAD>(s, self.loss, self.args, self.dx)
     }
 }
 
 struct General<'a, L> {
     loss: L,
-    args: Args<'a>,
-    extra: Extra<'a>,
+    args: &'a Args<'a>,
+    extra: &'a Extra<'a>,
 }
 
 impl<L: Pointwise> Kernel for General<'_, L> {
@@ -172,7 +174,7 @@ impl<L: Pointwise> Kernel for General<'_, L> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> f64 {
-        general(s, self.loss, &self.args, &self.extra)
+        general(s, self.loss, self.args, self.extra)
     }
 }
 
