@@ -32,8 +32,8 @@ export interface KlDivOptions extends PointwiseOptions<BatchReduction> {
  *
  * const logProbabilities = Float32Array.of(0.5, 0.5, 0.25, 0.75).map(Math.log)
  * const target = Float32Array.of(1, 0, 0.25, 0.75)
- * const options = { shape: [2, 2], reduction: 'batchmean' } as const
- * const { value, grad } = klDiv.valueAndGrad(logProbabilities, target, options)
+ * const perSample = klDiv.with({ shape: [2, 2], reduction: 'batchmean' })
+ * const { value, grad } = perSample.valueAndGrad(logProbabilities, target)
  * value.toFixed(4) // → '0.3466'
  * grad // → [-0.5, 0, -0.125, -0.375]
  * @see PyTorch `torch.nn.functional.kl_div`; Kullback and Leibler, On Information and Sufficiency (1951)
@@ -52,16 +52,17 @@ export const klDiv: Loss<Floats, Floats, KlDivOptions> = /* @__PURE__ */ pointwi
     for (let i = 0; i < count; i++) {
       const xi = x[start + i]
       const ti = t[start + i]
-      // Rounded, so that it is 0 where that of the other backends is.
-      const p = logTarget ? fround(Math.exp(ti)) : ti
+      const p = logTarget ? Math.exp(ti) : ti
+      // As in single precision: what is 0 there costs nothing here either.
+      const nothing = fround(p) === 0
       const difference = (logTarget ? ti : Math.log(ti)) - xi
       // A NaN of the input must show, although the derivative by it does not depend on it.
       const known = !Number.isNaN(xi)
-      value[i] = p === 0 && known ? 0 : p * difference
+      value[i] = nothing && known ? 0 : p * difference
       dx[i] = known ? -p : xi
       if (dt !== undefined) {
-        if (logTarget) dt[i] = p === 0 && known ? 0 : p * (difference + 1)
-        else dt[i] = p === 0 ? -xi : difference + 1
+        if (logTarget) dt[i] = nothing && known ? 0 : p * (difference + 1)
+        else dt[i] = nothing ? -xi : difference + 1
       }
     }
   },
