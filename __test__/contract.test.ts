@@ -25,6 +25,8 @@ interface Case {
   readonly only?: BatchReduction | undefined
   /** What rounding counts by where terms of the value cancel. */
   readonly valueUnit: (i: number) => number
+  /** How large terms of the gradient are for arguments of about 1. */
+  readonly slope: (i: number) => number
   /** Elements of the gradient per value: the classes of a row, or 1. */
   readonly width: number
   readonly offersTargetGrad: boolean
@@ -60,8 +62,8 @@ function pointwiseCases(definition: PointwiseDefinition): Case[] {
       meanOf = n,
     ) => {
       const reference = pointwiseReference(definition, input, target, weight, auxOf, params, meanOf)
-      // A logarithm is that much larger than the value, which is its difference from another.
-      const logarithm = (i: number) => Math.abs(input[i] * reference.dx[i])
+      // The value is the difference of two logarithms; this is at least the larger of them.
+      const logarithm = (i: number) => Math.abs(input[i] * reference.dx[i]) + Math.abs(reference.values[i])
       cases.push({
         title: `n=${n} ${title}`,
         input,
@@ -70,6 +72,8 @@ function pointwiseCases(definition: PointwiseDefinition): Case[] {
         reference,
         only: 'meanBy' in options ? 'mean' : undefined,
         valueUnit: domain.input === 'logProbability' ? logarithm : () => 1e-30,
+        // By a probability the logarithms have derivatives of 1/x and 1/(1 − x).
+        slope: domain.input === 'probability' ? (i) => 1 / (input[i] * (1 - input[i])) : () => 1,
         width: 1,
         offersTargetGrad: !definition.noTargetGrad,
       })
@@ -156,6 +160,7 @@ function softmaxCases(definition: SoftmaxDefinition): Case[] {
         reference: softmaxReference(definition, input, target, classes, numbers),
         // The scores' unit: ln p is the difference of two of them.
         valueUnit: () => 4,
+        slope: () => 1,
         width: classes,
         offersTargetGrad: false,
       })
@@ -235,7 +240,14 @@ function check(
   // Differences of the formula are good to 1e-9 of the terms, of which the largest is about that of the arguments.
   const size = (i: number) => Math.max(1, Math.abs(c.input[i]), pointwise ? Math.abs(target[i]) : 1)
   const unit = (i: number) => 2 * size(i) * Math.abs(factor(i))
-  agree(t, `${title} grad`, grad, (i) => factor(i) * reference.dx[i], tolerance, unit)
+  agree(
+    t,
+    `${title} grad`,
+    grad,
+    (i) => factor(i) * reference.dx[i],
+    tolerance,
+    (i) => unit(i) * c.slope(i),
+  )
   if (targetGrad) agree(t, `${title} targetGrad`, targetGrad, (i) => factor(i) * reference.dt[i], tolerance, unit)
   if (reduction === 'none') {
     agree(t, title, value as Float32Array, (i) => reference.values[i], tolerance, c.valueUnit)
