@@ -13,12 +13,13 @@ interface Addon {
   instructionSets(): string[]
   instructionSet(): string
   pinInstructionSet(name: string): boolean
+  firstOutside(values: Float32Array, low: number, high: number): number
   keptWeight(labels: Int32Array, classes: number, ignoreIndex: number, weight: Floats): number
   /** The numbers of a call without number arguments; its result comes back in the first. */
   readonly numbers: Float64Array
   /** Numbers: op, scale, aux, p0, p1. */
   pointwise(x: Float32Array, t: Float32Array, dx: Floats): void
-  /** Numbers: the same and auxInner. */
+  /** Numbers: the same, auxInner, and whether `dx` is added to. */
   pointwiseGeneral(
     x: Float32Array,
     t: Float32Array,
@@ -92,6 +93,7 @@ export function loadNative(): NativeBackend {
         throw new RangeError(`instruction set must be one of ${addon.instructionSets()}, got ${instructionSet}`)
       }
     },
+    firstOutside: addon.firstOutside,
     keptWeight: addon.keptWeight,
     pointwise(loss, x, t, dx, scale, aux, p0, p1, extra) {
       numbers[0] = opOf(loss)
@@ -101,6 +103,7 @@ export function loadNative(): NativeBackend {
       numbers[4] = p1
       if (extra !== undefined) {
         numbers[5] = extra.auxInner
+        numbers[6] = extra.accumulate ? 1 : 0
         pointwiseGeneral(x, t, dx, extra.weight, extra.aux, extra.gradOutput, extra.targetGrad, extra.out)
         return numbers[0]
       }

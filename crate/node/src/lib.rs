@@ -8,6 +8,7 @@ use array::{Array, MaybeArray};
 use core::cell::Cell;
 use core::ffi::CStr;
 use direct::{Call, Exports, Function};
+use fused_loss_core::family::domain;
 use fused_loss_core::family::pointwise::{self, Extra};
 use fused_loss_core::family::region;
 use fused_loss_core::family::softmax;
@@ -144,7 +145,8 @@ fn stream(values: &Maybe, inner: usize) -> Option<Stream<'_>> {
     })
 }
 
-/// The same with any combination of streams and outputs. One number more: neighbouring elements of a class.
+/// The same with any combination of streams and outputs. Two numbers more: neighbouring elements of a class,
+/// and whether dx is added to.
 struct PointwiseGeneral;
 
 impl Function<8> for PointwiseGeneral {
@@ -169,10 +171,18 @@ impl Function<8> for PointwiseGeneral {
                 grad_output: grad_output.get(),
                 dt: dt.get(),
                 out: out.get(),
+                accumulate: call.number(6) != 0.0,
             }),
         };
         Ok(pointwise::pointwise(level(), call.number(0) as usize, args))
     }
+}
+
+/// Index of the first value that is not in [low, high], NaN included, or −1.
+#[napi(catch_unwind)]
+pub fn first_outside(values: Floats, low: f64, high: f64) -> f64 {
+    let outside = domain::first_outside(level(), values.get(), low as f32, high as f32);
+    outside.map_or(-1.0, |i| i as f64)
 }
 
 /// Total weight of the rows that are not ignored, or −1 − i where label i is no class.

@@ -2,6 +2,7 @@
 //! scales and stores.
 
 pub mod axis;
+pub mod domain;
 pub mod pointwise;
 pub mod region;
 pub mod softmax;
