@@ -13,6 +13,7 @@ interface Addon {
   instructionSets(): string[]
   instructionSet(): string
   pinInstructionSet(name: string): boolean
+  firstOutside(values: Float32Array, low: number, high: number): number
   keptWeight(labels: Int32Array, classes: number, ignoreIndex: number, weight: Floats): number
   pointwise(
     op: number,
@@ -39,6 +40,7 @@ interface Addon {
     gradOutput: Floats,
     dt: Floats,
     out: Floats,
+    accumulate: boolean,
   ): number
   softmax(
     op: number,
@@ -107,6 +109,7 @@ export function loadNative(): NativeBackend {
         throw new RangeError(`instruction set must be one of ${addon.instructionSets()}, got ${instructionSet}`)
       }
     },
+    firstOutside: addon.firstOutside,
     keptWeight: addon.keptWeight,
     pointwise(loss, x, t, dx, scale, aux, p0, p1, extra) {
       const op = ops.get(loss.name)!
@@ -118,7 +121,7 @@ export function loadNative(): NativeBackend {
           throw error
         }
       }
-      const { weight, aux: auxStream, auxInner, gradOutput, targetGrad, out } = extra
+      const { weight, aux: auxStream, auxInner, gradOutput, targetGrad, out, accumulate } = extra
       return pointwiseGeneral(
         op,
         x,
@@ -134,6 +137,7 @@ export function loadNative(): NativeBackend {
         gradOutput,
         targetGrad,
         out,
+        accumulate,
       )
     },
     softmax(loss, x, labels, classes, dx, scale, ignoreIndex, labelSmoothing, temperature, p0, p1, extra) {

@@ -5,6 +5,7 @@ mod array;
 
 use array::{Array, MaybeArray};
 use core::cell::Cell;
+use fused_loss_core::family::domain;
 use fused_loss_core::family::pointwise::{self, Extra};
 use fused_loss_core::family::softmax;
 use fused_loss_core::family::stream::Stream;
@@ -149,6 +150,7 @@ pub fn pointwise_general(
     grad_output: Maybe,
     dt: Maybe,
     out: Maybe,
+    accumulate: bool,
 ) -> f64 {
     let args = pointwise::Args {
         x: x.get(),
@@ -164,9 +166,17 @@ pub fn pointwise_general(
             grad_output: grad_output.get(),
             dt: dt.get(),
             out: out.get(),
+            accumulate,
         }),
     };
     pointwise::pointwise(level(), op as usize, args)
+}
+
+/// Index of the first value that is not in [low, high], NaN included, or −1.
+#[napi(catch_unwind)]
+pub fn first_outside(values: Floats, low: f64, high: f64) -> f64 {
+    let outside = domain::first_outside(level(), values.get(), low as f32, high as f32);
+    outside.map_or(-1.0, |i| i as f64)
 }
 
 /// Total weight of the rows that are not ignored, or −1 − i where label i is no class.

@@ -5,6 +5,7 @@
 #![cfg(target_arch = "wasm32")]
 
 use core::cell::{Cell, RefCell};
+use fused_loss_core::family::domain;
 use fused_loss_core::family::pointwise::{self, Extra};
 use fused_loss_core::family::softmax;
 use fused_loss_core::family::stream::Stream;
@@ -62,6 +63,18 @@ fn level() -> Level {
 unsafe fn array<'a, T>(at: *const T, length: usize) -> Option<&'a [T]> {
     // SAFETY: the caller's, passed on. Floats are only ever seen through cells, so that in place is sound.
     (!at.is_null()).then(|| unsafe { core::slice::from_raw_parts(at, length) })
+}
+
+/// Index of the first of `length` values that is not in [low, high], NaN included, or −1.
+///
+/// # Safety
+/// `values` must point to `length` elements inside the arena.
+#[wasm_bindgen]
+#[must_use]
+pub unsafe fn first_outside(length: usize, values: *const Cell<f32>, low: f32, high: f32) -> i32 {
+    // SAFETY: the caller's.
+    let values: Cells = unsafe { array(values, length) }.unwrap_or_default();
+    domain::first_outside(level(), values, low, high).map_or(-1, |i| i as i32)
 }
 
 /// Sum of the values after `sum`, and the gradient into `dx`, where it is given.
@@ -124,6 +137,7 @@ pub unsafe fn pointwise_general(
     grad_output: *const Cell<f32>,
     dt: *const Cell<f32>,
     out: *const Cell<f32>,
+    accumulate: bool,
 ) -> f64 {
     // SAFETY: the caller's.
     let floats = |at, length| -> Option<Cells> { unsafe { array(at, length) } };
@@ -149,6 +163,7 @@ pub unsafe fn pointwise_general(
             grad_output: floats(grad_output, length),
             dt: floats(dt, length),
             out: floats(out, length),
+            accumulate,
         }),
     };
     pointwise::pointwise(level(), op, args)

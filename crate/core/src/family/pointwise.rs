@@ -104,6 +104,8 @@ pub struct Extra<'a> {
     pub dt: Option<Cells<'a>>,
     /// The loss of each element.
     pub out: Option<Cells<'a>>,
+    /// The gradient by the input is added to what `dx` holds, which is not the memory of `x` then.
+    pub accumulate: bool,
 }
 
 /// Runs loss number `op` of the registry; the sum of the elements' values.
@@ -259,7 +261,12 @@ fn general<S: Simd, L: Pointwise>(s: S, loss: L, args: &Args, extra: &Extra) -> 
             let value = s.mul(value, weight);
             let factor = s.mul(weight, upstream);
             if let Some(dx) = args.dx {
-                s.store_head(&dx[range.clone()], s.mul(slope, factor));
+                let dx = &dx[range.clone()];
+                let mut gradient = s.mul(slope, factor);
+                if extra.accumulate {
+                    gradient = s.add(s.load_head(dx, 0.0), gradient);
+                }
+                s.store_head(dx, gradient);
             }
             if let Some(dt) = extra.dt {
                 s.store_head(&dt[range.clone()], s.mul(t_slope, factor));

@@ -1,8 +1,10 @@
 //! The losses, one file each, and the registry: one row per loss.
 
+mod bce;
 mod bce_with_logits;
 mod cross_entropy;
 mod huber;
+mod kl_div;
 mod l1;
 mod mse;
 mod sigmoid_focal;
@@ -71,8 +73,10 @@ registry! {
         l1 [] => l1::L1, Agreement::Exact;
         smoothL1 ["beta"] => smooth_l1::SmoothL1, Agreement::Exact;
         huber ["delta"] => huber::Huber, Agreement::Exact;
+        bce ["labelSmoothing"] => bce::Bce, Agreement::Close(6);
         bceWithLogits ["labelSmoothing"] => bce_with_logits::BceWithLogits, Agreement::Close(8);
         sigmoidFocal ["gamma", "alpha"] => sigmoid_focal::SigmoidFocal, Agreement::Close(32);
+        klDiv ["logTarget"] => kl_div::KlDiv, Agreement::Close(6);
     }
     softmax {
         crossEntropy [] => cross_entropy::CrossEntropy, Agreement::Close(8);
