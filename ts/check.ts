@@ -66,8 +66,9 @@ export function float32Of(loss: string, parameter: string, length: number, value
 
 /** The same array, unless it lies about its length or its memory has gone: such a view passes for an empty array. */
 export function attached<A extends ArrayLike<unknown>>(loss: string, parameter: string, array: A): A {
-  const length = lengthOf.call(array)
-  if (array.length !== length) throw new TypeError(`${loss}: ${parameter} must not have a length of its own`)
+  // In this order: once V8 has seen what kind of array it is, it inlines the getter.
+  const { length } = array
+  if (lengthOf.call(array) !== length) throw new TypeError(`${loss}: ${parameter} must not have a length of its own`)
   if (length === 0) {
     try {
       typedArray.at.call(array, 0)

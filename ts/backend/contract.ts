@@ -28,6 +28,8 @@ export interface PointwiseExtra {
   targetGrad: Float32Array | undefined
   /** The loss of each element goes here. */
   out: Float32Array | undefined
+  /** `dx` is added to; it is not the memory of `x` then. */
+  accumulate: boolean
 }
 
 /** Streams and outputs that most softmax calls do without. */
@@ -63,6 +65,9 @@ export interface Backend {
     p1: number,
     extra: PointwiseExtra | undefined,
   ): number
+
+  /** Index of the first value that is not in [low, high], NaN included, or −1. */
+  firstOutside(values: Float32Array, low: number, high: number): number
 
   /** Total weight of the labels other than `ignoreIndex`, or −1 − i where label i is no class. */
   keptWeight(labels: Int32Array, classes: number, ignoreIndex: number, weight: Float32Array | undefined): number

@@ -20,6 +20,12 @@ const dts = new Float32Array(BLOCK)
 const auxs = new Float32Array(BLOCK)
 const lanes = new Float32Array(LANES)
 
+/** See {@link Backend.firstOutside}; short arrays are scanned here whatever the backend. */
+export function firstOutside(values: Float32Array, low: number, high: number): number {
+  for (let i = 0; i < values.length; i++) if (!(values[i] >= low && values[i] <= high)) return i
+  return -1
+}
+
 /** See {@link Backend.keptWeight}; short label arrays are scanned here whatever the backend. */
 export function keptWeight(
   labels: Int32Array,
@@ -43,6 +49,7 @@ export const tsBackend: Backend = {
   instructionSet: 'none',
   version,
   registry: [],
+  firstOutside,
   keptWeight,
 
   pointwise(loss, x, t, dx, scale, aux, p0, p1, extra) {
@@ -52,6 +59,7 @@ export const tsBackend: Backend = {
     const gradOutput = extra?.gradOutput
     const targetGrad = extra?.targetGrad
     const out = extra?.out
+    const accumulate = extra?.accumulate === true
     const dt = targetGrad === undefined ? undefined : dts
     if (loss.aux !== undefined && extra?.aux === undefined) auxs.fill(aux, 0, Math.min(BLOCK, x.length))
     let sum = 0
@@ -64,7 +72,7 @@ export const tsBackend: Backend = {
       }
       loss.kernel(x, t, auxs, start, count, p0, p1, values, dxs, dt)
       lanes.fill(0)
-      if (weight === undefined && gradOutput === undefined) {
+      if (weight === undefined && gradOutput === undefined && !accumulate) {
         for (let i = 0; i < count; i++) lanes[i & (LANES - 1)] += values[i]
         if (dx !== undefined) for (let i = 0; i < count; i++) dx[start + i] = dxs[i] * factor
         if (targetGrad !== undefined) for (let i = 0; i < count; i++) targetGrad[start + i] = dts[i] * factor
@@ -75,7 +83,7 @@ export const tsBackend: Backend = {
           const f = fround(w * (gradOutput === undefined ? factor : gradOutput[start + i]))
           const value = fround(values[i] * w)
           lanes[i & (LANES - 1)] += value
-          if (dx !== undefined) dx[start + i] = dxs[i] * f
+          if (dx !== undefined) dx[start + i] = accumulate ? dx[start + i] + fround(dxs[i] * f) : dxs[i] * f
           if (targetGrad !== undefined) targetGrad[start + i] = dts[i] * f
           if (out !== undefined) out[start + i] = value
         }

@@ -21,6 +21,7 @@ interface Module {
   version(): string
   registry(): string
   reserve(words: number): number
+  first_outside(length: number, values: number, low: number, high: number): number
   pointwise(
     op: number,
     length: number,
@@ -54,6 +55,7 @@ interface Module {
     gradOutput: number,
     dt: number,
     out: number,
+    accumulate: boolean,
   ): number
   softmax(
     op: number,
@@ -78,8 +80,8 @@ interface Module {
 /** Elements of a piece: three arrays of it fill a quarter of a second-level cache of 512 KiB or more. */
 const PIECE = 16 * BLOCK
 
-/** Pages that alignment can take: seven arrays of a call, each at a page of its own, and one and a half before the first. */
-const SLOTS = 9
+/** Pages that alignment can take: eight arrays of a call, each at a page of its own, and one and a half before the first. */
+const SLOTS = 10
 
 /** Words of a page. */
 const PAGE = 1024
@@ -177,6 +179,15 @@ export function loadWasm(): Backend {
     instructionSet: 'simd128',
     version: module.version(),
     registry,
+    firstOutside(values, low, high) {
+      for (let start = 0; start < values.length; start += PIECE) {
+        const length = Math.min(values.length - start, PIECE)
+        arena.reserve(length)
+        const found = module.first_outside(length, arena.copyIn(values, start, length), low, high)
+        if (found >= 0) return start + found
+      }
+      return -1
+    },
     // A copy would cost more than the scan.
     keptWeight,
     pointwise(loss, x, t, dx, scale, aux, p0, p1, extra) {
@@ -262,13 +273,13 @@ export function loadWasm(): Backend {
     const cut = weight !== undefined && weight.length === x.length
     const weightLength = weight === undefined ? 0 : cut ? length : weight.length
     const auxLength = auxStream?.length ?? 0
-    arena.reserve(5 * length + weightLength + auxLength)
+    arena.reserve(6 * length + weightLength + auxLength)
     const xAt = arena.copyIn(x, start, length)
     const tAt = arena.copyIn(t, start, length)
     const weightAt = arena.copyIn(weight, cut ? start : 0, weightLength)
     const auxAt = arena.copyIn(auxStream, 0, auxLength)
     const gradOutputAt = arena.copyIn(gradOutput, start, length)
-    const dxAt = dx === undefined ? 0 : xAt
+    const dxAt = dx === undefined ? 0 : extra.accumulate ? arena.copyIn(dx, start, length) : xAt
     const dtAt = targetGrad === undefined ? 0 : arena.place(length)
     const outAt = out === undefined ? 0 : arena.place(length)
     const total = module.pointwise_general(
@@ -292,6 +303,7 @@ export function loadWasm(): Backend {
       gradOutputAt,
       dtAt,
       outAt,
+      extra.accumulate,
     )
     arena.copyOut(dxAt, dx, start, length)
     arena.copyOut(dtAt, targetGrad, start, length)
