@@ -1,7 +1,7 @@
 /**
  * What class weights do where some classes are rare: a softmax regression on real digits of which few are left, trained
- * without weights and with two kinds of them, and the recall of each class. Nothing is random: the weights of the model
- * start at 0, and each step sees all training images. The tables are those of docs/article.md.
+ * without weights and with two kinds of them, and the recall of each class. Nothing is random: the model
+ * starts at 0, and each step sees all training images. The tables are those of docs/article.md.
  */
 
 import { fileURLToPath } from 'node:url'
@@ -43,13 +43,13 @@ function select(range: (digit: number, length: number) => [start: number, end: n
   return { pixels, digits: Int32Array.from(labels) }
 }
 
-type Weights = 'none' | 'inverse' | 'balanced'
+type Method = 'none' | 'inverse' | 'balanced'
 
 /** Trains on images of `classes` classes, and returns the class of each validation image. */
-function predict(pixels: tf.Tensor2D, labels: Int32Array, classes: number, method: Weights): Int32Array {
-  const weights = tf.variable(tf.zeros<tf.Rank.R2>([INPUTS, classes]))
+function predict(pixels: tf.Tensor2D, labels: Int32Array, classes: number, method: Method): Int32Array {
+  const matrix = tf.variable(tf.zeros<tf.Rank.R2>([INPUTS, classes]))
   const bias = tf.variable(tf.zeros<tf.Rank.R1>([classes]))
-  const logitsOf = (pixels: tf.Tensor2D) => tf.add(tf.matMul(pixels, weights), bias)
+  const logitsOf = (pixels: tf.Tensor2D) => tf.add(tf.matMul(pixels, matrix), bias)
   const optimizer = tf.train.momentum(LEARNING_RATE, MOMENTUM)
   const loss = crossEntropy.with({
     shape: [labels.length, classes],
@@ -61,13 +61,13 @@ function predict(pixels: tf.Tensor2D, labels: Int32Array, classes: number, metho
       const { grad } = loss.valueAndGrad(logitsOf(pixels).dataSync<'float32'>(), labels)
       const slope = tf.tensor2d(grad, [labels.length, classes])
       optimizer.applyGradients({
-        [weights.name]: tf.matMul(pixels, slope, true),
+        [matrix.name]: tf.matMul(pixels, slope, true),
         [bias.name]: tf.sum(slope, 0),
       })
     })
   }
   const predicted = tf.tidy(() => tf.argMax(logitsOf(validation.pixels), 1).dataSync<'int32'>())
-  weights.dispose()
+  matrix.dispose()
   bias.dispose()
   optimizer.dispose()
   return predicted
@@ -121,13 +121,8 @@ ${table(
     const predicted = predict(twoClasses.pixels, isDigit(twoClasses.digits), 2, method)
     const is = (i: number) => validation.digits[i] === DIGIT
     const claimed = (i: number) => predicted[i] === 1
-    const recalls = [
-      share(is, claimed),
-      share(
-        (i) => !is(i),
-        (i) => !claimed(i),
-      ),
-    ]
-    return [method, ...recalls, share(claimed, is)]
+    const isNot = (i: number) => !is(i)
+    const notClaimed = (i: number) => !claimed(i)
+    return [method, share(is, claimed), share(isNot, notClaimed), share(claimed, is)]
   }),
 )}`)
