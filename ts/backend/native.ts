@@ -2,7 +2,7 @@
 
 import { createRequire } from 'node:module'
 import { separateGrad } from '../check.js'
-import { type Backend, opsOf, type RegistryRow } from './contract.js'
+import { activations, type Backend, opsOf, type RegionCall, type RegistryRow } from './contract.js'
 
 type Floats = Float32Array | undefined
 
@@ -30,8 +30,34 @@ interface Addon {
     dt: Floats,
     out: Floats,
   ): void
-  /** Numbers: op, scale, classes, ignoreIndex, labelSmoothing, temperature, p0, p1. */
-  softmax(x: Float32Array, labels: Int32Array, dx: Floats, weight: Floats, gradOutput: Floats, out: Floats): void
+  /** Numbers: op, scale, classes, ignoreIndex, labelSmoothing, temperature, p0. */
+  softmax(x: Float32Array, labels: Int32Array, dx: Floats): void
+  /** Numbers: the same, inner, and whether `dx` is added to. */
+  softmaxGeneral(
+    x: Float32Array,
+    labels: Int32Array,
+    dx: Floats,
+    target: Floats,
+    weight: Floats,
+    sampleWeight: Floats,
+    gradOutput: Floats,
+    dt: Floats,
+    out: Floats,
+  ): void
+  /**
+   * Numbers: op of the part or −1, scale, classes, ignoreIndex, labelSmoothing, positions, classes last, activation, squared,
+   * p0, p1, aux, whether `dx` is added to.
+   */
+  region(
+    x: Float32Array,
+    target: Floats,
+    labels: Int32Array,
+    auxs: Floats,
+    weight: Floats,
+    sums: Float64Array | undefined,
+    planes: Floats,
+    dx: Floats,
+  ): void
 }
 
 /** The native backend; a test may pin one of the machine's instruction sets. */
@@ -69,7 +95,7 @@ export function loadNative(): NativeBackend {
   const addon = open()
   const registry = addon.registry()
   const ops = opsOf(registry)
-  const { numbers, pointwise, pointwiseGeneral, softmax } = addon
+  const { numbers, pointwise, pointwiseGeneral, softmax, softmaxGeneral, region } = addon
   let last: object | undefined
   let lastOp = 0
   // The map takes 15 ns, and most calls are of the same loss as the one before.
@@ -115,7 +141,7 @@ export function loadNative(): NativeBackend {
       }
       return numbers[0]
     },
-    softmax(loss, x, labels, classes, dx, scale, ignoreIndex, labelSmoothing, temperature, p0, p1, extra) {
+    softmax(loss, x, labels, classes, dx, scale, ignoreIndex, labelSmoothing, temperature, p0, extra) {
       numbers[0] = opOf(loss)
       numbers[1] = scale
       numbers[2] = classes
@@ -123,14 +149,55 @@ export function loadNative(): NativeBackend {
       numbers[4] = labelSmoothing
       numbers[5] = temperature
       numbers[6] = p0
-      numbers[7] = p1
+      if (extra !== undefined) {
+        const { target, weight, sampleWeight, gradOutput, targetGrad, out } = extra
+        numbers[7] = extra.inner
+        numbers[8] = extra.accumulate ? 1 : 0
+        softmaxGeneral(x, labels, dx, target, weight, sampleWeight, gradOutput, targetGrad, out)
+        return numbers[0]
+      }
       try {
-        softmax(x, labels, dx, extra?.weight, extra?.gradOutput, extra?.out)
+        softmax(x, labels, dx)
       } catch (error) {
         separateGrad(loss.name, dx, x, labels)
         throw error
       }
       return numbers[0]
     },
+    regionSums(call, sums) {
+      return pass(call, 0, sums, undefined, undefined, false)
+    },
+    regionGradient(call, planes, scale, dx, accumulate) {
+      pass(call, scale, undefined, planes, dx, accumulate)
+    },
+  }
+
+  function pass(
+    { x, target, labels, ignoreIndex, axis, activation, squared, part }: RegionCall,
+    scale: number,
+    sums: Float64Array | undefined,
+    planes: Floats,
+    dx: Floats,
+    accumulate: boolean,
+  ): number {
+    numbers[0] = part === undefined ? -1 : opOf(part.definition)
+    numbers[1] = scale
+    numbers[2] = axis.classes
+    numbers[3] = ignoreIndex
+    numbers[5] = axis.positions
+    numbers[6] = axis.last ? 1 : 0
+    numbers[7] = activations.indexOf(activation)
+    numbers[8] = squared ? 1 : 0
+    numbers[12] = accumulate ? 1 : 0
+    let auxs: Floats
+    if (part !== undefined) {
+      numbers[4] = part.labelSmoothing
+      numbers[9] = part.p0
+      numbers[10] = part.p1
+      if (typeof part.aux === 'number') numbers[11] = part.aux
+      else auxs = part.aux
+    }
+    region(x, target, labels, auxs, part?.weight, sums, planes, dx)
+    return numbers[0]
   }
 }

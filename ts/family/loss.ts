@@ -214,7 +214,7 @@ export function commonSettings(
   options: Options,
   reductions: readonly BatchReduction[] = ['mean', 'sum', 'none'],
 ): Settings {
-  const { reduction = 'mean', emptyMean = 'nan', normalizer } = options
+  const { reduction = reductions[0], emptyMean = 'nan', normalizer } = options
   if (normalizer !== undefined) number(loss, 'normalizer', normalizer, 'a number > 0', (n) => n > 0)
   const settings: Settings = {
     reduction: word(loss, 'reduction', reduction, reductions),
@@ -280,4 +280,17 @@ export function valuesBuffer(
   }
   if (settings.reduction !== 'none' || !wanted.value) return undefined
   return out === undefined ? new Float32Array(length) : float32Of(loss, 'out', length, out)
+}
+
+/** The array for the gradient by the target, where one is asked for. */
+export function targetGradBuffer(
+  loss: string,
+  wanted: Wanted,
+  length: number,
+  given: Buffers['targetGrad'],
+): Float32Array | undefined {
+  if (!wanted.grad || given === undefined || given === false) return undefined
+  if (given !== true) return float32Of(loss, 'targetGrad', length, given)
+  if (wanted.value) return new Float32Array(length)
+  throw new TypeError(`${loss}: backward returns one array; give targetGrad a buffer, or call valueAndGrad`)
 }

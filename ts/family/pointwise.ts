@@ -5,7 +5,6 @@ import { active } from '../backend/load.js'
 import { firstOutside } from '../backend/ts.js'
 import {
   agreedShape,
-  float32Of,
   floatTensor,
   gradBuffer,
   number,
@@ -35,6 +34,7 @@ import {
   result,
   type Settings,
   scalarGradOutput,
+  targetGradBuffer,
   valuesBuffer,
   type Wanted,
 } from './loss.js'
@@ -160,22 +160,9 @@ export function pointwise<Options extends Omit<PointwiseOptions<BatchReduction>,
       weight: weight === undefined ? undefined : smallArray(loss, 'weight', weight),
       meanBy: word(loss, 'meanBy', meanBy, ['count', 'weight']),
       aux: aux === undefined ? 0 : auxOf(aux.name, given[aux.name], aux.default),
-      p0: paramOf(0, given),
-      p1: paramOf(1, given),
+      p0: paramOf(loss, params[0], given),
+      p1: paramOf(loss, params[1], given),
     }
-  }
-
-  function paramOf(index: number, given: Readonly<Record<string, unknown>>): number {
-    if (index >= params.length) return 0
-    const [name, param] = params[index]
-    const value = given[name]
-    if (value === undefined) return param.default
-    if ('target' in param) {
-      if (typeof value !== 'boolean') throw wrongType(loss, name, 'true or false', value)
-      return value ? 1 : 0
-    }
-    if (value === null && param.none !== undefined) return param.none
-    return number(loss, name, value, param.expected, param.holds)
   }
 
   function auxOf(name: string, value: unknown, otherwise: number): number | Float32Array {
@@ -254,7 +241,7 @@ export function pointwise<Options extends Omit<PointwiseOptions<BatchReduction>,
     const classes = typeof settings.aux === 'number' ? undefined : settings.aux
     const gradOutput = arrayGradOutput(loss, buffers.gradOutput, settings, x.length)
     const out = valuesBuffer(loss, buffers.out, wanted, settings, x.length)
-    const targetGrad = targetGradBuffer(wanted, x.length, buffers.targetGrad)
+    const targetGrad = targetGradBuffer(loss, wanted, x.length, buffers.targetGrad)
     const accumulate = buffers.accumulate === true
     if (
       weight === undefined &&
@@ -292,13 +279,6 @@ export function pointwise<Options extends Omit<PointwiseOptions<BatchReduction>,
     return { weight, aux: classes, auxInner, gradOutput, targetGrad, out, accumulate }
   }
 
-  function targetGradBuffer(wanted: Wanted, length: number, given: Buffers['targetGrad']): Float32Array | undefined {
-    if (!wanted.grad || given === undefined || given === false) return undefined
-    if (given !== true) return float32Of(loss, 'targetGrad', length, given)
-    if (wanted.value) return new Float32Array(length)
-    throw new TypeError(`${loss}: backward returns one array; give targetGrad a buffer, or call valueAndGrad`)
-  }
-
   /** How many neighbouring elements share a class. */
   function innerOf(classes: Float32Array, shape: readonly number[] | undefined, classAxis: number): number {
     const name = definition.aux!.name
@@ -313,4 +293,22 @@ export function pointwise<Options extends Omit<PointwiseOptions<BatchReduction>,
   }
 
   return makeLoss({ definition, options, resolve, run })
+}
+
+/** The value of a scalar parameter for the kernel; 0 where there is none. */
+export function paramOf(
+  loss: string,
+  entry: readonly [name: string, param: Param] | undefined,
+  given: Readonly<Record<string, unknown>>,
+): number {
+  if (entry === undefined) return 0
+  const [name, param] = entry
+  const value = given[name]
+  if (value === undefined) return param.default
+  if ('target' in param) {
+    if (typeof value !== 'boolean') throw wrongType(loss, name, 'true or false', value)
+    return value ? 1 : 0
+  }
+  if (value === null && param.none !== undefined) return param.none
+  return number(loss, name, value, param.expected, param.holds)
 }
