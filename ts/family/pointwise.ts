@@ -159,17 +159,10 @@ export function pointwise<Options extends Omit<PointwiseOptions<BatchReduction>,
       classAxis: classAxis === 1 ? 1 : number(loss, 'classAxis', classAxis, '1 or -1', (axis) => axis === -1),
       weight: weight === undefined ? undefined : smallArray(loss, 'weight', weight),
       meanBy: word(loss, 'meanBy', meanBy, ['count', 'weight']),
-      aux: aux === undefined ? 0 : auxOf(aux.name, given[aux.name], aux.default),
+      aux: aux === undefined ? 0 : auxOf(loss, aux.name, given[aux.name], aux.default),
       p0: paramOf(loss, params[0], given),
       p1: paramOf(loss, params[1], given),
     }
-  }
-
-  function auxOf(name: string, value: unknown, otherwise: number): number | Float32Array {
-    if (value === undefined) return otherwise
-    if (typeof value === 'number') return number(loss, name, value, 'a finite number ≥ 0', (n) => n >= 0)
-    if (typeof value !== 'object') throw wrongType(loss, name, 'a number or an array of one per class', value)
-    return smallWeights(loss, name, value)
   }
 
   function run(wanted: Wanted, input: unknown, target: unknown, settings: PointwiseSettings, buffers: Buffers): Result {
@@ -189,13 +182,14 @@ export function pointwise<Options extends Omit<PointwiseOptions<BatchReduction>,
     }
     const denominator =
       settings.reduction === 'batchmean' ? (shape?.[0] ?? n) : denominatorOf(settings, countOf(settings, n))
-    if (n === 0 || denominator === 0) {
+    if (!wanted.dry && (n === 0 || denominator === 0)) {
       // Samples without elements are no mean over nothing: their sum of 0 has a denominator.
       const nothing = denominator === 0 ? settings : ({ ...settings, emptyMean: 'zero' } as const)
       // A gradient that would be added to is left as it is.
       const zeroed = buffers.accumulate ? undefined : grad
       return { ...emptyResult(nothing, extra?.out, zeroed, extra?.targetGrad), grad }
     }
+    if (wanted.dry) return result(Number.NaN, grad, extra?.targetGrad)
     const { aux } = settings
     const sum = active.pointwise(
       definition,
@@ -311,4 +305,12 @@ export function paramOf(
   }
   if (value === null && param.none !== undefined) return param.none
   return number(loss, name, value, param.expected, param.holds)
+}
+
+/** The option that is a number, or one per class. */
+export function auxOf(loss: string, name: string, value: unknown, otherwise: number): number | Float32Array {
+  if (value === undefined) return otherwise
+  if (typeof value === 'number') return number(loss, name, value, 'a finite number ≥ 0', (n) => n >= 0)
+  if (typeof value !== 'object') throw wrongType(loss, name, 'a number or an array of one per class', value)
+  return smallWeights(loss, name, value)
 }
