@@ -36,7 +36,7 @@ const sections = page
   }))
 const losses = sections.filter(({ calls }) => calls.length > 0)
 
-/** Largest error that passes, in parts of the largest number expected. */
+/** Largest error that passes, in parts of the largest number of an array. */
 const TOLERANCE = 1e-6
 
 /** What is not as expected, and where. */
@@ -54,7 +54,8 @@ function problems(what: string, got: unknown, expected: Expected): string[] {
   const a = got instanceof Float32Array ? Array.from(got) : [got]
   const b = [expected].flat() as number[]
   if (a.length !== b.length) return [`${what} has ${a.length} elements, not ${b.length}`]
-  const largest = Math.max(...b.map(Math.abs))
+  // Dice is 1 minus a ratio, and the parts of a sum may cancel: their errors do not.
+  const largest = Array.isArray(expected) ? Math.max(...b.map(Math.abs)) : Math.max(1, Math.abs(b[0]))
   return b.flatMap((value, i) =>
     Math.abs((a[i] as number) - value) <= TOLERANCE * largest ? [] : [`${what}[${i}] is ${a[i]}, not ${value}`],
   )
@@ -117,8 +118,8 @@ test('each loss has its picture, as npm run docs:plots draws it', (t) => {
     const now = split(svg)
     const then = split(readFileSync(join(root, 'docs', 'plots', name), 'utf8'))
     t.is(now.text, then.text, name)
-    // A hundredth of a pixel: backends differ in the last bits.
-    const apart = now.numbers.filter((x, i) => !(Math.abs(x - then.numbers[i]) <= 0.01))
+    // Curves are rounded to tenths of a pixel, and the last bits of a loss are others on another backend.
+    const apart = now.numbers.filter((x, i) => !(Math.abs(x - then.numbers[i]) < 0.11))
     t.is(apart.length, 0, name)
   }
 })
