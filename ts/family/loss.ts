@@ -120,7 +120,12 @@ export interface Family<S extends Settings> {
   run(wanted: Wanted, input: unknown, target: unknown, settings: S, buffers: Buffers): Result
 }
 
-export type Definition = PointwiseDefinition | SoftmaxDefinition | RegionDefinition | CompoundDefinition | CombinedDefinition
+export type Definition =
+  | PointwiseDefinition
+  | SoftmaxDefinition
+  | RegionDefinition
+  | CompoundDefinition
+  | CombinedDefinition
 
 export const commonOptions = ['reduction', 'gradOutput', 'grad', 'out', 'emptyMean', 'normalizer'] as const
 

@@ -125,9 +125,17 @@ interface PointwiseSettings extends Settings {
   readonly classAxis: number
   readonly weight: Float32Array | undefined
   readonly meanBy: 'count' | 'weight'
+  /** Sum of `weight`, where the mean needs it. */
+  readonly weightSum: number
   readonly aux: number | Float32Array
   readonly p0: number
   readonly p1: number
+}
+
+function sumOf(weights: Float32Array): number {
+  let sum = 0
+  for (let i = 0; i < weights.length; i++) sum += weights[i]
+  return sum
 }
 
 /** Makes the public loss. */
@@ -151,14 +159,16 @@ export function pointwise<Options extends Omit<PointwiseOptions<BatchReduction>,
     if (meanBy === 'weight' && normalizer !== undefined) {
       throw new RangeError(`${loss}: meanBy 'weight' and normalizer are two denominators, give one of them`)
     }
+    const weights = weight === undefined ? undefined : smallArray(loss, 'weight', weight)
     return {
       reduction,
       emptyMean,
       normalizer,
       shape: shape === undefined ? undefined : shapeOf(loss, 'shape', shape),
       classAxis: classAxis === 1 ? 1 : number(loss, 'classAxis', classAxis, '1 or -1', (axis) => axis === -1),
-      weight: weight === undefined ? undefined : smallArray(loss, 'weight', weight),
+      weight: weights,
       meanBy: word(loss, 'meanBy', meanBy, ['count', 'weight']),
+      weightSum: meanBy === 'weight' && weights !== undefined ? sumOf(weights) : 0,
       aux: aux === undefined ? 0 : auxOf(loss, aux.name, given[aux.name], aux.default),
       p0: paramOf(loss, params[0], given),
       p1: paramOf(loss, params[1], given),
@@ -206,12 +216,11 @@ export function pointwise<Options extends Omit<PointwiseOptions<BatchReduction>,
   }
 
   /** What a mean without a normalizer divides by. */
-  function countOf({ meanBy, weight }: PointwiseSettings, n: number): number {
+  function countOf({ meanBy, weight, weightSum }: PointwiseSettings, n: number): number {
     if (meanBy === 'count') return n
     if (weight === undefined) throw new RangeError(`${loss}: meanBy 'weight' needs a weight`)
-    let sum = 0
-    for (let i = 0; i < weight.length; i++) sum += weight[i]
-    return weight.length === 0 ? 0 : sum * (n / weight.length)
+    // Those of one sample count for each.
+    return weight.length === 0 ? 0 : weightSum * (n / weight.length)
   }
 
   /** Refuses what the loss has no value for. */
