@@ -184,7 +184,10 @@ export function softmax(definition: SoftmaxDefinition): unknown {
     const { samples, classes } = axis
     const positions = samples * axis.positions
     const { weight, sampleWeight } = settings
-    if (positions > 0) checkClassWeight(loss, 'weight', weight, classes)
+    if (positions > 0) {
+      checkClassWeight(loss, 'weight', weight, classes)
+      if (typeof settings.alpha === 'object') checkClassWeight(loss, 'alpha', settings.alpha, classes)
+    }
     checkSampleWeight(loss, sampleWeight, positions)
 
     const scalar = scalarGradOutput(loss, buffers.gradOutput)
