@@ -202,7 +202,7 @@ export interface RegionNumbers {
 
 /**
  * The planes' values, weights included, and the gradient of Σ factor_i · value_i, through the loss's own slope; `region.test.ts`
- * holds it to differences of the values.
+ * holds it to differences of the values. `largest` is the size of its largest term, since terms cancel.
  */
 export function regionReference(
   definition: RegionDefinition,
@@ -210,7 +210,7 @@ export function regionReference(
   target: ArrayLike<number>,
   call: RegionNumbers,
   factor: (plane: number) => number,
-): { values: number[]; dx: Float64Array } {
+): { values: number[]; dx: Float64Array; largest: number } {
   const { samples, positions, classes, last, activation, numbers, squared, batch, firstClass, weight, mask } = call
   const at = (sample: number, position: number, c: number) =>
     last ? (sample * positions + position) * classes + c : (sample * classes + c) * positions + position
@@ -254,6 +254,7 @@ export function regionReference(
     }
   }
   const dx = new Float64Array(x.length)
+  let largest = 0
   for (let sample = 0; sample < samples; sample++) {
     for (let position = 0; position < positions; position++) {
       if (!kept(sample, position)) continue
@@ -263,10 +264,11 @@ export function regionReference(
         const i = at(sample, position, c)
         const slope = { none: byP[i], sigmoid: byP[i] * p[i] * (1 - p[i]), softmax: p[i] * (byP[i] - mean) }
         dx[i] = slope[activation]
+        largest = Math.max(largest, Math.abs(activation === 'softmax' ? p[i] * byP[i] : dx[i]))
       }
     }
   }
-  return { values, dx }
+  return { values, dx, largest }
 }
 
 /** Central difference, for what has a test of its own. */

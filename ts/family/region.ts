@@ -422,7 +422,11 @@ function regionAxis(
   classAxis: 1 | -1 | null,
 ): Axis {
   if (shape === undefined) return { samples: 1, classes: 1, positions: length, last: false }
-  if (classAxis !== null) return axisOf(loss, shape, classAxis)
+  if (classAxis !== null) {
+    const axis = axisOf(loss, shape, classAxis)
+    // One class is a plane either way.
+    return { ...axis, last: axis.last && axis.classes > 1 }
+  }
   if (shape.length === 0) throw new RangeError(`${loss}: shape must be [N, …], got []`)
   const positions = shape.slice(1).reduce((size, length) => size * length, 1)
   return { samples: shape[0], classes: 1, positions, last: false }

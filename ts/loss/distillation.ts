@@ -30,7 +30,7 @@ export interface DistillationOptions extends ClassAxisOptions<'mean' | 'sum' | '
  *
  * const student = Float32Array.of(1, 2, 3)
  * const teacher = Float32Array.of(1, 1, 4)
- * distillation(student, teacher, { shape: [1, 3], temperature: 2 }).toFixed(4) // → '0.2640'
+ * distillation(student, teacher, { shape: [1, 3], temperature: 2 }).toFixed(4) // → '0.3195'
  * distillation(student, student, { shape: [1, 3] }) // → 0
  * @see Hinton et al., Distilling the Knowledge in a Neural Network (2015); PyTorch `torch.nn.functional.kl_div` of two
  *   softmaxes

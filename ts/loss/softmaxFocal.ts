@@ -32,8 +32,8 @@ export interface SoftmaxFocalOptions extends SoftmaxOptions {
  *
  * const logits = Float32Array.of(0, 0, 0, 0)
  * const labels = Int32Array.of(0, 1)
- * const options = { reduction: 'none', alpha: [0.75, 0.25] } as const
- * softmaxFocal(logits, labels, options).map((v) => v / Math.LN2) // → [0.1875, 0.0625]
+ * const values = softmaxFocal(logits, labels, { reduction: 'none', alpha: [0.75, 0.25] })
+ * values.map((v) => v / Math.LN2) // → [0.1875, 0.0625]
  * @see Lin et al., Focal Loss for Dense Object Detection (2017); MONAI `FocalLoss(use_softmax=True)`
  */
 export const softmaxFocal: Loss<Floats, Labels | Floats, SoftmaxFocalOptions> = /* @__PURE__ */ softmax({

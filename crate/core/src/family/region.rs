@@ -10,7 +10,7 @@ use super::softmax::tiles::{Both, Kept, Memory, Normal};
 use crate::loss::{self, Params};
 use crate::math::exp::exp_nonpositive;
 use crate::math::sigmoid::sigmoid;
-use crate::simd::{Cells, Kernel, LANES, Lanes, Level, Map, Simd, cells};
+use crate::simd::{Cells, Chunk, Kernel, LANES, Lanes, Level, Map, Simd, cells};
 use crate::sum::BLOCK;
 use core::cell::Cell;
 
@@ -366,11 +366,26 @@ fn element_sums<S: Simd, F: Formula>(
     // p² or p, as p·(square·p + plain).
     let square = s.splat(f32::from(u8::from(args.squared)));
     let plain = s.splat(f32::from(u8::from(!args.squared)));
-    for i in (block.first..block.end).step_by(LANES) {
+    let mut i = block.first;
+    if let Some([x, t]) = args.runs(block, class) {
+        // Whole vectors of positions that all count; the rest is left to the loop below.
+        for (x, t) in x.iter().zip(t) {
+            let y = s.load(t);
+            let [p, _, part, _] = s.map(formula, [s.load(x), y, aux]);
+            if F::PART {
+                sums[0] = s.add(sums[0], s.mul(part, weight));
+            }
+            sums[1] = s.add(sums[1], s.mul(p, s.add(s.mul(p, square), plain)));
+            sums[2] = s.add(sums[2], s.mul(y, s.add(s.mul(y, square), plain)));
+            sums[3] = s.add(sums[3], s.mul(p, y));
+        }
+        i += x.len() * LANES;
+    }
+    while i < block.end {
         let tile = axis.tile(block.sample, i, block.end);
         let marks = args.marks(s, tile);
         let y = args.target(s, tile, &marks, class);
-        let [p, _, part, _] = s.map(formula, [tile.load(s, args.x, class, 0.0), y, aux]);
+        let [p, _, part, _] = s.map_compact(formula, [tile.load(s, args.x, class, 0.0), y, aux]);
         let p = s.zero_where(marks.ignored, p);
         if F::PART {
             let part = s.mul(part, weight);
@@ -379,8 +394,13 @@ fn element_sums<S: Simd, F: Formula>(
         sums[1] = s.add(sums[1], s.mul(p, s.add(s.mul(p, square), plain)));
         sums[2] = s.add(sums[2], s.mul(y, s.add(s.mul(y, square), plain)));
         sums[3] = s.add(sums[3], s.mul(p, y));
+        i += LANES;
     }
-    sums.map(|sum| f64::from(s.sum(sum)))
+    let mut totals = [0.0; 1 + NUMBERS];
+    for (total, sum) in totals.iter_mut().zip(sums) {
+        *total = f64::from(s.sum(sum));
+    }
+    totals
 }
 
 #[inline(always)]
@@ -398,11 +418,28 @@ fn element_gradient<S: Simd, F: Formula>(
     let (aux, weight) = args.part_numbers(class);
     let scale = args.part.map_or(0.0, |part| part.scale);
     let (aux, factor) = (s.splat(aux), s.splat(weight * scale));
-    for i in (block.first..block.end).step_by(LANES) {
+    let mut i = block.first;
+    if let Some([x, t]) = args.runs(block, class)
+        && !accumulate
+    {
+        let dx = args.run(dx, block, class);
+        for ((x, t), dx) in x.iter().zip(t).zip(dx) {
+            let y = s.load(t);
+            let [p, slope, _, part] = s.map(formula, [s.load(x), y, aux]);
+            let mut g = s.mul(by_p(s, plane, p, y), slope);
+            if F::PART {
+                g = s.add(g, s.mul(part, factor));
+            }
+            s.store(dx, g);
+        }
+        i += x.len() * LANES;
+    }
+    while i < block.end {
         let tile = axis.tile(block.sample, i, block.end);
         let marks = args.marks(s, tile);
         let y = args.target(s, tile, &marks, class);
-        let [p, slope, _, part] = s.map(formula, [tile.load(s, args.x, class, 0.0), y, aux]);
+        let input = tile.load(s, args.x, class, 0.0);
+        let [p, slope, _, part] = s.map_compact(formula, [input, y, aux]);
         let mut g = s.mul(by_p(s, plane, p, y), slope);
         if F::PART {
             g = s.add(g, s.mul(part, factor));
@@ -412,10 +449,26 @@ fn element_gradient<S: Simd, F: Formula>(
             g = s.add(g, tile.load(s, dx, class, 0.0));
         }
         tile.store(s, dx, class, g);
+        i += LANES;
     }
 }
 
-impl Args<'_> {
+impl<'a> Args<'a> {
+    /// The whole vectors of a block and a class, of an array like the scores whose classes are planes.
+    #[inline(always)]
+    fn run(&self, array: Cells<'a>, block: Block, class: usize) -> &'a [Chunk] {
+        let plane = (block.sample * self.classes + class) * self.positions;
+        array[plane + block.first..plane + block.end].as_chunks().0
+    }
+
+    /// Scores and targets, where they are runs and every position counts.
+    #[inline(always)]
+    fn runs(&self, block: Block, class: usize) -> Option<[&'a [Chunk]; 2]> {
+        let target = self.target?;
+        let runs = !self.classes_last && self.labels.is_empty();
+        runs.then(|| [self.x, target].map(|array| self.run(array, block, class)))
+    }
+
     /// Extra parameter and weight of the part for a class.
     #[inline(always)]
     fn part_numbers(&self, class: usize) -> (f32, f32) {
