@@ -1,8 +1,10 @@
 //! The families' loops from Rust: what the bindings cannot show, and what Miri should see. The numbers themselves are
 //! held to references by the contract suite in `__test__`, over every backend.
 
+use core::cell::Cell;
 use fused_loss_core::family::domain::first_outside;
 use fused_loss_core::family::pointwise::{self, Extra, pointwise};
+use fused_loss_core::family::region::{self, Activation};
 use fused_loss_core::family::softmax::{self, kept_weight, softmax};
 use fused_loss_core::family::stream::Stream;
 use fused_loss_core::loss::{Agreement, REGISTRY, Row};
@@ -163,7 +165,7 @@ fn instruction_sets_agree_on_softmax_losses() {
     for (op, row) in REGISTRY
         .iter()
         .enumerate()
-        .filter(|(_, row)| row.family == "softmax")
+        .filter(|(_, row)| row.family == "softmax" && row.name != "distillation")
     {
         for classes in [1, 2, 7, 8, 9, 15, 16, 17, 31, 32, 33, 1023, 1025] {
             for label_smoothing in [0.0, 0.2] {
@@ -197,6 +199,172 @@ fn instruction_sets_agree_on_softmax_losses() {
                     (level, vec![sum as f32], [dx, out].concat())
                 });
                 agree(row, results.collect());
+            }
+        }
+    }
+}
+
+/// Extra arguments of a loss over a class axis, with memory for them.
+fn on_any_axis(
+    level: Level,
+    op: usize,
+    [positions, classes, inner]: [usize; 3],
+    distribution: bool,
+    in_place: bool,
+) -> (f64, Vec<f32>) {
+    let scores = positions * classes;
+    let (mut x, mut dx, mut dt) = (numbers(scores), vec![9.0; scores], vec![9.0; scores]);
+    let (mut out, mut own) = (vec![9.0; positions], numbers(positions));
+    let mut target: Vec<f32> = numbers(scores).iter().map(|t| t.abs() / 4.0).collect();
+    let labels: Vec<i32> = (0..positions as i32)
+        .map(|i| if i % 5 == 3 { -100 } else { i % classes as i32 })
+        .collect();
+    let x_cells = cells(&mut x);
+    let dx_cells = if in_place { x_cells } else { cells(&mut dx) };
+    let mut args = cross_entropy(x_cells, &labels, classes, Some(dx_cells));
+    args.out = Some(cells(&mut out));
+    args.temperature = 1.5;
+    args.params[0] = 0.5;
+    args.extra = Some(softmax::Extra {
+        inner,
+        target: distribution.then_some(cells(&mut target)),
+        sample_weight: Some(cells(&mut own)),
+        dt: distribution.then_some(cells(&mut dt)),
+        accumulate: false,
+    });
+    let sum = softmax(level, op, args);
+    let dx = if in_place { x } else { dx };
+    (sum, [dx, dt, out].concat())
+}
+
+#[test]
+fn instruction_sets_agree_on_any_axis() {
+    for (op, row) in REGISTRY
+        .iter()
+        .enumerate()
+        .filter(|(_, row)| row.family == "softmax")
+    {
+        // Tiles of rows, of gathered rows and of planes; whole and not; kept whole and not.
+        for shape in [
+            [6, 3, 3],
+            [33, 2, 33],
+            [40, 5, 20],
+            [34, 70, 17],
+            [19, 3, 1],
+            [3, 100, 1],
+            [2, 1100, 1],
+        ] {
+            for distribution in [false, true] {
+                if distribution == (row.name == "nll")
+                    || !distribution && row.name == "distillation"
+                {
+                    continue;
+                }
+                let results = Level::available().into_iter().map(|level| {
+                    let apart = on_any_axis(level, op, shape, distribution, false);
+                    let in_place = on_any_axis(level, op, shape, distribution, true);
+                    assert_eq!(apart, in_place, "{} {}", row.name, level.name());
+                    (level, vec![apart.0 as f32], apart.1)
+                });
+                agree(row, results.collect());
+            }
+        }
+    }
+}
+
+/// Both passes of a region loss: sums, value of the part, gradient.
+fn both_passes(
+    level: Level,
+    [samples, positions, classes]: [usize; 3],
+    classes_last: bool,
+    activation: Activation,
+    part: Option<usize>,
+    in_place: bool,
+) -> (Vec<f64>, Vec<f32>) {
+    let scores = samples * positions * classes;
+    let (mut x, mut dx) = (numbers(scores), vec![9.0; scores]);
+    let mut target: Vec<f32> = numbers(scores).iter().map(|t| t.abs() / 2.0).collect();
+    let mut planes = numbers(samples * classes * region::NUMBERS);
+    let mut sums = vec![0.0; samples * classes * region::NUMBERS];
+    let labels: Vec<i32> = (0..samples * positions)
+        .map(|i| if i % 7 == 3 { -1 } else { 0 })
+        .collect();
+    let part = part.map(|op| region::Part {
+        op,
+        params: [2.0, 0.25],
+        aux: 1.5,
+        auxs: None,
+        weight: None,
+        label_smoothing: 0.1,
+        scale: 0.5,
+    });
+    let x_cells = cells(&mut x);
+    let args = region::Args {
+        x: x_cells,
+        target: Some(cells(&mut target)),
+        labels: &labels,
+        ignore_index: -1,
+        classes,
+        positions,
+        classes_last,
+        activation,
+        squared: positions % 2 == 0,
+        part,
+    };
+    let pass = region::Pass::Sums(Cell::from_mut(&mut sums[..]).as_slice_of_cells());
+    let value = region::region(level, args, pass);
+    let gradient = region::Pass::Gradient {
+        planes: cells(&mut planes),
+        dx: if in_place { x_cells } else { cells(&mut dx) },
+        accumulate: false,
+    };
+    region::region(level, args, gradient);
+    sums.push(value);
+    (sums, if in_place { x } else { dx })
+}
+
+#[test]
+fn instruction_sets_agree_on_regions() {
+    let parts = [
+        (Activation::None, None),
+        (Activation::Sigmoid, None),
+        (Activation::Sigmoid, Some("bceWithLogits")),
+        (Activation::Sigmoid, Some("sigmoidFocal")),
+        (Activation::Softmax, None),
+        (Activation::Softmax, Some("crossEntropy")),
+        (Activation::Softmax, Some("softmaxFocal")),
+    ];
+    for (activation, part) in parts {
+        for shape in [[1, 1, 1], [2, 16, 3], [1, 1025, 2], [3, 35, 1], [1, 5, 70]] {
+            for classes_last in [false, true] {
+                let run = |level, in_place| {
+                    both_passes(
+                        level,
+                        shape,
+                        classes_last,
+                        activation,
+                        part.map(op),
+                        in_place,
+                    )
+                };
+                let (sums, gradient) = run(Level::available()[0], false);
+                for level in Level::available() {
+                    let name = (level.name(), activation, part, shape, classes_last);
+                    let (other_sums, other_gradient) = run(level, false);
+                    for (a, b) in sums.iter().zip(&other_sums) {
+                        assert!(
+                            (a - b).abs() <= 4e-6 * a.abs().max(1.0),
+                            "{name:?}: {a} {b}"
+                        );
+                    }
+                    for (a, b) in gradient.iter().zip(&other_gradient) {
+                        assert!(
+                            (a - b).abs() <= 4e-6 * a.abs().max(1.0),
+                            "{name:?}: {a} {b}"
+                        );
+                    }
+                    assert_eq!((other_sums, other_gradient), run(level, true), "{name:?}");
+                }
             }
         }
     }

@@ -10,7 +10,9 @@ use crate::sum::{BLOCK, ROWS};
 /// Each loop is a kernel, and so a function, of its own.
 pub(super) fn run<L: Softmax>(level: Level, loss: L, args: Args) -> f64 {
     let narrow = args.classes <= LANES;
-    match (narrow, args.dx.is_some(), args.label_smoothing > 0.0) {
+    // Smoothing of other losses goes by tiles, and so no loop for it is compiled.
+    let smooth = L::LINEAR && args.label_smoothing > 0.0;
+    match (narrow, args.dx.is_some(), smooth) {
         (true, true, false) => level.run(Rows::<L, true, true, false> { loss, args }),
         (true, true, true) => level.run(Rows::<L, true, true, true> { loss, args }),
         (true, false, false) => level.run(Rows::<L, true, false, false> { loss, args }),
