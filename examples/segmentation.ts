@@ -1,0 +1,204 @@
+/**
+ * A convolutional network finds small handwritten digits in noisy pictures, of which about 3 % is foreground: trained with
+ * BCE, BCE + Dice, Focal + Dice and Dice of fused-loss, each time from the same weights with the same batches.
+ */
+
+import * as tf from '@tensorflow/tfjs-core'
+import Table from 'cli-table3'
+import { backend, bceDice, bceWithLogits, dice, focalDice } from 'fused-loss'
+import { runEpoch, startTfjs, tfjsLoss } from './common.js'
+import { drawPictures, type Pictures, SIZE } from './digits.js'
+import { network, registerConvolutionGradients } from './network.js'
+import { drawPredictions } from './picture.js'
+
+const PIXELS = SIZE * SIZE
+const TRAINING = 320
+const HELD_BACK = 64
+const BATCH = 8
+const STEPS = TRAINING / BATCH
+const EPOCHS = 8
+const LEARNING_RATE = 0.006
+const SEED = 42
+
+interface Criterion {
+  valueAndGrad(logits: Float32Array, masks: Float32Array): { value: number }
+}
+
+const grad = new Float32Array(BATCH * PIXELS)
+const shape = [BATCH, 1, SIZE, SIZE]
+const losses: readonly { name: string; loss: Criterion }[] = [
+  { name: 'BCE', loss: bceWithLogits.with({ shape, grad }) },
+  { name: 'BCE + Dice', loss: bceDice.with({ shape, grad }) },
+  { name: 'Focal + Dice', loss: focalDice.with({ shape, grad }) },
+  { name: 'Dice', loss: dice.with({ shape, grad, activation: 'sigmoid' }) },
+]
+
+/** How the predictions of the pictures held back compare with the truth; a pixel is foreground if its logit is above 0. */
+interface Quality {
+  /** Dice score of each picture, and their mean. */
+  readonly pictureScores: readonly number[]
+  readonly score: number
+  /** Of the pixels called foreground those that are, and the other way round. */
+  readonly precision: number
+  readonly recall: number
+}
+
+interface Run {
+  readonly name: string
+  readonly logits: Float32Array
+  /** One per epoch. */
+  readonly qualities: readonly Quality[]
+  /** Steps of training in which less than a tenth of the foreground's area was called foreground. */
+  readonly blindSteps: number
+}
+
+function qualityOf(logits: Float32Array, { count, masks }: Pictures): Quality {
+  const pictures = Array.from({ length: count }, (_, n) => {
+    const counts = { hits: 0, predicted: 0, true: 0 }
+    for (let i = n * PIXELS; i < (n + 1) * PIXELS; i++) {
+      if (logits[i] > 0) counts.predicted++
+      if (masks[i]) counts.true++
+      if (logits[i] > 0 && masks[i]) counts.hits++
+    }
+    return counts
+  })
+  const sum = (key: keyof (typeof pictures)[0]) => pictures.reduce((total, counts) => total + counts[key], 0)
+  // No picture is without a digit.
+  const pictureScores = pictures.map((counts) => (2 * counts.hits) / (counts.predicted + counts.true))
+  return {
+    pictureScores,
+    score: mean(pictureScores),
+    precision: sum('hits') / sum('predicted'),
+    recall: sum('hits') / sum('true'),
+  }
+}
+
+const mean = (values: readonly number[] | Float32Array) => [...values].reduce((a, b) => a + b, 0) / values.length
+
+/** How many are foreground. */
+const count = (pixels: Float32Array) => pixels.reduce((sum, pixel) => (pixel > 0 ? sum + 1 : sum), 0)
+
+const tensorOf = (images: Float32Array) => tf.tensor4d(images, [images.length / PIXELS, SIZE, SIZE, 1])
+
+function train({ name, loss }: (typeof losses)[number], training: Pictures, heldBack: Pictures): Run {
+  const model = network(SIZE, SEED)
+  const optimizer = tf.train.adam(LEARNING_RATE)
+  const logitsOf = (images: Float32Array) => model.apply(tensorOf(images)) as tf.Tensor
+  const qualities: Quality[] = []
+  let blindSteps = 0
+  let logits: Float32Array = new Float32Array()
+
+  console.log(`\n${name}`)
+  for (let epoch = 1; epoch <= EPOCHS; epoch++) {
+    const title = `  epoch ${epoch}/${EPOCHS}`
+    const value = runEpoch(title, STEPS, SEED + epoch, (batch) => {
+      const [from, to] = [batch * BATCH * PIXELS, (batch + 1) * BATCH * PIXELS]
+      const masks = training.masks.subarray(from, to)
+      const lossOf = tfjsLoss(grad, (logits) => {
+        if (count(logits) < count(masks) / 10) blindSteps++
+        return loss.valueAndGrad(logits, masks).value
+      })
+      return tf.tidy(() => {
+        const step = () => lossOf(logitsOf(training.images.subarray(from, to)))
+        return optimizer.minimize(step, true)!.dataSync()[0]
+      })
+    })
+    logits = tf.tidy(() => logitsOf(heldBack.images).dataSync<'float32'>())
+    const quality = qualityOf(logits, heldBack)
+    qualities.push(quality)
+    console.log(`${title}  loss ${value.toFixed(4)}  Dice score on pictures held back ${quality.score.toFixed(3)}`)
+  }
+  optimizer.dispose()
+  model.dispose()
+  return { name, logits, qualities, blindSteps }
+}
+
+/** The first epoch after which more than half was right, by the Dice score. */
+function epochPastHalf({ qualities }: Run): number {
+  const index = qualities.findIndex(({ score }) => score > 0.5)
+  return index < 0 ? Number.POSITIVE_INFINITY : index + 1
+}
+
+const epochText = (epoch: number) => (Number.isFinite(epoch) ? String(epoch) : 'never')
+const percent = (share: number, digits: number) => `${(100 * share).toFixed(digits)} %`
+const signed = (number: number) => `${number < 0 ? '−' : '+'}${Math.abs(number).toFixed(3)}`
+const last = ({ qualities }: Run) => qualities.at(-1)!
+
+/** How far the scores of the same pictures are apart, with two standard errors. */
+function lead(run: Run, other: Run): { mean: number; error: number } {
+  const scores = last(other).pictureScores
+  const differences = last(run).pictureScores.map((score, n) => score - scores[n])
+  const center = mean(differences)
+  const variance = mean(differences.map((difference) => (difference - center) ** 2))
+  return { mean: center, error: 2 * Math.sqrt(variance / (differences.length - 1)) }
+}
+
+/** What is said of BCE where foreground is rare, and whether it was so in these runs. */
+function findings([bce, ...others]: readonly Run[]): string {
+  const answer = (held: readonly boolean[]) => (held.every(Boolean) ? 'yes' : held.some(Boolean) ? 'in part' : 'no')
+  const list = (textOf: (run: Run) => string) => others.map((run) => `${run.name} ${textOf(run)}`).join(', ')
+
+  const leads = new Map(others.map((run) => [run, lead(run, bce)]))
+  const leadText = (run: Run) => {
+    const { mean, error } = leads.get(run)!
+    return `${signed(mean)} ± ${error.toFixed(3)}`
+  }
+  const { precision, recall } = last(bce)
+  const gain = last(bce).score - bce.qualities[EPOCHS - 2].score
+  return `BCE sees only background for longer: ${answer(others.map((run) => run.blindSteps < bce.blindSteps))}.
+  For ${bce.blindSteps} of the ${EPOCHS * STEPS} steps it calls less than a tenth of the foreground so; ${list((run) => String(run.blindSteps))}.
+A Dice term finds the foreground sooner: ${answer(others.map((run) => epochPastHalf(run) < epochPastHalf(bce)))}.
+  A Dice score of 0.5 is passed in epoch ${epochText(epochPastHalf(bce))} with BCE; ${list((run) => epochText(epochPastHalf(run)))}.
+It ends with a better score: ${answer([...leads.values()].map(({ mean, error }) => mean > error))}.
+  Ahead of BCE on the same pictures, ± two standard errors: ${list(leadText)}.
+BCE misses more of the foreground: ${answer(others.map((run) => recall < last(run).recall))}.
+  It finds ${percent(recall, 1)}, and ${percent(precision, 1)} of what it calls foreground is; found by ${list((run) => percent(last(run).recall, 1))}.
+BCE has come to its end: ${answer([gain < 0.01])}.
+  In the last epoch its score changed by ${signed(gain)}${gain < 0.01 ? '' : '; how far it comes with more of them is not seen here'}.
+This is one run each: the errors are those of ${HELD_BACK} pictures, not of other weights to start from.`
+}
+
+await startTfjs()
+registerConvolutionGradients()
+
+const training = drawPictures(TRAINING, 'training', SEED)
+const heldBack = drawPictures(HELD_BACK, 'heldBack', SEED + 1)
+const foreground = mean(heldBack.masks)
+const { name, instructionSet } = backend()
+console.log(`fused-loss ${name} (${instructionSet})
+${TRAINING} pictures for training, ${percent(mean(training.masks), 2)} of their pixels foreground; ${HELD_BACK} held back, ${percent(foreground, 2)}`)
+
+const runs = losses.map((loss) => train(loss, training, heldBack))
+
+const table = new Table({
+  head: ['loss', 'Dice score', 'precision', 'recall', 'score > 0.5 in epoch', 'pixels right'],
+  colAligns: ['left', 'right', 'right', 'right', 'right', 'right'],
+  style: { head: [], border: [] },
+})
+for (const run of runs) {
+  const { score, precision, recall } = last(run)
+  const right = mean(run.logits.map((logit, i) => (logit > 0 === heldBack.masks[i] > 0 ? 1 : 0)))
+  table.push([
+    run.name,
+    score.toFixed(3),
+    precision.toFixed(3),
+    recall.toFixed(3),
+    epochText(epochPastHalf(run)),
+    percent(right, 2),
+  ])
+}
+table.push(['all background', '0.000', '–', '0.000', 'never', percent(1 - foreground, 2)])
+
+const path = drawPredictions(
+  runs.map((run) => ({
+    name: run.name,
+    logits: run.logits,
+    scores: run.qualities.map(({ score }) => score),
+    pictureScores: last(run).pictureScores,
+  })),
+  heldBack,
+)
+const best = runs.reduce((a, b) => (last(b).score > last(a).score ? b : a))
+console.log(`\n${table}\n\n${findings(runs)}\n
+Pictures: ${path}
+best Dice score ${last(best).score.toFixed(3)} (${best.name})`)
