@@ -57,7 +57,7 @@ export function drawPredictions(runs: readonly Run[], { images, masks }: Picture
     }
   })
   const legend = [
-    [WHITE, 'foreground found'],
+    [WHITE, 'found'],
     [MISSED, 'missed'],
     [FALSE_ALARM, 'false alarm'],
   ] as const

@@ -17,7 +17,7 @@ const HELD_BACK = 64
 const BATCH = 8
 const STEPS = TRAINING / BATCH
 const EPOCHS = 8
-const LEARNING_RATE = 0.006
+const LEARNING_RATE = 0.003
 const SEED = 42
 
 interface Criterion {
@@ -38,7 +38,7 @@ interface Quality {
   /** Dice score of each picture, and their mean. */
   readonly pictureScores: readonly number[]
   readonly score: number
-  /** Of the pixels called foreground those that are, and the other way round. */
+  /** Of the pixels called foreground those that are (NaN if there is none), and the other way round. */
   readonly precision: number
   readonly recall: number
 }
@@ -133,29 +133,45 @@ function lead(run: Run, other: Run): { mean: number; error: number } {
   return { mean: center, error: 2 * Math.sqrt(variance / (differences.length - 1)) }
 }
 
-/** What is said of BCE where foreground is rare, and whether it was so in these runs. */
+/** What is said of BCE where foreground is rare, whether it was so in these runs, and the numbers that say it. */
 function findings([bce, ...others]: readonly Run[]): string {
-  const answer = (held: readonly boolean[]) => (held.every(Boolean) ? 'yes' : held.some(Boolean) ? 'in part' : 'no')
-  const list = (textOf: (run: Run) => string) => others.map((run) => `${run.name} ${textOf(run)}`).join(', ')
-
-  const leads = new Map(others.map((run) => [run, lead(run, bce)]))
-  const leadText = (run: Run) => {
-    const { mean, error } = leads.get(run)!
-    return `${signed(mean)} ± ${error.toFixed(3)}`
-  }
-  const { precision, recall } = last(bce)
+  const compared = (textOf: (run: Run) => string) =>
+    `BCE ${textOf(bce)}, ${others.map((run) => `${run.name} ${textOf(run)}`).join(', ')}.`
+  const leads = others.map((run) => ({ name: run.name, ...lead(run, bce) }))
+  const leadTexts = leads.map(({ name, mean, error }) => `${name} ${signed(mean)} ± ${error.toFixed(3)}`)
   const gain = last(bce).score - bce.qualities[EPOCHS - 2].score
-  return `BCE sees only background for longer: ${answer(others.map((run) => run.blindSteps < bce.blindSteps))}.
-  For ${bce.blindSteps} of the ${EPOCHS * STEPS} steps it calls less than a tenth of the foreground so; ${list((run) => String(run.blindSteps))}.
-A Dice term finds the foreground sooner: ${answer(others.map((run) => epochPastHalf(run) < epochPastHalf(bce)))}.
-  A Dice score of 0.5 is passed in epoch ${epochText(epochPastHalf(bce))} with BCE; ${list((run) => epochText(epochPastHalf(run)))}.
-It ends with a better score: ${answer([...leads.values()].map(({ mean, error }) => mean > error))}.
-  Ahead of BCE on the same pictures, ± two standard errors: ${list(leadText)}.
-BCE misses more of the foreground: ${answer(others.map((run) => recall < last(run).recall))}.
-  It finds ${percent(recall, 1)}, and ${percent(precision, 1)} of what it calls foreground is; found by ${list((run) => percent(last(run).recall, 1))}.
-BCE has come to its end: ${answer([gain < 0.01])}.
-  In the last epoch its score changed by ${signed(gain)}${gain < 0.01 ? '' : '; how far it comes with more of them is not seen here'}.
-This is one run each: the errors are those of ${HELD_BACK} pictures, not of other weights to start from.`
+
+  const findings: [claim: string, holds: boolean[], seen: string][] = [
+    [
+      'BCE sees only background for longer',
+      others.map((run) => run.blindSteps < bce.blindSteps),
+      `Steps of ${EPOCHS * STEPS} with less than a tenth of the foreground: ${compared((run) => String(run.blindSteps))}`,
+    ],
+    [
+      'With a Dice term the foreground is found sooner',
+      others.map((run) => epochPastHalf(run) < epochPastHalf(bce)),
+      `Dice score above 0.5 in epoch: ${compared((run) => epochText(epochPastHalf(run)))}`,
+    ],
+    [
+      'With a Dice term the score is better at the end',
+      leads.map(({ mean, error }) => mean > error),
+      `Ahead of BCE on the same pictures, ± two standard errors: ${leadTexts.join(', ')}.`,
+    ],
+    [
+      'BCE misses more of the foreground',
+      others.map((run) => last(bce).recall < last(run).recall),
+      `Found: ${compared((run) => percent(last(run).recall, 1))}`,
+    ],
+    [
+      'BCE still gets better when training ends',
+      [gain > 0.01],
+      `In the last epoch its score changed by ${signed(gain)}. How far more epochs would take it, this does not show.`,
+    ],
+  ]
+  const answer = (holds: boolean[]) => (holds.every(Boolean) ? 'yes' : holds.some(Boolean) ? 'for some' : 'no')
+  const lines = findings.map(([claim, holds, seen]) => `${claim}: ${answer(holds)}.\n  ${seen}`)
+  return `${lines.join('\n')}
+One run each: the errors are those of ${HELD_BACK} pictures, and do not tell how other initial weights would do.`
 }
 
 await startTfjs()
@@ -181,7 +197,7 @@ for (const run of runs) {
   table.push([
     run.name,
     score.toFixed(3),
-    precision.toFixed(3),
+    Number.isNaN(precision) ? '–' : precision.toFixed(3),
     recall.toFixed(3),
     epochText(epochPastHalf(run)),
     percent(right, 2),
