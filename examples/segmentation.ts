@@ -75,8 +75,8 @@ function qualityOf(logits: Float32Array, { count, masks }: Pictures): Quality {
 
 const mean = (values: readonly number[] | Float32Array) => [...values].reduce((a, b) => a + b, 0) / values.length
 
-/** How many are foreground. */
-const count = (pixels: Float32Array) => pixels.reduce((sum, pixel) => (pixel > 0 ? sum + 1 : sum), 0)
+/** How many pixels. */
+const foregroundIn = (pixels: Float32Array) => pixels.reduce((sum, pixel) => (pixel > 0 ? sum + 1 : sum), 0)
 
 const tensorOf = (images: Float32Array) => tf.tensor4d(images, [images.length / PIXELS, SIZE, SIZE, 1])
 
@@ -95,7 +95,7 @@ function train({ name, loss }: (typeof losses)[number], training: Pictures, held
       const [from, to] = [batch * BATCH * PIXELS, (batch + 1) * BATCH * PIXELS]
       const masks = training.masks.subarray(from, to)
       const lossOf = tfjsLoss(grad, (logits) => {
-        if (count(logits) < count(masks) / 10) blindSteps++
+        if (foregroundIn(logits) < foregroundIn(masks) / 10) blindSteps++
         return loss.valueAndGrad(logits, masks).value
       })
       return tf.tidy(() => {
