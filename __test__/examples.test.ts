@@ -32,7 +32,7 @@ test('the gradients of a convolution are its adjoints', async (t) => {
     ]) {
       const difference = inner(gradient, direction) - inner(dy, change)
       const size = Math.sqrt(inner(dy, dy) * inner(change, change))
-      t.true(Math.abs(difference) < 1e-5 * size, `${edge}: ${difference} of ${size}`)
+      t.true(Math.abs(difference) < 1e-6 * size, `${edge}: ${difference} of ${size}`)
     }
   }
 })
