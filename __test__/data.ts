@@ -1,5 +1,7 @@
 /** Seeded data, and arrays that notice a write outside. */
 
+import type { Values } from '../ts/family/pointwise.js'
+
 /** A generator of numbers in [0, 1) that repeats (mulberry32). */
 export function generator(seed: number): () => number {
   let state = seed
@@ -19,6 +21,13 @@ export function filled(length: number, draw: (i: number) => number): Float32Arra
 /** Normally distributed. */
 export function normal(random: () => number, deviation: number): number {
   return deviation * Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random())
+}
+
+/** A number of a kind, not too near to an end of its domain: references look to both sides of it. */
+export function drawn(random: () => number, kind: Values): number {
+  if (kind === 'real') return normal(random, 4)
+  const probability = 0.001 + 0.998 * random()
+  return kind === 'probability' ? probability : Math.log(probability)
 }
 
 const GUARD = 20

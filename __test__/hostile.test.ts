@@ -2,7 +2,7 @@
 
 import vm from 'node:vm'
 import test, { type ExecutionContext } from 'ava'
-import { bceWithLogits, crossEntropy, mse } from '../ts/index.js'
+import { bce, bceWithLogits, crossEntropy, klDiv, mse } from '../ts/index.js'
 import { platforms } from './platforms.js'
 
 function everywhere(title: string, run: (t: ExecutionContext) => void): void {
@@ -162,6 +162,84 @@ everywhere('options of the wrong name, kind or value', (t) => {
     posWeight: -1,
   })
   t.throws(() => mse.backward(x, real(), { targetGrad: true }), { instanceOf: TypeError, message: /call valueAndGrad/ })
+})
+
+everywhere('options of the mean that do not go together', (t) => {
+  const weight = [1, 2, 3, 4, 5, 6]
+  const cases: [Record<string, unknown>, ErrorConstructor, RegExp][] = [
+    [{ meanBy: 'weight' }, RangeError, /^mse: meanBy 'weight' needs a weight$/],
+    [
+      { meanBy: 'weight', weight, reduction: 'sum' },
+      RangeError,
+      /meanBy 'weight' needs the reduction 'mean', got 'sum'/,
+    ],
+    [
+      { meanBy: 'weight', weight, reduction: 'none' },
+      RangeError,
+      /meanBy 'weight' needs the reduction 'mean', got 'none'/,
+    ],
+    [{ meanBy: 'weight', weight, normalizer: 3 }, RangeError, /meanBy 'weight' and normalizer are two denominators/],
+    [{ meanBy: 'weights', weight }, RangeError, /meanBy must be one of 'count', 'weight', got "weights"/],
+    [{ meanBy: 3 }, TypeError, /meanBy must be one of 'count', 'weight', got 3/],
+    // Only a loss with a batch mean offers it.
+    [{ reduction: 'batchmean' }, RangeError, /reduction must be one of 'mean', 'sum', 'none', got "batchmean"/],
+    [{ accumulate: true }, TypeError, /there is no option accumulate/],
+    [{ logTarget: true }, TypeError, /there is no option logTarget/],
+  ]
+  for (const [options, error, message] of cases) refuses(t, error, message, loose(mse), x, real(), options)
+  const kl = loose(klDiv)
+  refuses(t, RangeError, /reduction must be one of 'mean', 'sum', 'none', 'batchmean', got "batch"/, kl, x, real(), {
+    reduction: 'batch',
+  })
+  refuses(t, RangeError, /normalizer needs the reduction 'mean', got 'batchmean'/, kl, x, real(), {
+    reduction: 'batchmean',
+    normalizer: 2,
+  })
+  for (const logTarget of [1, 'true', null]) {
+    refuses(t, TypeError, /^klDiv: logTarget must be true or false, got /, kl, x, real(), { logTarget })
+  }
+  t.throws(() => loose(crossEntropy)(x, labels(), { meanBy: 'weight' }), { message: /there is no option meanBy/ })
+})
+
+everywhere('probabilities that are none', (t) => {
+  const loss = loose(bce)
+  const above = 1 + 2 ** -23
+  const kinds = [
+    [Number.NaN, 'NaN'],
+    [Number.POSITIVE_INFINITY, 'Infinity'],
+    [-1, '-1'],
+    [-(2 ** -149), String(-(2 ** -149))],
+    [above, String(above)],
+  ] as const
+  // Short ones are scanned in TypeScript; the last is cut into pieces where it is copied.
+  for (const n of [6, 256, 257, 5000, 50_000]) {
+    const fine = new Float32Array(n).fill(0.5)
+    for (const [bad, text] of kinds) {
+      for (const i of [0, 5, n - 1]) {
+        const wrong = fine.slice()
+        wrong[i] = bad
+        // Not the first.
+        wrong[n - 1] = bad
+        const grad = new Float32Array(n).fill(77)
+        const targetGrad = new Float32Array(n).fill(77)
+        const out = new Float32Array(n).fill(77)
+        const message = (parameter: string) => `bce: ${parameter}[${i}] must be in [0, 1], got ${text}`
+        const none = { reduction: 'none', grad, targetGrad, out }
+        const error = { instanceOf: RangeError, message: message('input') }
+        t.throws(() => loss.valueAndGrad(wrong, fine, none), error)
+        t.throws(() => loss.backward(wrong, fine, { grad }), error)
+        t.throws(() => loss(wrong, fine), error)
+        t.throws(() => loss.backward(wrong, fine, { grad: wrong }), error)
+        t.throws(() => loss.valueAndGrad(fine, wrong, { grad }), { ...error, message: message('target') })
+        for (const written of [grad, targetGrad, out]) t.true(written.every((g) => g === 77))
+      }
+    }
+    // The ends themselves, and −0, are probabilities.
+    t.notThrows(() => loss(fine.fill(0), fine))
+    t.notThrows(() => loss(fine.fill(-0), fine))
+    t.notThrows(() => loss(fine.fill(1), fine))
+  }
+  refuses(t, RangeError, /labelSmoothing must be in \[0, 1\]/, loss, real(), real(), { labelSmoothing: 1.1 })
 })
 
 everywhere('class indices outside the classes', (t) => {

@@ -12,7 +12,8 @@ type AnyLoss = Loss<Float32Array, Float32Array | Int32Array, object>
 const finite = fc.float({ noNaN: true, noDefaultInfinity: true })
 const extreme = fc.constantFrom(0, -0, 1e-45, -1e-45, 3.4028234663852886e38, -3.4028234663852886e38, 88.8, -104, 1e4)
 const score = fc.oneof(finite, extreme, fc.float({ min: -30, max: 30, noNaN: true }))
-const probability = fc.oneof(fc.constantFrom(0, 1), fc.float({ min: 0, max: 1, noNaN: true }))
+const probability = fc.oneof(fc.constantFrom(0, 1, 1e-45), fc.float({ min: 0, max: 1, noNaN: true }))
+const values = { real: score, probability, logProbability: score.map((x) => -Math.abs(x)) }
 
 for (const loss of Object.values(library)) {
   const definition = definitionOf(loss)
@@ -21,7 +22,7 @@ for (const loss of Object.values(library)) {
   const calls =
     definition.family === 'pointwise'
       ? fc
-          .array(fc.tuple(score, definition.domain.target === 'real' ? score : probability), { minLength: 1 })
+          .array(fc.tuple(values[definition.domain.input], values[definition.domain.target]), { minLength: 1 })
           .map((pairs) => ({
             input: Float32Array.from(pairs, ([x]) => x),
             target: Float32Array.from(pairs, ([, t]) => t),

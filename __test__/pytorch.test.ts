@@ -33,7 +33,7 @@ const fixture: { torch: string; cases: Case[]; differences: Case[] } = JSON.pars
 const losses = exported as unknown as Record<string, Loss<Float32Array, Float32Array | Int32Array, PointwiseOptions>>
 
 /** The losses that PyTorch has too: a new one comes here, and as rows into `fixtures/torch_fixtures.py`. */
-const names = ['mse', 'l1', 'smoothL1', 'huber', 'bceWithLogits', 'sigmoidFocal', 'crossEntropy']
+const names = ['mse', 'l1', 'smoothL1', 'huber', 'bce', 'bceWithLogits', 'sigmoidFocal', 'klDiv', 'crossEntropy']
 
 /** Where fused-loss means to give something else than PyTorch, and what. */
 const ours: Readonly<Record<string, Results>> = {
@@ -41,6 +41,15 @@ const ours: Readonly<Record<string, Results>> = {
   'NaN in an ignored row': { value: 2.4076059, grad: [-0.9099694, 0.2447285, 0.665241, 0, 0, 0] },
   // PyTorch divides 0 by 0, and an optimizer's step with NaN ruins the parameters.
   'mean over no weight': { value: 'NaN', grad: [0, 0, 0, 0, 0, 0] },
+  // The same.
+  'mean by no weight': { value: 'NaN', grad: [0, 0, 0] },
+  // PyTorch's value has a floor of −100 under the logarithms, but the derivative of it by the target has not.
+  certain: { value: [0, 0, Math.LN2], grad: [0, 0, -2], targetGrad: [100, -100, 0] },
+  // PyTorch has 0 · ∞, and a derivative of NaN where ours takes 0 · ln 0 for a constant.
+  'target of 0': { value: [0, 0, 'NaN', 1], grad: [0, 0, 'NaN', -1], targetGrad: ['Infinity', 1, 'NaN', 2] },
+  'log target of -inf': { value: [0, 0, 1], grad: [0, 0, -1], targetGrad: [0, 0, 2] },
+  // PyTorch's gradient by the input does not depend on the input, and hides what the value shows.
+  'NaN of an input': { value: ['NaN', 'NaN'], grad: ['NaN', 'NaN'], targetGrad: ['NaN', 'NaN'] },
   // PyTorch's sign of NaN is 0, and the gradient hides what the value shows.
   'sign of NaN': { value: ['NaN', 'NaN', 'NaN'], grad: ['NaN', 'NaN', 'NaN'], targetGrad: ['NaN', 'NaN', 'NaN'] },
   // torchvision has 0 to the power γ − 1 in the derivative.

@@ -35,6 +35,7 @@ export function pointwiseReference(
   weight: (i: number) => number,
   aux: (i: number) => number,
   params: readonly number[],
+  count = x.length,
 ): Reference {
   const [p0 = 0, p1 = 0] = params
   const formula = definition.formula
@@ -42,7 +43,7 @@ export function pointwiseReference(
     values: Float64Array.from(x, (x, i) => weight(i) * formula(x, t[i], aux(i), p0, p1)),
     dx: Float64Array.from(x, (x, i) => weight(i) * derivative((x) => formula(x, t[i], aux(i), p0, p1), x)),
     dt: Float64Array.from(t, (t, i) => weight(i) * derivative((t) => formula(x[i], t, aux(i), p0, p1), t)),
-    count: x.length,
+    count,
   }
 }
 

@@ -1,7 +1,9 @@
 /** Infinities, NaN, saturation: what each loss promises at the edges, on every backend. */
 
 import test, { type ExecutionContext } from 'ava'
-import { bceWithLogits, crossEntropy, mse } from '../ts/index.js'
+import { accumulated, type Loss } from '../ts/family/loss.js'
+import type { PointwiseOptions } from '../ts/family/pointwise.js'
+import { bce, bceWithLogits, crossEntropy, huber, klDiv, l1, mse, sigmoidFocal, smoothL1 } from '../ts/index.js'
 import { filled, generator } from './data.js'
 import { platforms } from './platforms.js'
 
@@ -23,7 +25,7 @@ function equals(t: ExecutionContext, got: ArrayLike<number>, expected: readonly 
 }
 
 everywhere('a NaN reaches the value and its own gradient alone', (t) => {
-  for (const loss of [mse, bceWithLogits]) {
+  for (const loss of [mse, bceWithLogits, klDiv]) {
     for (const target of [0, 1]) {
       for (const n of [3, 40]) {
         const x = new Float32Array(n)
@@ -55,6 +57,111 @@ everywhere('bceWithLogits: an infinite logit on the right side costs nothing, on
   const weighted = bceWithLogits.valueAndGrad(x, target, { reduction: 'none', posWeight: 3 })
   equals(t, weighted.value, [0, 0, inf, inf, 0, 0, Math.fround(1e38)])
   equals(t, weighted.grad, [0, 0, 1, -3, 0, 0, 1])
+})
+
+everywhere('bce: a certain prediction costs 0 or 100, with a gradient that is finite', (t) => {
+  const x = Float32Array.of(0, 1, 0, 1, 1e-40, 0.5)
+  const target = Float32Array.of(0, 1, 1, 0, 1, 0.5)
+  const { value, grad, targetGrad } = bce.valueAndGrad(x, target, { reduction: 'none', targetGrad: true })
+  equals(t, value.subarray(0, 4), [0, 0, 100, 100])
+  // In single precision 1e12 is no whole number.
+  equals(t, grad, [0, 0, -1e12, 1e12, -1e12, 0].map(Math.fround))
+  equals(t, targetGrad!.subarray(0, 4), [100, -100, 100, -100])
+  // Subnormal numbers have logarithms of their own above the floor.
+  t.true(Math.abs(value[4] + Math.log(x[4])) < 2e-5)
+  equals(t, bce(x, target, { reduction: 'none', labelSmoothing: 1 }).subarray(0, 4), [50, 50, 50, 50])
+})
+
+everywhere('bce: the logarithms keep their digits near 0 and near 1', (t) => {
+  const n = 3000
+  for (const side of [0, 1]) {
+    // 2^−1 to 2^−140 from 0, or to the last place before 1.
+    const x = filled(n, (i) => (side === 0 ? 2 ** (-1 - (139 * i) / n) : 1 - 2 ** (-1 - (23 * i) / n)))
+    for (const label of [0, 1]) {
+      const value = bce(x, new Float32Array(n).fill(label), { reduction: 'none' })
+      for (let i = 0; i < n; i++) {
+        const truth = label === 1 ? -Math.log(x[i]) : -Math.log1p(-x[i])
+        t.true(Math.abs(value[i] - truth) <= 4e-7 * truth + 2 ** -149, `label ${label} at ${x[i]}`)
+      }
+    }
+  }
+})
+
+everywhere('klDiv: a target of 0 costs nothing', (t) => {
+  const x = Float32Array.of(negInf, -1, inf, 0, nan)
+  const zeros = klDiv.valueAndGrad(x, Float32Array.of(0, -0, 0, 0, 0), { reduction: 'none', targetGrad: true })
+  equals(t, zeros.value, [0, 0, 0, 0, nan])
+  equals(t, zeros.grad, [0, 0, 0, 0, nan])
+  equals(t, zeros.targetGrad!, [inf, 1, negInf, 0, nan])
+  const none = new Float32Array(5).fill(negInf)
+  const logs = klDiv.valueAndGrad(x, none, { reduction: 'none', targetGrad: true, logTarget: true })
+  equals(t, logs.value, [0, 0, 0, 0, nan])
+  equals(t, logs.grad, [0, 0, 0, 0, nan])
+  equals(t, logs.targetGrad!, [0, 0, 0, 0, nan])
+  // Something that cannot be, by the smallest of probabilities, is infinitely far all the same.
+  for (const options of [{ logTarget: true }, {}]) {
+    const target = options.logTarget ? Float32Array.of(-100) : Float32Array.of(2 ** -149)
+    t.is(klDiv(Float32Array.of(negInf), target, options), inf)
+  }
+  t.is(klDiv(Float32Array.of(-1), Float32Array.of(-0.5)), nan)
+})
+
+everywhere('klDiv: batchmean divides by the samples', (t) => {
+  const x = filled(12, (i) => -i / 4)
+  const target = filled(12, (i) => (i % 4) / 6)
+  const sum = klDiv.valueAndGrad(x, target, { reduction: 'sum' })
+  for (const [shape, samples] of [
+    [undefined, 12],
+    [[4, 3], 4],
+    [[1, 2, 6], 1],
+    [[12], 12],
+  ] as const) {
+    const options = { reduction: 'batchmean', ...(shape && { shape }) } as const
+    const { value, grad } = klDiv.valueAndGrad(x, target, options)
+    t.is(value, sum.value / samples)
+    grad.forEach((g, i) => {
+      t.true(Math.abs(g - sum.grad[i] / samples) <= 2 ** -23 * Math.abs(g))
+    })
+    t.is(klDiv.with(options)(x, target), value)
+  }
+  t.is(klDiv({ data: x, dims: [3, 4] }, target, { reduction: 'batchmean' }), sum.value / 3)
+  const scalar = klDiv(Float32Array.of(-1), Float32Array.of(1), { reduction: 'batchmean', shape: [] })
+  t.is(scalar, 1)
+})
+
+everywhere('a mean by weight divides by the weights of the elements', (t) => {
+  const x = Float32Array.of(0.25, 0.5, 0.125, 0.75)
+  const target = Float32Array.of(1, 0, 0.5, 1)
+  const losses = [mse, l1, huber, smoothL1, bce, bceWithLogits, sigmoidFocal, klDiv]
+  for (const loss of losses as unknown as Loss<Float32Array, Float32Array, PointwiseOptions>[]) {
+    for (const [weight, total] of [
+      [[1, 2, 0, 0.5], 3.5],
+      [[3, 1], 8],
+    ] as const) {
+      const options = { weight, shape: [2, 2] }
+      const sum = loss.valueAndGrad(x, target, { ...options, reduction: 'sum', gradOutput: 1 / total })
+      const bound = loss.with({ meanBy: 'weight' })
+      const { value, grad } = bound.valueAndGrad(x, target, options)
+      t.is(value, sum.value / total)
+      t.deepEqual(grad, sum.grad)
+      const none = { ...options, weight: [0, 0] }
+      t.is(bound(x, target, none), nan)
+      t.is(bound(x, target, { ...none, emptyMean: 'zero' }), 0)
+      equals(t, bound.backward(x, target, none), [0, 0, 0, 0])
+    }
+    t.is(loss(x, target, { meanBy: 'count' }), loss(x, target))
+  }
+})
+
+everywhere('a gradient that is added to stays where nothing counts', (t) => {
+  const wanted = { value: true, grad: true }
+  const before = [1, 2, 3]
+  for (const options of [{ weight: [0, 0, 0], meanBy: 'weight' }, { gradOutput: 0 }]) {
+    const grad = Float32Array.from(before)
+    const x = new Float32Array(3)
+    t.is(accumulated(mse, wanted, x, x, { ...options, grad }).grad, grad)
+    t.deepEqual([...grad], before)
+  }
 })
 
 everywhere('bceWithLogits: nothing cancels at a hard target', (t) => {
@@ -156,6 +263,12 @@ everywhere('the mean over nothing has no value and a gradient of zeros', (t) => 
     const expected = emptyMean === 'nan' ? nan : 0
     t.is(mse(empty, empty, { emptyMean }), expected)
     t.is(bceWithLogits(empty, empty, { emptyMean }), expected)
+    t.is(bce(empty, empty, { emptyMean }), expected)
+    t.is(klDiv(empty, empty, { emptyMean, reduction: 'batchmean' }), expected)
+    t.is(klDiv(empty, empty, { emptyMean, reduction: 'batchmean', shape: [0, 3] }), expected)
+    // Three samples of nothing are something to divide by.
+    t.is(klDiv(empty, empty, { emptyMean, reduction: 'batchmean', shape: [3, 0] }), 0)
+    t.is(mse(empty, empty, { emptyMean, weight: empty, meanBy: 'weight' }), expected)
     t.is(crossEntropy(empty, new Int32Array(0), { emptyMean }), expected)
     const { value, grad } = crossEntropy.valueAndGrad(x, ignored, { emptyMean })
     t.is(value, expected)

@@ -27,9 +27,10 @@ export function prepare(name: string, { elements, classes = 1 }: Size): () => Va
   const uniform = generator(elements)
   // Box and Muller; 1 − u since u may be 0.
   const real = () => 3 * Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform())
-  const draw = { real, probability: uniform }
+  const draw = { real, probability: uniform, logProbability: () => Math.log(1 - uniform()) }
 
-  const input = Float32Array.from({ length: elements }, real)
+  const drawInput = definition.family === 'softmax' ? real : draw[definition.domain.input]
+  const input = Float32Array.from({ length: elements }, drawInput)
   const target =
     definition.family === 'softmax'
       ? Int32Array.from({ length: elements / classes }, () => Math.floor(uniform() * classes))

@@ -4,6 +4,7 @@
  */
 
 import type { PointwiseDefinition } from '../family/pointwise.js'
+import type { Axis } from '../family/positions.js'
 import type { SoftmaxDefinition } from '../family/softmax.js'
 
 /** A row of the crate's registry. Its position in the list is the number by which kernels are called. */
@@ -28,17 +29,63 @@ export interface PointwiseExtra {
   targetGrad: Float32Array | undefined
   /** The loss of each element goes here. */
   out: Float32Array | undefined
+  /** `dx` is added to; it is not the memory of `x` then. */
+  accumulate: boolean
 }
 
-/** Streams and outputs that most softmax calls do without. */
+/** What a softmax call has beside rows of scores with class indices. */
 export interface SoftmaxExtra {
+  /** Positions whose scores for a class are neighbours; 1 where the classes are last. */
+  inner: number
+  /** In place of labels: a distribution, or the scores of a teacher. The labels then only say which positions count. */
+  target: Float32Array | undefined
   /** Weight per class. */
   weight: Float32Array | undefined
-  /** Upstream gradient per row, in place of `scale`. */
+  /** Weight per position. */
+  sampleWeight: Float32Array | undefined
+  /** Upstream gradient per position, in place of `scale`. */
   gradOutput: Float32Array | undefined
-  /** The loss of each row goes here. */
+  /** Gradient by the target goes here. */
+  targetGrad: Float32Array | undefined
+  /** The loss of each position goes here. */
   out: Float32Array | undefined
+  /** `dx` is added to; it is not the memory of `x` then. */
+  accumulate: boolean
 }
+
+/** From scores to the probabilities of a region loss. */
+export const activations = ['none', 'sigmoid', 'softmax'] as const
+
+/** A call of the region kernels, which sum over all positions of a sample and a class. */
+export interface RegionCall {
+  readonly x: Float32Array
+  /** Target in the shape of `x`; without it the target is 1 at the labels. */
+  readonly target: Float32Array | undefined
+  /** Class of each position. With another target they only say which positions count, and may be none. */
+  readonly labels: Int32Array
+  readonly ignoreIndex: number
+  readonly axis: Axis
+  readonly activation: (typeof activations)[number]
+  /** Whether p and y are squared in their own sums. */
+  readonly squared: boolean
+  /** Another loss of the same scores, computed in the same passes. */
+  readonly part: RegionPart | undefined
+}
+
+/** A loss that a region loss takes along. */
+export interface RegionPart {
+  readonly definition: PointwiseDefinition | SoftmaxDefinition
+  readonly p0: number
+  readonly p1: number
+  /** Extra parameter: a number, or one per class. */
+  readonly aux: number | Float32Array
+  /** Weight per class. */
+  readonly weight: Float32Array | undefined
+  readonly labelSmoothing: number
+}
+
+/** Numbers per plane, of the sums as of the gradient. */
+export const PLANE = 3
 
 /**
  * One implementation of all kernels. Functions return the sum of the values; `scale` is the upstream gradient over the
@@ -64,6 +111,9 @@ export interface Backend {
     extra: PointwiseExtra | undefined,
   ): number
 
+  /** Index of the first value that is not in [low, high], NaN included, or −1. */
+  firstOutside(values: Float32Array, low: number, high: number): number
+
   /** Total weight of the labels other than `ignoreIndex`, or −1 − i where label i is no class. */
   keptWeight(labels: Int32Array, classes: number, ignoreIndex: number, weight: Float32Array | undefined): number
 
@@ -78,9 +128,17 @@ export interface Backend {
     labelSmoothing: number,
     temperature: number,
     p0: number,
-    p1: number,
     extra: SoftmaxExtra | undefined,
   ): number
+
+  /** Adds Σ p, Σ y and Σ p·y of each plane to `sums`; the sum of the part's values. */
+  regionSums(call: RegionCall, sums: Float64Array): number
+
+  /**
+   * The gradient by `x`: that by p is a·y + k·p + b with a, k and b of each plane in `planes`, that of the part is `scale`
+   * times its own. `accumulate` adds to `dx`, which is not the memory of `x` then.
+   */
+  regionGradient(call: RegionCall, planes: Float32Array, scale: number, dx: Float32Array, accumulate: boolean): void
 }
 
 /** Number of each loss by its name. */

@@ -2,7 +2,7 @@
 
 import { createRequire } from 'node:module'
 import { separateGrad } from '../check.js'
-import { type Backend, opsOf, type RegistryRow } from './contract.js'
+import { activations, type Backend, opsOf, type RegionCall, type RegistryRow } from './contract.js'
 
 type Floats = Float32Array | undefined
 
@@ -13,49 +13,51 @@ interface Addon {
   instructionSets(): string[]
   instructionSet(): string
   pinInstructionSet(name: string): boolean
+  firstOutside(values: Float32Array, low: number, high: number): number
   keptWeight(labels: Int32Array, classes: number, ignoreIndex: number, weight: Floats): number
-  pointwise(
-    op: number,
-    x: Float32Array,
-    t: Float32Array,
-    dx: Floats,
-    scale: number,
-    aux: number,
-    p0: number,
-    p1: number,
-  ): number
+  /** The numbers of a call without number arguments; its result comes back in the first. */
+  readonly numbers: Float64Array
+  /** Numbers: op, scale, aux, p0, p1. */
+  pointwise(x: Float32Array, t: Float32Array, dx: Floats): void
+  /** Numbers: the same, auxInner, and whether `dx` is added to. */
   pointwiseGeneral(
-    op: number,
     x: Float32Array,
     t: Float32Array,
     dx: Floats,
-    scale: number,
-    aux: number,
-    p0: number,
-    p1: number,
     weight: Floats,
-    auxStream: Floats,
-    auxInner: number,
+    aux: Floats,
     gradOutput: Floats,
     dt: Floats,
     out: Floats,
-  ): number
-  softmax(
-    op: number,
+  ): void
+  /** Numbers: op, scale, classes, ignoreIndex, labelSmoothing, temperature, p0. */
+  softmax(x: Float32Array, labels: Int32Array, dx: Floats): void
+  /** Numbers: the same, inner, and whether `dx` is added to. */
+  softmaxGeneral(
     x: Float32Array,
     labels: Int32Array,
-    classes: number,
     dx: Floats,
-    scale: number,
-    ignoreIndex: number,
-    labelSmoothing: number,
-    temperature: number,
-    p0: number,
-    p1: number,
+    target: Floats,
     weight: Floats,
+    sampleWeight: Floats,
     gradOutput: Floats,
+    dt: Floats,
     out: Floats,
-  ): number
+  ): void
+  /**
+   * Numbers: op of the part or −1, scale, classes, ignoreIndex, labelSmoothing, positions, classes last, activation, squared,
+   * p0, p1, aux, whether `dx` is added to.
+   */
+  region(
+    x: Float32Array,
+    target: Floats,
+    labels: Int32Array,
+    auxs: Floats,
+    weight: Floats,
+    sums: Float64Array | undefined,
+    planes: Floats,
+    dx: Floats,
+  ): void
 }
 
 /** The native backend; a test may pin one of the machine's instruction sets. */
@@ -93,7 +95,17 @@ export function loadNative(): NativeBackend {
   const addon = open()
   const registry = addon.registry()
   const ops = opsOf(registry)
-  const { pointwise, pointwiseGeneral, softmax } = addon
+  const { numbers, pointwise, pointwiseGeneral, softmax, softmaxGeneral, region } = addon
+  let last: object | undefined
+  let lastOp = 0
+  // The map takes 15 ns, and most calls are of the same loss as the one before.
+  function opOf(loss: { readonly name: string }): number {
+    if (loss !== last) {
+      last = loss
+      lastOp = ops.get(loss.name)!
+    }
+    return lastOp
+  }
   return {
     name: 'native',
     version: addon.version(),
@@ -107,57 +119,85 @@ export function loadNative(): NativeBackend {
         throw new RangeError(`instruction set must be one of ${addon.instructionSets()}, got ${instructionSet}`)
       }
     },
+    firstOutside: addon.firstOutside,
     keptWeight: addon.keptWeight,
     pointwise(loss, x, t, dx, scale, aux, p0, p1, extra) {
-      const op = ops.get(loss.name)!
-      if (extra === undefined) {
-        try {
-          return pointwise(op, x, t, dx, scale, aux, p0, p1)
-        } catch (error) {
-          separateGrad(loss.name, dx, x, t)
-          throw error
-        }
+      numbers[0] = opOf(loss)
+      numbers[1] = scale
+      numbers[2] = aux
+      numbers[3] = p0
+      numbers[4] = p1
+      if (extra !== undefined) {
+        numbers[5] = extra.auxInner
+        numbers[6] = extra.accumulate ? 1 : 0
+        pointwiseGeneral(x, t, dx, extra.weight, extra.aux, extra.gradOutput, extra.targetGrad, extra.out)
+        return numbers[0]
       }
-      const { weight, aux: auxStream, auxInner, gradOutput, targetGrad, out } = extra
-      return pointwiseGeneral(
-        op,
-        x,
-        t,
-        dx,
-        scale,
-        aux,
-        p0,
-        p1,
-        weight,
-        auxStream,
-        auxInner,
-        gradOutput,
-        targetGrad,
-        out,
-      )
-    },
-    softmax(loss, x, labels, classes, dx, scale, ignoreIndex, labelSmoothing, temperature, p0, p1, extra) {
       try {
-        return softmax(
-          ops.get(loss.name)!,
-          x,
-          labels,
-          classes,
-          dx,
-          scale,
-          ignoreIndex,
-          labelSmoothing,
-          temperature,
-          p0,
-          p1,
-          extra?.weight,
-          extra?.gradOutput,
-          extra?.out,
-        )
+        pointwise(x, t, dx)
+      } catch (error) {
+        separateGrad(loss.name, dx, x, t)
+        throw error
+      }
+      return numbers[0]
+    },
+    softmax(loss, x, labels, classes, dx, scale, ignoreIndex, labelSmoothing, temperature, p0, extra) {
+      numbers[0] = opOf(loss)
+      numbers[1] = scale
+      numbers[2] = classes
+      numbers[3] = ignoreIndex
+      numbers[4] = labelSmoothing
+      numbers[5] = temperature
+      numbers[6] = p0
+      if (extra !== undefined) {
+        const { target, weight, sampleWeight, gradOutput, targetGrad, out } = extra
+        numbers[7] = extra.inner
+        numbers[8] = extra.accumulate ? 1 : 0
+        softmaxGeneral(x, labels, dx, target, weight, sampleWeight, gradOutput, targetGrad, out)
+        return numbers[0]
+      }
+      try {
+        softmax(x, labels, dx)
       } catch (error) {
         separateGrad(loss.name, dx, x, labels)
         throw error
       }
+      return numbers[0]
     },
+    regionSums(call, sums) {
+      return pass(call, 0, sums, undefined, undefined, false)
+    },
+    regionGradient(call, planes, scale, dx, accumulate) {
+      pass(call, scale, undefined, planes, dx, accumulate)
+    },
+  }
+
+  function pass(
+    { x, target, labels, ignoreIndex, axis, activation, squared, part }: RegionCall,
+    scale: number,
+    sums: Float64Array | undefined,
+    planes: Floats,
+    dx: Floats,
+    accumulate: boolean,
+  ): number {
+    numbers[0] = part === undefined ? -1 : opOf(part.definition)
+    numbers[1] = scale
+    numbers[2] = axis.classes
+    numbers[3] = ignoreIndex
+    numbers[5] = axis.positions
+    numbers[6] = axis.last ? 1 : 0
+    numbers[7] = activations.indexOf(activation)
+    numbers[8] = squared ? 1 : 0
+    numbers[12] = accumulate ? 1 : 0
+    let auxs: Floats
+    if (part !== undefined) {
+      numbers[4] = part.labelSmoothing
+      numbers[9] = part.p0
+      numbers[10] = part.p1
+      if (typeof part.aux === 'number') numbers[11] = part.aux
+      else auxs = part.aux
+    }
+    region(x, target, labels, auxs, part?.weight, sums, planes, dx)
+    return numbers[0]
   }
 }

@@ -8,7 +8,15 @@ import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { separateGrad } from '../check.js'
 import { BLOCK, ROWS } from '../sum.js'
-import { type Backend, opsOf, type PointwiseExtra, type RegistryRow } from './contract.js'
+import {
+  activations,
+  type Backend,
+  opsOf,
+  PLANE,
+  type PointwiseExtra,
+  type RegionCall,
+  type RegistryRow,
+} from './contract.js'
 import { keptWeight } from './ts.js'
 
 interface Memory {
@@ -21,6 +29,7 @@ interface Module {
   version(): string
   registry(): string
   reserve(words: number): number
+  first_outside(length: number, values: number, low: number, high: number): number
   pointwise(
     op: number,
     length: number,
@@ -54,32 +63,60 @@ interface Module {
     gradOutput: number,
     dt: number,
     out: number,
+    accumulate: boolean,
   ): number
   softmax(
     op: number,
-    rows: number,
+    positions: number,
     classes: number,
+    inner: number,
     x: number,
     labels: number,
+    target: number,
     dx: number,
+    dt: number,
     scale: number,
     ignoreIndex: number,
     labelSmoothing: number,
     temperature: number,
     p0: number,
-    p1: number,
     sum: number,
     weight: number,
+    sampleWeight: number,
     gradOutput: number,
     out: number,
+    accumulate: boolean,
+  ): number
+  region(
+    positions: number,
+    classes: number,
+    classesLast: boolean,
+    x: number,
+    target: number,
+    labels: number,
+    ignoreIndex: number,
+    activation: number,
+    squared: boolean,
+    part: number,
+    p0: number,
+    p1: number,
+    aux: number,
+    auxs: number,
+    weight: number,
+    labelSmoothing: number,
+    scale: number,
+    sums: number,
+    planes: number,
+    dx: number,
+    accumulate: boolean,
   ): number
 }
 
 /** Elements of a piece: three arrays of it fill a quarter of a second-level cache of 512 KiB or more. */
 const PIECE = 16 * BLOCK
 
-/** Pages that alignment can take: seven arrays of a call, each at a page of its own, and one and a half before the first. */
-const SLOTS = 9
+/** Pages that alignment can take: eight arrays of a call, each at a page of its own, and one and a half before the first. */
+const SLOTS = 10
 
 /** Words of a page. */
 const PAGE = 1024
@@ -133,8 +170,56 @@ class Arena {
     return at
   }
 
-  /** The same for labels. */
+  /** The same for the scores of some positions: they are one run, or one of each class in samples of `inner` positions. */
+  copyScores(
+    source: Float32Array | undefined,
+    position: number,
+    count: number,
+    inner: number,
+    classes: number,
+  ): number {
+    if (source === undefined || inner === 1) return this.copyIn(source, position * classes, count * classes)
+    const at = this.place(count * classes)
+    const first = Math.floor(position / inner) * inner * classes + (position % inner)
+    for (let c = 0; c < classes; c++) {
+      this.#floats.set(part(source, first + c * inner, count), (at >>> 2) + c * count)
+    }
+    return at
+  }
+
+  /** The reverse. */
+  copyScoresOut(
+    pointer: number,
+    target: Float32Array | undefined,
+    position: number,
+    count: number,
+    inner: number,
+    classes: number,
+  ): void {
+    if (target === undefined || inner === 1) {
+      this.copyOut(pointer, target, position * classes, count * classes)
+      return
+    }
+    const first = Math.floor(position / inner) * inner * classes + (position % inner)
+    for (let c = 0; c < classes; c++) this.copyOut(pointer + 4 * c * count, target, first + c * inner, count)
+  }
+
+  /** Room for words of 0; a pointer. */
+  zeros(words: number): number {
+    const at = this.place(words)
+    this.#floats.fill(0, at >>> 2, (at >>> 2) + words)
+    return at
+  }
+
+  /** Adds the doubles at `pointer` to `target[start … start + length)`. */
+  addDoubles(pointer: number, target: Float64Array, start: number, length: number): void {
+    const doubles = new Float64Array(this.#memory.buffer, pointer, length)
+    for (let i = 0; i < length; i++) target[start + i] += doubles[i]
+  }
+
+  /** The same for labels; null if there are none. */
   copyLabels(source: Int32Array, start: number, length: number): number {
+    if (source.length === 0) return 0
     const at = this.place(length)
     const { buffer, byteOffset } = source
     this.#integers.set(
@@ -155,6 +240,20 @@ class Arena {
 const { set } = Float32Array.prototype
 const part = (array: Float32Array, start: number, length: number) =>
   new Float32Array(array.buffer, array.byteOffset + 4 * start, length)
+
+/**
+ * Starts and lengths of pieces of whole blocks of positions, so that sums go on as in one piece. A piece has positions of
+ * one sample only where those of a sample lie between each other.
+ */
+function* pieces(positions: number, inner: number, classes: number): Generator<readonly [start: number, count: number]> {
+  const most = Math.max(1, Math.floor(PIECE / (classes * ROWS))) * ROWS
+  for (let start = 0; start < positions; ) {
+    const left = inner === 1 ? positions - start : inner - (start % inner)
+    const count = Math.min(left, most)
+    yield [start, count]
+    start += count
+  }
+}
 
 /** No view is made where the piece is all there is: making one costs more than a small kernel. */
 const whole = (array: ArrayLike<number>, length: number) => array.length === length
@@ -177,6 +276,15 @@ export function loadWasm(): Backend {
     instructionSet: 'simd128',
     version: module.version(),
     registry,
+    firstOutside(values, low, high) {
+      for (let start = 0; start < values.length; start += PIECE) {
+        const length = Math.min(values.length - start, PIECE)
+        arena.reserve(length)
+        const found = module.first_outside(length, arena.copyIn(values, start, length), low, high)
+        if (found >= 0) return start + found
+      }
+      return -1
+    },
     // A copy would cost more than the scan.
     keptWeight,
     pointwise(loss, x, t, dx, scale, aux, p0, p1, extra) {
@@ -201,46 +309,118 @@ export function loadWasm(): Backend {
       } while (start < x.length)
       return sum
     },
-    softmax(loss, x, labels, classes, dx, scale, ignoreIndex, labelSmoothing, temperature, p0, p1, extra) {
+    softmax(loss, x, labels, classes, dx, scale, ignoreIndex, labelSmoothing, temperature, p0, extra) {
       const op = ops.get(loss.name)!
       if (extra === undefined) separateGrad(loss.name, dx, x, labels)
-      const weight = extra?.weight
-      const piece = Math.max(1, Math.floor(PIECE / (classes * ROWS))) * ROWS
+      const inner = extra?.inner ?? 1
+      const { target, weight, sampleWeight, gradOutput, targetGrad, out, accumulate = false } = extra ?? {}
+      const positions = target === undefined ? labels.length : target.length / classes
       let sum = 0
-      let start = 0
-      do {
-        const rows = Math.min(labels.length - start, piece)
-        arena.reserve(rows * (classes + 3) + (weight?.length ?? 0))
-        const xAt = arena.copyIn(x, start * classes, rows * classes)
-        const labelsAt = arena.copyLabels(labels, start, rows)
+      for (const [start, count] of pieces(positions, inner, classes)) {
+        const scores = count * classes
+        arena.reserve(3 * scores + 4 * count + classes)
+        const xAt = arena.copyScores(x, start, count, inner, classes)
+        const labelsAt = arena.copyLabels(labels, start, count)
+        const targetAt = arena.copyScores(target, start, count, inner, classes)
         const weightAt = arena.copyIn(weight, 0, classes)
-        const gradOutputAt = arena.copyIn(extra?.gradOutput, start, rows)
-        const outAt = extra?.out === undefined ? 0 : arena.place(rows)
-        const dxAt = dx === undefined ? 0 : xAt
+        const sampleWeightAt = arena.copyIn(sampleWeight, start, count)
+        const gradOutputAt = arena.copyIn(gradOutput, start, count)
+        const outAt = out === undefined ? 0 : arena.place(count)
+        const dtAt = targetGrad === undefined ? 0 : targetAt
+        const added = accumulate ? arena.copyScores(dx, start, count, inner, classes) : xAt
+        const dxAt = dx === undefined ? 0 : added
         sum = module.softmax(
           op,
-          rows,
+          count,
           classes,
+          inner === 1 ? 1 : count,
           xAt,
           labelsAt,
+          targetAt,
           dxAt,
+          dtAt,
           scale,
           ignoreIndex,
           labelSmoothing,
           temperature,
           p0,
-          p1,
           sum,
           weightAt,
+          sampleWeightAt,
           gradOutputAt,
           outAt,
+          accumulate,
         )
-        arena.copyOut(dxAt, dx, start * classes, rows * classes)
-        arena.copyOut(outAt, extra?.out, start, rows)
-        start += rows
-      } while (start < labels.length)
+        arena.copyScoresOut(dxAt, dx, start, count, inner, classes)
+        arena.copyScoresOut(dtAt, targetGrad, start, count, inner, classes)
+        arena.copyOut(outAt, out, start, count)
+      }
       return sum
     },
+    regionSums(call, sums) {
+      return region(call, 0, sums, undefined, undefined, false)
+    },
+    regionGradient(call, planes, scale, dx, accumulate) {
+      region(call, scale, undefined, planes, dx, accumulate)
+    },
+  }
+
+  /** A pass over pieces of one sample each. */
+  function region(
+    { x, target, labels, ignoreIndex, axis, activation, squared, part }: RegionCall,
+    scale: number,
+    sums: Float64Array | undefined,
+    planes: Float32Array | undefined,
+    dx: Float32Array | undefined,
+    accumulate: boolean,
+  ): number {
+    const { samples, classes, positions, last } = axis
+    const op = part === undefined ? -1 : ops.get(part.definition.name)!
+    const inner = last ? 1 : positions
+    const numbers = classes * PLANE
+    let value = 0
+    for (let sample = 0; sample < samples; sample++) {
+      for (const [start, count] of pieces(positions, positions, classes)) {
+        const first = sample * positions + start
+        arena.reserve(3 * count * classes + count + 6 * classes + 2 * numbers)
+        const xAt = arena.copyScores(x, first, count, inner, classes)
+        const targetAt = arena.copyScores(target, first, count, inner, classes)
+        const labelsAt = arena.copyLabels(labels, first, count)
+        const auxs = part === undefined || typeof part.aux === 'number' ? undefined : part.aux
+        const auxsAt = arena.copyIn(auxs, 0, classes)
+        const weightAt = arena.copyIn(part?.weight, 0, classes)
+        const planesAt = arena.copyIn(planes, sample * numbers, numbers)
+        const sumsAt = sums === undefined ? 0 : arena.zeros(2 * numbers)
+        const added = accumulate ? arena.copyScores(dx, first, count, inner, classes) : xAt
+        const dxAt = dx === undefined ? 0 : added
+        value += module.region(
+          count,
+          classes,
+          last,
+          xAt,
+          targetAt,
+          labelsAt,
+          ignoreIndex,
+          activations.indexOf(activation),
+          squared,
+          op,
+          part?.p0 ?? 0,
+          part?.p1 ?? 0,
+          typeof part?.aux === 'number' ? part.aux : 0,
+          auxsAt,
+          weightAt,
+          part?.labelSmoothing ?? 0,
+          scale,
+          sumsAt,
+          planesAt,
+          dxAt,
+          accumulate,
+        )
+        arena.copyScoresOut(dxAt, dx, first, count, inner, classes)
+        if (sums !== undefined) arena.addDoubles(sumsAt, sums, sample * numbers, numbers)
+      }
+    }
+    return value
   }
 
   /** One piece of a call with streams. Those as long as the input are cut with it, shorter ones are copied whole. */
@@ -262,13 +442,13 @@ export function loadWasm(): Backend {
     const cut = weight !== undefined && weight.length === x.length
     const weightLength = weight === undefined ? 0 : cut ? length : weight.length
     const auxLength = auxStream?.length ?? 0
-    arena.reserve(5 * length + weightLength + auxLength)
+    arena.reserve(6 * length + weightLength + auxLength)
     const xAt = arena.copyIn(x, start, length)
     const tAt = arena.copyIn(t, start, length)
     const weightAt = arena.copyIn(weight, cut ? start : 0, weightLength)
     const auxAt = arena.copyIn(auxStream, 0, auxLength)
     const gradOutputAt = arena.copyIn(gradOutput, start, length)
-    const dxAt = dx === undefined ? 0 : xAt
+    const dxAt = dx === undefined ? 0 : extra.accumulate ? arena.copyIn(dx, start, length) : xAt
     const dtAt = targetGrad === undefined ? 0 : arena.place(length)
     const outAt = out === undefined ? 0 : arena.place(length)
     const total = module.pointwise_general(
@@ -292,6 +472,7 @@ export function loadWasm(): Backend {
       gradOutputAt,
       dtAt,
       outAt,
+      extra.accumulate,
     )
     arena.copyOut(dxAt, dx, start, length)
     arena.copyOut(dtAt, targetGrad, start, length)

@@ -6,10 +6,13 @@ import type { SoftmaxDefinition } from './softmax.js'
 
 export type Reduction = 'mean' | 'sum' | 'none'
 
+/** Of losses that may also divide by the number of samples. */
+export type BatchReduction = Reduction | 'batchmean'
+
 /** Options of every loss. */
-export interface CommonOptions {
+export interface CommonOptions<R extends BatchReduction = Reduction> {
   /** `'mean'` (default) and `'sum'` give a number, `'none'` an array. */
-  reduction?: Reduction
+  reduction?: R
   /** Upstream gradient: a number, or with `'none'` also one per value. Default 1. */
   gradOutput?: number | Float32Array
   /** The gradient is written here and nothing is allocated. It may be the input array itself. */
@@ -23,10 +26,10 @@ export interface CommonOptions {
 }
 
 /** What a loss gives, by reduction. */
-export type Value<R extends Reduction> = R extends 'none' ? Float32Array : number
+export type Value<R extends BatchReduction> = R extends 'none' ? Float32Array : number
 
 /** Result of `valueAndGrad`. */
-export interface ValueAndGrad<R extends Reduction> {
+export interface ValueAndGrad<R extends BatchReduction> {
   value: Value<R>
   grad: Float32Array
   /** Gradient by the target, where the option of that name asks for it. */
@@ -36,13 +39,13 @@ export interface ValueAndGrad<R extends Reduction> {
 /**
  * A loss: call it for the value, or one of its verbs. `D` is the reduction where the options name none.
  */
-export interface Loss<Input, Target, Options extends CommonOptions, D extends Reduction = 'mean'> {
+export interface Loss<Input, Target, Options extends CommonOptions<BatchReduction>, D extends BatchReduction = 'mean'> {
   /** The value. */
-  <R extends Reduction = D>(input: Input, target: Target, options?: Options & { reduction?: R }): Value<R>
+  <R extends BatchReduction = D>(input: Input, target: Target, options?: Options & { reduction?: R }): Value<R>
   /** d(value)/d(input) · gradOutput, in `grad` or in a new array. */
   backward(input: Input, target: Target, options?: Options): Float32Array
   /** Both in one pass: what a training step calls. */
-  valueAndGrad<R extends Reduction = D>(
+  valueAndGrad<R extends BatchReduction = D>(
     input: Input,
     target: Target,
     options?: Options & { reduction?: R },
@@ -50,14 +53,14 @@ export interface Loss<Input, Target, Options extends CommonOptions, D extends Re
   /** The same loss with these options bound: they are checked here, once. */
   with<const P extends Options>(
     options: P,
-  ): Loss<Input, Target, Options, P extends { reduction: infer R extends Reduction } ? R : D>
+  ): Loss<Input, Target, Options, P extends { reduction: infer R extends BatchReduction } ? R : D>
   /** Name of the loss. */
   readonly name: string
 }
 
 /** The checked options that stay the same from call to call. */
 export interface Settings {
-  readonly reduction: Reduction
+  readonly reduction: BatchReduction
   readonly emptyMean: 'nan' | 'zero'
   readonly normalizer: number | undefined
 }
@@ -68,6 +71,8 @@ export interface Buffers {
   readonly grad?: Float32Array
   readonly out?: Float32Array
   readonly targetGrad?: boolean | Float32Array
+  /** The gradient is added to what `grad` holds: for losses made of several. No option sets it. */
+  readonly accumulate?: boolean
 }
 
 /** Which results a verb wants. */
@@ -112,10 +117,18 @@ const backward: Wanted = { value: false, grad: true }
 const both: Wanted = { value: true, grad: true }
 
 const definitions = new WeakMap<object, Definition>()
+const calls = new WeakMap<object, Call>()
+
+type Call = (wanted: Wanted, input: unknown, target: unknown, options: unknown, accumulate?: boolean) => Result
 
 /** What a public loss is made of: tests and benches read it. Undefined for anything else. */
 export function definitionOf(loss: unknown): Definition | undefined {
   return typeof loss === 'function' ? definitions.get(loss) : undefined
+}
+
+/** A call whose gradient is added to what the option `grad` holds: for losses made of several. */
+export function accumulated(loss: object, wanted: Wanted, input: unknown, target: unknown, options: Options): Result {
+  return calls.get(loss)!(wanted, input, target, options, true)
 }
 
 /** The frozen callable of a loss with some options bound. */
@@ -125,10 +138,10 @@ export function makeLoss<S extends Settings, L>(family: Family<S>, bound: Option
   const boundSettings = family.resolve(bound)
   const boundBuffers = buffersOf(bound, {})
 
-  function call(wanted: Wanted, input: unknown, target: unknown, options: unknown): Result {
+  const call: Call = (wanted, input, target, options, accumulate = false) => {
     if (options === undefined) return run(wanted, input, target, boundSettings, boundBuffers)
     checkNames(family, options)
-    const buffers = buffersOf(options, boundBuffers)
+    const buffers = buffersOf(options, boundBuffers, accumulate)
     for (const name in options) {
       if (!bufferOptions.has(name)) return run(wanted, input, target, resolve(options), buffers)
     }
@@ -151,6 +164,7 @@ export function makeLoss<S extends Settings, L>(family: Family<S>, bound: Option
     },
   })
   definitions.set(loss, definition)
+  calls.set(loss, call)
   return Object.freeze(loss) as L
 }
 
@@ -188,18 +202,22 @@ function bind(options: Options): Options {
   return given
 }
 
-function buffersOf(options: Options, bound: Buffers): Buffers {
+function buffersOf(options: Options, bound: Buffers, accumulate = false): Buffers {
   const { gradOutput = bound.gradOutput, grad = bound.grad, out = bound.out } = options as Buffers
   const { targetGrad = bound.targetGrad } = options as Buffers
-  return { gradOutput, grad, out, targetGrad } as Buffers
+  return { gradOutput, grad, out, targetGrad, accumulate } as Buffers
 }
 
-/** The options of every loss, checked. */
-export function commonSettings(loss: string, options: Options): Settings {
-  const { reduction = 'mean', emptyMean = 'nan', normalizer } = options
+/** The options of every loss, checked; `reductions` are those of this one. */
+export function commonSettings(
+  loss: string,
+  options: Options,
+  reductions: readonly BatchReduction[] = ['mean', 'sum', 'none'],
+): Settings {
+  const { reduction = reductions[0], emptyMean = 'nan', normalizer } = options
   if (normalizer !== undefined) number(loss, 'normalizer', normalizer, 'a number > 0', (n) => n > 0)
   const settings: Settings = {
-    reduction: word(loss, 'reduction', reduction, ['mean', 'sum', 'none']),
+    reduction: word(loss, 'reduction', reduction, reductions),
     emptyMean: word(loss, 'emptyMean', emptyMean, ['nan', 'zero']),
     normalizer: normalizer as number | undefined,
   }
@@ -223,7 +241,8 @@ export function emptyResult(
 ): Result {
   grad?.fill(0)
   targetGrad?.fill(0)
-  const noMean = settings.reduction === 'mean' && settings.normalizer === undefined && settings.emptyMean === 'nan'
+  const isMean = settings.reduction === 'mean' || settings.reduction === 'batchmean'
+  const noMean = isMean && settings.normalizer === undefined && settings.emptyMean === 'nan'
   return result(out ?? (noMean ? Number.NaN : 0), grad, targetGrad)
 }
 
@@ -261,4 +280,17 @@ export function valuesBuffer(
   }
   if (settings.reduction !== 'none' || !wanted.value) return undefined
   return out === undefined ? new Float32Array(length) : float32Of(loss, 'out', length, out)
+}
+
+/** The array for the gradient by the target, where one is asked for. */
+export function targetGradBuffer(
+  loss: string,
+  wanted: Wanted,
+  length: number,
+  given: Buffers['targetGrad'],
+): Float32Array | undefined {
+  if (!wanted.grad || given === undefined || given === false) return undefined
+  if (given !== true) return float32Of(loss, 'targetGrad', length, given)
+  if (wanted.value) return new Float32Array(length)
+  throw new TypeError(`${loss}: backward returns one array; give targetGrad a buffer, or call valueAndGrad`)
 }

@@ -2,9 +2,9 @@
 
 import type { PointwiseExtra } from '../backend/contract.js'
 import { active } from '../backend/load.js'
+import { firstOutside } from '../backend/ts.js'
 import {
   agreedShape,
-  float32Of,
   floatTensor,
   gradBuffer,
   number,
@@ -14,11 +14,13 @@ import {
   smallArray,
   smallWeights,
   type TensorLike,
+  word,
   wrongType,
   wrongValue,
 } from '../check.js'
 import {
   arrayGradOutput,
+  type BatchReduction,
   type Buffers,
   type CommonOptions,
   commonOptions,
@@ -27,10 +29,12 @@ import {
   emptyResult,
   type Loss,
   makeLoss,
+  type Reduction,
   type Result,
   result,
   type Settings,
   scalarGradOutput,
+  targetGradBuffer,
   valuesBuffer,
   type Wanted,
 } from './loss.js'
@@ -39,17 +43,24 @@ import {
 export type Floats = Float32Array | TensorLike<Float32Array>
 
 /** Options of every pointwise loss. */
-export interface PointwiseOptions extends CommonOptions {
+export interface PointwiseOptions<R extends BatchReduction = Reduction> extends CommonOptions<R> {
   /** Lengths of the axes; the first is the batch. */
   shape?: readonly number[]
   /** Factor of each element's value and gradient. With a shape it may have the length of one sample. */
   weight?: Float32Array | readonly number[]
+  /** `'mean'` divides by the number of elements, `'count'` (default), or by the sum of their weights, `'weight'`. */
+  meanBy?: 'count' | 'weight'
   /** `true` or a buffer: d(value)/d(target) as well. */
   targetGrad?: boolean | Float32Array
 }
 
+/** What the numbers of an array are. */
+export type Values = 'real' | 'probability' | 'logProbability'
+
 /** A scalar parameter of the kernel. */
-export interface Param {
+export type Param = NumberParam | FlagParam
+
+interface NumberParam {
   readonly default: number
   /** What it must be, in words and as a test. */
   readonly expected: string
@@ -58,6 +69,13 @@ export interface Param {
   readonly none?: number
   /** Values that tests try; `none` stands for `null`. */
   readonly samples: readonly number[]
+}
+
+/** An option that is true or false, and 1 or 0 for the kernel. */
+interface FlagParam {
+  readonly default: 0 | 1
+  /** What targets are where it is true. */
+  readonly target: Values
 }
 
 /** What a pointwise loss is made of. */
@@ -70,8 +88,15 @@ export interface PointwiseDefinition {
   readonly aux?: { readonly name: string; readonly default: number; readonly samples: readonly number[] }
   /** Set where the loss offers no gradient by the target. */
   readonly noTargetGrad?: true
+  /** All reductions, where there are more than the usual three. */
+  readonly reductions?: readonly BatchReduction[]
   /** What inputs and targets are: tests and benches draw from it. */
-  readonly domain: { readonly input: 'real'; readonly target: 'real' | 'probability' }
+  readonly domain: {
+    readonly input: Values
+    readonly target: Values
+    /** The least and the largest that both may be, where others are refused. */
+    readonly range?: readonly [low: number, high: number]
+  }
   /** The loss of one element in double precision: tests take it for the truth. */
   formula(x: number, t: number, aux: number, p0: number, p1: number): number
   /**
@@ -92,29 +117,40 @@ export interface PointwiseDefinition {
   ): void
 }
 
+/** A scan of so few values costs less in TypeScript than the call of a backend. */
+const SHORT = 256
+
 interface PointwiseSettings extends Settings {
   readonly shape: readonly number[] | undefined
   readonly classAxis: number
   readonly weight: Float32Array | undefined
+  readonly meanBy: 'count' | 'weight'
   readonly aux: number | Float32Array
   readonly p0: number
   readonly p1: number
 }
 
 /** Makes the public loss. */
-export function pointwise<Options extends Omit<PointwiseOptions, 'targetGrad'>>(
+export function pointwise<Options extends Omit<PointwiseOptions<BatchReduction>, 'targetGrad'>>(
   definition: PointwiseDefinition,
 ): Loss<Floats, Floats, Options> {
   const loss = definition.name
   const { aux } = definition
+  const { range } = definition.domain
   const params = Object.entries(definition.params)
-  const options = new Set<string>([...commonOptions, 'shape', 'weight', ...params.map(([name]) => name)])
+  const options = new Set<string>([...commonOptions, 'shape', 'weight', 'meanBy', ...params.map(([name]) => name)])
   if (!definition.noTargetGrad) options.add('targetGrad')
   if (aux) options.add(aux.name).add('classAxis')
 
   function resolve(given: Readonly<Record<string, unknown>>): PointwiseSettings {
-    const { shape, classAxis = 1, weight } = given
-    const { reduction, emptyMean, normalizer } = commonSettings(loss, given)
+    const { shape, classAxis = 1, weight, meanBy = 'count' } = given
+    const { reduction, emptyMean, normalizer } = commonSettings(loss, given, definition.reductions)
+    if (meanBy === 'weight' && reduction !== 'mean') {
+      throw new RangeError(`${loss}: meanBy 'weight' needs the reduction 'mean', got '${reduction}'`)
+    }
+    if (meanBy === 'weight' && normalizer !== undefined) {
+      throw new RangeError(`${loss}: meanBy 'weight' and normalizer are two denominators, give one of them`)
+    }
     return {
       reduction,
       emptyMean,
@@ -122,19 +158,11 @@ export function pointwise<Options extends Omit<PointwiseOptions, 'targetGrad'>>(
       shape: shape === undefined ? undefined : shapeOf(loss, 'shape', shape),
       classAxis: classAxis === 1 ? 1 : number(loss, 'classAxis', classAxis, '1 or -1', (axis) => axis === -1),
       weight: weight === undefined ? undefined : smallArray(loss, 'weight', weight),
+      meanBy: word(loss, 'meanBy', meanBy, ['count', 'weight']),
       aux: aux === undefined ? 0 : auxOf(aux.name, given[aux.name], aux.default),
-      p0: paramOf(0, given),
-      p1: paramOf(1, given),
+      p0: paramOf(loss, params[0], given),
+      p1: paramOf(loss, params[1], given),
     }
-  }
-
-  function paramOf(index: number, given: Readonly<Record<string, unknown>>): number {
-    if (index >= params.length) return 0
-    const [name, param] = params[index]
-    const value = given[name]
-    if (value === undefined) return param.default
-    if (value === null && param.none !== undefined) return param.none
-    return number(loss, name, value, param.expected, param.holds)
   }
 
   function auxOf(name: string, value: unknown, otherwise: number): number | Float32Array {
@@ -155,8 +183,19 @@ export function pointwise<Options extends Omit<PointwiseOptions, 'targetGrad'>>(
     const scalar = scalarGradOutput(loss, buffers.gradOutput)
     const grad = wanted.grad ? gradBuffer(loss, buffers.grad, n) : undefined
     const extra = extraOf(wanted, x, t, grad, settings, shape, buffers)
-    const denominator = denominatorOf(settings, n)
-    if (n === 0 || denominator === 0) return emptyResult(settings, extra?.out, grad, extra?.targetGrad)
+    if (range !== undefined) {
+      checkRange('input', x, range)
+      checkRange('target', t, range)
+    }
+    const denominator =
+      settings.reduction === 'batchmean' ? (shape?.[0] ?? n) : denominatorOf(settings, countOf(settings, n))
+    if (n === 0 || denominator === 0) {
+      // Samples without elements are no mean over nothing: their sum of 0 has a denominator.
+      const nothing = denominator === 0 ? settings : ({ ...settings, emptyMean: 'zero' } as const)
+      // A gradient that would be added to is left as it is.
+      const zeroed = buffers.accumulate ? undefined : grad
+      return { ...emptyResult(nothing, extra?.out, zeroed, extra?.targetGrad), grad }
+    }
     const { aux } = settings
     const sum = active.pointwise(
       definition,
@@ -170,6 +209,22 @@ export function pointwise<Options extends Omit<PointwiseOptions, 'targetGrad'>>(
       extra,
     )
     return result(extra?.out ?? sum / denominator, grad, extra?.targetGrad)
+  }
+
+  /** What a mean without a normalizer divides by. */
+  function countOf({ meanBy, weight }: PointwiseSettings, n: number): number {
+    if (meanBy === 'count') return n
+    if (weight === undefined) throw new RangeError(`${loss}: meanBy 'weight' needs a weight`)
+    let sum = 0
+    for (let i = 0; i < weight.length; i++) sum += weight[i]
+    return weight.length === 0 ? 0 : sum * (n / weight.length)
+  }
+
+  /** Refuses what the loss has no value for. */
+  function checkRange(parameter: string, values: Float32Array, [low, high]: readonly [number, number]): void {
+    const scan = values.length <= SHORT ? firstOutside : active.firstOutside
+    const i = scan(values, low, high)
+    if (i >= 0) throw wrongValue(loss, `${parameter}[${i}]`, `in [${low}, ${high}]`, values[i])
   }
 
   /** The streams and outputs that take the general loop; undefined where the call has none. */
@@ -186,13 +241,15 @@ export function pointwise<Options extends Omit<PointwiseOptions, 'targetGrad'>>(
     const classes = typeof settings.aux === 'number' ? undefined : settings.aux
     const gradOutput = arrayGradOutput(loss, buffers.gradOutput, settings, x.length)
     const out = valuesBuffer(loss, buffers.out, wanted, settings, x.length)
-    const targetGrad = targetGradBuffer(wanted, x.length, buffers.targetGrad)
+    const targetGrad = targetGradBuffer(loss, wanted, x.length, buffers.targetGrad)
+    const accumulate = buffers.accumulate === true
     if (
       weight === undefined &&
       classes === undefined &&
       gradOutput === undefined &&
       out === undefined &&
-      targetGrad === undefined
+      targetGrad === undefined &&
+      !accumulate
     ) {
       return undefined
     }
@@ -219,14 +276,7 @@ export function pointwise<Options extends Omit<PointwiseOptions, 'targetGrad'>>(
         ['gradOutput', gradOutput],
       ],
     )
-    return { weight, aux: classes, auxInner, gradOutput, targetGrad, out }
-  }
-
-  function targetGradBuffer(wanted: Wanted, length: number, given: Buffers['targetGrad']): Float32Array | undefined {
-    if (!wanted.grad || given === undefined || given === false) return undefined
-    if (given !== true) return float32Of(loss, 'targetGrad', length, given)
-    if (wanted.value) return new Float32Array(length)
-    throw new TypeError(`${loss}: backward returns one array; give targetGrad a buffer, or call valueAndGrad`)
+    return { weight, aux: classes, auxInner, gradOutput, targetGrad, out, accumulate }
   }
 
   /** How many neighbouring elements share a class. */
@@ -243,4 +293,22 @@ export function pointwise<Options extends Omit<PointwiseOptions, 'targetGrad'>>(
   }
 
   return makeLoss({ definition, options, resolve, run })
+}
+
+/** The value of a scalar parameter for the kernel; 0 where there is none. */
+export function paramOf(
+  loss: string,
+  entry: readonly [name: string, param: Param] | undefined,
+  given: Readonly<Record<string, unknown>>,
+): number {
+  if (entry === undefined) return 0
+  const [name, param] = entry
+  const value = given[name]
+  if (value === undefined) return param.default
+  if ('target' in param) {
+    if (typeof value !== 'boolean') throw wrongType(loss, name, 'true or false', value)
+    return value ? 1 : 0
+  }
+  if (value === null && param.none !== undefined) return param.none
+  return number(loss, name, value, param.expected, param.holds)
 }

@@ -1,26 +1,27 @@
-/** Losses of the softmax over a row of class scores: checks, the call, the reduction. */
+/** Losses of the softmax over a class axis: checks, the call, the reduction. */
 
 import type { SoftmaxExtra } from '../backend/contract.js'
 import { active } from '../backend/load.js'
 import { keptWeight } from '../backend/ts.js'
 import {
   agreedShape,
-  attached,
+  float32Of,
   floatTensor,
   gradBuffer,
   kindOf,
   number,
+  sameShape,
   separate,
   separateGrad,
   shapeOf,
   smallWeights,
-  type TensorLike,
   unwrap,
   wrongType,
   wrongValue,
 } from '../check.js'
 import {
   arrayGradOutput,
+  type BatchReduction,
   type Buffers,
   type CommonOptions,
   commonOptions,
@@ -29,51 +30,101 @@ import {
   emptyResult,
   type Loss,
   makeLoss,
+  type Reduction,
   type Result,
   result,
   type Settings,
   scalarGradOutput,
+  targetGradBuffer,
   valuesBuffer,
   type Wanted,
 } from './loss.js'
-import type { Floats } from './pointwise.js'
+import { type Floats, type Param, paramOf } from './pointwise.js'
+import {
+  type Axis,
+  axisOf,
+  checkClassWeight,
+  checkMask,
+  checkSampleWeight,
+  classAxisOf,
+  ignoreIndexOf,
+  int32Labels,
+  keptLabels,
+  type LabelArray,
+  type Labels,
+  labelShape,
+  type Mask,
+  maskOf,
+  noLabels,
+  sampleWeightOf,
+} from './positions.js'
 
-/** Class indices. */
-export type LabelArray = Int32Array | Uint8Array | Uint16Array | Uint32Array | BigInt64Array
-
-/** Class indices, or a tensor of them. */
-export type Labels = LabelArray | TensorLike<LabelArray>
-
-/** Options of every softmax loss. */
-export interface SoftmaxOptions extends CommonOptions {
-  /** `[N, C]`; without it C is the length of the input over that of the target. */
+/** Options of every loss over a class axis. */
+export interface ClassAxisOptions<R extends BatchReduction = Reduction> extends CommonOptions<R> {
+  /**
+   * `[N, C, d1, …]`, or `[N, d1, …, C]` with `classAxis: -1`. Without it C is the length of the input over that of the
+   * labels.
+   */
   shape?: readonly number[]
+  /** Where the classes are: 1 (default), or −1 for last. Nothing is transposed in memory. */
+  classAxis?: 1 | -1
+}
+
+/** Options of losses with class indices. */
+export interface LabelOptions extends ClassAxisOptions {
   /** One per class, finite and not negative. */
   weight?: Float32Array | readonly number[]
-  /** Rows with this target give neither value nor gradient, whatever they hold. Default −100. */
+  /** One per position, for its value and gradient; the mean divides by the same as without. */
+  sampleWeight?: Float32Array | readonly number[]
+  /** One per position: those of 0 give neither value nor gradient, whatever they hold. */
+  mask?: Mask
+  /** Positions with this target give neither value nor gradient, whatever they hold. Default −100. */
   ignoreIndex?: number
+}
+
+/** Options of every loss of the softmax of scores. */
+export interface SoftmaxOptions extends LabelOptions {
   /** ε in [0, 1]: the target is 1 − ε at the label and ε/C everywhere. Default 0. */
   labelSmoothing?: number
   /** T > 0: the scores are divided by it. Default 1. */
   temperature?: number
+  /** `true` or a buffer: d(value)/d(target) as well, where the target is a distribution. */
+  targetGrad?: boolean | Float32Array
 }
 
 /** What a softmax loss is made of. */
 export interface SoftmaxDefinition {
   readonly family: 'softmax'
   readonly name: string
+  /**
+   * `scores`: the target is a class or a distribution. `logProbabilities`: the input is ln p already, the target a class.
+   * `teacher`: the target is the scores of another softmax, and the loss the divergence of the two.
+   */
+  readonly kind: 'scores' | 'logProbabilities' | 'teacher'
+  /** Scalar parameters by option name, in the order of the registry row; at most one. */
+  readonly params: Readonly<Record<string, Param>>
+  /** Set where the option `alpha` weights classes without entering the denominator. */
+  readonly alpha?: true
+  /** All reductions, where there are more than the usual three, the default first. */
+  readonly reductions?: readonly BatchReduction[]
   /** The loss as a function of ln p_y, in double precision. */
-  value(logP: number): number
+  value(logP: number, p0: number): number
   /** −d(loss)/d(ln p_y). */
-  slope(logP: number): number
+  slope(logP: number, p0: number): number
 }
 
-interface SoftmaxSettings extends Settings {
+/** The checked options of a softmax loss. */
+export interface SoftmaxSettings extends Settings {
   readonly shape: readonly number[] | undefined
+  readonly classAxis: 1 | -1
   readonly weight: Float32Array | undefined
+  readonly alpha: number | Float32Array | undefined
+  readonly sampleWeight: Float32Array | undefined
+  readonly mask: Mask | undefined
   readonly ignoreIndex: number
   readonly labelSmoothing: number
   readonly temperature: number
+  readonly p0: number
 }
 
 /** Neither it nor its inverse leaves the range of single precision. */
@@ -83,52 +134,79 @@ const invertible = (t: number) =>
 /** A scan of so few labels costs less in TypeScript than the call of a backend. */
 const SHORT = 256
 
-const options: ReadonlySet<string> = new Set([
-  ...commonOptions,
-  'shape',
-  'weight',
-  'ignoreIndex',
-  'labelSmoothing',
-  'temperature',
-])
+const axisOptions = [...commonOptions, 'shape', 'classAxis']
+const labelOptions = [...axisOptions, 'weight', 'sampleWeight', 'mask', 'ignoreIndex']
+const optionsOf = {
+  scores: [...labelOptions, 'labelSmoothing', 'temperature', 'targetGrad'],
+  logProbabilities: labelOptions,
+  teacher: [...axisOptions, 'temperature', 'targetGrad'],
+}
 
 /** Makes the public loss. */
-export function softmax<Options extends SoftmaxOptions>(definition: SoftmaxDefinition): Loss<Floats, Labels, Options> {
-  const loss = definition.name
-
-  function resolve(given: Readonly<Record<string, unknown>>): SoftmaxSettings {
-    const { shape, weight, ignoreIndex = -100, labelSmoothing = 0, temperature = 1 } = given
-    const { reduction, emptyMean, normalizer } = commonSettings(loss, given)
-    return {
-      reduction,
-      emptyMean,
-      normalizer,
-      shape: shape === undefined ? undefined : shapeOf(loss, 'shape', shape),
-      weight: weight === undefined ? undefined : smallWeights(loss, 'weight', weight),
-      ignoreIndex: number(loss, 'ignoreIndex', ignoreIndex, 'a 32-bit integer', (i) => i === (i | 0)),
-      labelSmoothing: number(loss, 'labelSmoothing', labelSmoothing, 'in [0, 1]', (e) => e >= 0 && e <= 1),
-      temperature: number(loss, 'temperature', temperature, '> 0, with an inverse in single precision', invertible),
-    }
-  }
+export function softmax<Target extends Labels | Floats, Options extends CommonOptions<BatchReduction>>(
+  definition: SoftmaxDefinition,
+): Loss<Floats, Target, Options, 'mean'>
+export function softmax<
+  Target extends Labels | Floats,
+  Options extends CommonOptions<BatchReduction>,
+  D extends BatchReduction,
+>(definition: SoftmaxDefinition): Loss<Floats, Target, Options, D>
+export function softmax(definition: SoftmaxDefinition): unknown {
+  const { name: loss, kind } = definition
+  const options = new Set([...optionsOf[kind], ...Object.keys(definition.params), ...(definition.alpha ? ['alpha'] : [])])
 
   function run(wanted: Wanted, input: unknown, target: unknown, settings: SoftmaxSettings, buffers: Buffers): Result {
     const { data: x, shape: inputShape } = floatTensor(loss, 'input', input)
-    const given = unwrap(loss, 'target', target).data
-    const labels = int32Labels(loss, given)
-    const rows = labels.length
+    const { data: given, shape: targetShape } = unwrap(loss, 'target', target)
     const shape = agreedShape(loss, settings.shape, inputShape, x.length)
-    const classes = classesOf(x.length, rows, shape)
-    const { weight, ignoreIndex } = settings
-    if (weight !== undefined && weight.length !== classes && rows > 0) {
-      throw wrongValue(loss, 'weight', `an array of ${classes}, one per class`, weight)
+    const { ignoreIndex, mask } = settings
+    let labels = noLabels
+    let distribution: Float32Array | undefined
+    let axis: Axis
+    if (kindOf(given) === 'Float32Array' && kind !== 'logProbabilities') {
+      distribution = float32Of(loss, 'target', x.length, given)
+      if (shape === undefined) throw new RangeError(`${loss}: shape is needed where the target is a Float32Array`)
+      if (targetShape !== undefined) sameShape(loss, 'shape of target', targetShape, shape)
+      axis = axisOf(loss, shape, settings.classAxis)
+      const count = axis.samples * axis.positions
+      checkMask(loss, mask, count)
+      if (mask !== undefined) labels = keptLabels(count, ignoreIndex, (i) => mask[i] === 0)
+    } else {
+      if (kind === 'teacher') throw wrongType(loss, 'target', 'a Float32Array', given)
+      labels = int32Labels(loss, given, mask, ignoreIndex)
+      axis = labelledAxis(x.length, labels.length, shape, settings.classAxis)
+      labelShape(loss, targetShape, shape, settings.classAxis)
     }
+    const { samples, classes } = axis
+    const positions = samples * axis.positions
+    const { weight, sampleWeight } = settings
+    if (positions > 0) checkClassWeight(loss, 'weight', weight, classes)
+    checkSampleWeight(loss, sampleWeight, positions)
 
     const scalar = scalarGradOutput(loss, buffers.gradOutput)
-    const gradOutput = arrayGradOutput(loss, buffers.gradOutput, settings, rows)
+    const gradOutput = arrayGradOutput(loss, buffers.gradOutput, settings, positions)
     const grad = wanted.grad ? gradBuffer(loss, buffers.grad, x.length) : undefined
-    const out = valuesBuffer(loss, buffers.out, wanted, settings, rows)
-    const extra: SoftmaxExtra | undefined =
-      weight === undefined && gradOutput === undefined && out === undefined ? undefined : { weight, gradOutput, out }
+    const out = valuesBuffer(loss, buffers.out, wanted, settings, positions)
+    const targetGrad = targetGradBuffer(loss, wanted, x.length, buffers.targetGrad)
+    if (targetGrad !== undefined && distribution === undefined) {
+      throw new TypeError(`${loss}: targetGrad needs a target of probabilities, got class indices`)
+    }
+    const accumulate = buffers.accumulate === true
+    const weights = weightsOf(settings, classes)
+    let extra: SoftmaxExtra | undefined
+    if (
+      distribution !== undefined ||
+      !axis.last ||
+      weights !== undefined ||
+      sampleWeight !== undefined ||
+      gradOutput !== undefined ||
+      out !== undefined ||
+      accumulate ||
+      kind !== 'scores'
+    ) {
+      const inner = axis.last ? 1 : axis.positions
+      extra = { inner, target: distribution, weight: weights, sampleWeight, gradOutput, targetGrad, out, accumulate }
+    }
     if (extra !== undefined || given !== labels) {
       // A backend would see the labels' copy.
       separate(
@@ -136,28 +214,25 @@ export function softmax<Options extends SoftmaxOptions>(definition: SoftmaxDefin
         [
           ['grad', grad],
           ['out', out],
+          ['targetGrad', targetGrad],
         ],
         [
           ['input', x],
           ['target', given as LabelArray],
-          ['weight', weight],
+          ['weight', weights],
+          ['sampleWeight', sampleWeight],
+          ['mask', mask],
           ['gradOutput', gradOutput],
         ],
       )
     }
 
-    const scan = rows <= SHORT ? keptWeight : active.keptWeight
-    const kept = scan(labels, classes, ignoreIndex, weight)
-    if (kept < 0) {
-      const i = -1 - kept
-      const expected = `a class index in [0, ${classes}) or ignoreIndex (${ignoreIndex})`
-      throw wrongValue(loss, `target[${i}]`, expected, (given as LabelArray)[i])
-    }
-    const denominator = denominatorOf(settings, kept)
-    if (rows === 0 || denominator === 0) {
+    const kept = distribution === undefined ? keptOf(labels, given as LabelArray, classes) : countOf(labels)
+    const denominator = settings.reduction === 'batchmean' ? samples : denominatorOf(settings, kept)
+    if (positions === 0 || denominator === 0) {
       // No backend is called that would refuse it.
       separateGrad(loss, grad, x, given as LabelArray)
-      return emptyResult(settings, out, grad, undefined)
+      return { ...emptyResult(settings, out, accumulate ? undefined : grad, targetGrad), grad }
     }
     const sum = active.softmax(
       definition,
@@ -169,54 +244,97 @@ export function softmax<Options extends SoftmaxOptions>(definition: SoftmaxDefin
       ignoreIndex,
       settings.labelSmoothing,
       settings.temperature,
-      0,
-      0,
+      settings.p0,
       extra,
     )
-    return result(out ?? sum / denominator, grad, undefined)
+    return result(out ?? sum / denominator, grad, targetGrad)
+
+    /** Total weight of the positions that count. */
+    function keptOf(labels: Int32Array, given: LabelArray, classes: number): number {
+      const scan = labels.length <= SHORT ? keptWeight : active.keptWeight
+      const kept = scan(labels, classes, ignoreIndex, weight)
+      if (kept >= 0) return kept
+      const i = -1 - kept
+      const expected = `a class index in [0, ${classes}) or ignoreIndex (${ignoreIndex})`
+      throw wrongValue(loss, `target[${i}]`, expected, given[i])
+    }
+
+    /** Their number. */
+    function countOf(labels: Int32Array): number {
+      if (labels.length === 0) return positions
+      let count = 0
+      for (let i = 0; i < positions; i++) if (labels[i] !== ignoreIndex) count++
+      return count
+    }
   }
 
-  function classesOf(scores: number, rows: number, shape: readonly number[] | undefined): number {
+  /** The axes where the target is labels: without a shape the input is rows. */
+  function labelledAxis(
+    scores: number,
+    labels: number,
+    shape: readonly number[] | undefined,
+    classAxis: 1 | -1,
+  ): Axis {
     if (shape !== undefined) {
-      if (shape.length !== 2) throw new RangeError(`${loss}: shape must be [N, C], got [${shape}]`)
-      if (shape[0] !== rows) {
-        throw new RangeError(`${loss}: target must have ${shape[0]} elements, one per row of the input, got ${rows}`)
+      const axis = axisOf(loss, shape, classAxis)
+      const positions = axis.samples * axis.positions
+      if (positions !== labels) {
+        throw new RangeError(`${loss}: target must have ${positions} elements, one per position of the input, got ${labels}`)
       }
-      if (rows > 0 && shape[1] === 0)
-        throw new RangeError(`${loss}: shape must have at least one class, got [${shape}]`)
-      return shape[1]
+      return axis
     }
-    const classes = rows === 0 ? 0 : scores / rows
-    if (!Number.isInteger(classes) || (classes === 0 && rows > 0) || (rows === 0 && scores > 0)) {
-      throw new RangeError(`${loss}: input must have a whole number of scores per target, got ${scores} for ${rows}`)
+    const classes = labels === 0 ? 0 : scores / labels
+    if (!Number.isInteger(classes) || (classes === 0 && labels > 0) || (labels === 0 && scores > 0)) {
+      throw new RangeError(`${loss}: input must have a whole number of scores per target, got ${scores} for ${labels}`)
     }
-    return classes
+    return { samples: labels, classes, positions: 1, last: true }
   }
 
-  return makeLoss({ definition, options, resolve, run })
+  return makeLoss({
+    definition,
+    options,
+    resolve: (given) => softmaxSettings(definition, given),
+    run,
+  })
 }
 
-let scratch = new Int32Array(0)
+/** Class weights times alpha. */
+export function weightsOf(
+  { weight, alpha }: Pick<SoftmaxSettings, 'weight' | 'alpha'>,
+  classes: number,
+): Float32Array | undefined {
+  if (alpha === undefined) return weight
+  return Float32Array.from({ length: classes }, (_, c) => {
+    return (weight === undefined ? 1 : weight[c]) * (typeof alpha === 'number' ? alpha : alpha[c])
+  })
+}
 
-/** Labels of any integer type as Int32Array: kernels know one type. Those of another type are copied, once a call. */
-function int32Labels(loss: string, value: unknown): Int32Array {
-  const kind = kindOf(value)
-  if (kind === 'Int32Array') return attached(loss, 'target', value as Int32Array)
-  if (kind !== 'Uint8Array' && kind !== 'Uint16Array' && kind !== 'Uint32Array' && kind !== 'BigInt64Array') {
-    throw wrongType(
-      loss,
-      'target',
-      'class indices in an Int32Array, Uint8Array, Uint16Array, Uint32Array or BigInt64Array',
-      value,
-    )
+/** Checks the options that do not depend on the arrays. */
+export function softmaxSettings(
+  { name: loss, params, reductions }: SoftmaxDefinition,
+  given: Readonly<Record<string, unknown>>,
+): SoftmaxSettings {
+  const { shape, weight, alpha, labelSmoothing = 0, temperature = 1 } = given
+  const { reduction, emptyMean, normalizer } = commonSettings(loss, given, reductions)
+  return {
+    reduction,
+    emptyMean,
+    normalizer,
+    shape: shape === undefined ? undefined : shapeOf(loss, 'shape', shape),
+    classAxis: classAxisOf(loss, given.classAxis),
+    weight: weight === undefined ? undefined : smallWeights(loss, 'weight', weight),
+    alpha: alpha === undefined || alpha === null ? undefined : alphaOf(loss, alpha),
+    sampleWeight: sampleWeightOf(loss, given.sampleWeight),
+    mask: maskOf(loss, given.mask),
+    ignoreIndex: ignoreIndexOf(loss, given.ignoreIndex),
+    labelSmoothing: number(loss, 'labelSmoothing', labelSmoothing, 'in [0, 1]', (e) => e >= 0 && e <= 1),
+    temperature: number(loss, 'temperature', temperature, '> 0, with an inverse in single precision', invertible),
+    p0: paramOf(loss, Object.entries(params)[0], given),
   }
-  const labels = attached(loss, 'target', value as Exclude<LabelArray, Int32Array>)
-  if (scratch.length < labels.length) scratch = new Int32Array(labels.length)
-  for (let i = 0; i < labels.length; i++) {
-    const label = Number(labels[i])
-    // A label that does not fit would wrap around to a legal one.
-    if (label !== (label | 0)) throw wrongValue(loss, `target[${i}]`, 'a class index', labels[i])
-    scratch[i] = label
-  }
-  return scratch.subarray(0, labels.length)
+}
+
+function alphaOf(loss: string, value: unknown): number | Float32Array {
+  if (typeof value === 'number') return number(loss, 'alpha', value, 'a finite number ≥ 0', (a) => a >= 0)
+  if (typeof value !== 'object') throw wrongType(loss, 'alpha', 'a number, an array of one per class, or null', value)
+  return smallWeights(loss, 'alpha', value)
 }

@@ -1,20 +1,23 @@
 import type { Loss } from '../family/loss.js'
 import type { Floats } from '../family/pointwise.js'
-import { type Labels, type SoftmaxOptions, softmax } from '../family/softmax.js'
+import type { Labels } from '../family/positions.js'
+import { type SoftmaxOptions, softmax } from '../family/softmax.js'
 
 /**
- * Softmax cross-entropy: −ln p_y of each row, p = softmax(x/T).
+ * Softmax cross-entropy: −ln p_y of each position, p = softmax(x/T) over its classes; of a distribution q of classes,
+ * −Σ_c q_c·ln p_c.
  *
- * With class weights w, label smoothing ε and C classes the value of a row is
- * (1 − ε)·w_y·(−ln p_y) + (ε/C)·Σ_c w_c·(−ln p_c), and its gradient
- * ((1 − ε)·w_y·(p_c − [c = y]) + (ε/C)·(p_c·Σ w − w_c)) / T · gradOutput / denominator.
+ * With class weights w, label smoothing ε and C classes the target is t_c = w_c·((1 − ε)·q_c + ε/C), q_c = [c = y] for a class
+ * index; the value is −Σ_c t_c·ln p_c, and its gradient (p_c·Σ t − t_c) / T · gradOutput / denominator. For class indices the
+ * weight of the first term is w_y throughout.
  *
- * - `input`: scores [N, C], row after row. `target`: N class indices.
- * - `'mean'` (default) divides the sum by Σ w_y over the rows that are not ignored, without weights by their number; `'sum'`
- *   does not divide; `'none'` returns the value of each row. The mean over nothing (no rows, all ignored, no weight) is NaN
- *   (`emptyMean`) with a gradient of zeros.
- * - Every index is checked. An ignored row counts for nothing, even if it holds NaN. A score of −∞ off the label is a
- *   class that cannot be; +∞, NaN, or −∞ in all of a row make that row NaN.
+ * - `input`: scores [N, C] or [N, C, d1, …], or [N, d1, …, C] with `classAxis: -1`. `target`: a class index for each position,
+ *   or a Float32Array of the input's shape with a distribution for each, whose gradient `targetGrad` asks for.
+ * - `'mean'` (default) divides the sum by Σ w_y over the positions that count, without weights by their number; for
+ *   distributions always by their number. `'sum'` does not divide; `'none'` returns the value of each position. The mean over
+ *   nothing (no positions, all ignored, no weight) is NaN (`emptyMean`) with a gradient of zeros.
+ * - Every index is checked. A position that is ignored or masked counts for nothing, even if it holds NaN. A score of −∞ off
+ *   the target is a class that cannot be; +∞, NaN, or −∞ in all classes make the position NaN.
  *
  * @throws TypeError where an argument is of the wrong kind or an option unknown, RangeError where lengths or values do
  *   not fit; nothing is written then
@@ -25,11 +28,16 @@ import { type Labels, type SoftmaxOptions, softmax } from '../family/softmax.js'
  * const labels = Int32Array.of(0, 1)
  * const options = { shape: [2, 3], weight: [1, 2, 3], ignoreIndex: 1, labelSmoothing: 0.2 }
  * crossEntropy(logits, labels, options).toFixed(6) // → '2.355794'
+ *
+ * const distributions = Float32Array.of(0.5, 0.5, 0, 0, 0, 1)
+ * crossEntropy(logits, distributions, { shape: [2, 3] }).toFixed(4) // → '1.0387'
  * @see PyTorch `torch.nn.functional.cross_entropy`
  */
-export const crossEntropy: Loss<Floats, Labels, SoftmaxOptions> = /* @__PURE__ */ softmax({
+export const crossEntropy: Loss<Floats, Labels | Floats, SoftmaxOptions> = /* @__PURE__ */ softmax({
   family: 'softmax',
   name: 'crossEntropy',
+  kind: 'scores',
+  params: {},
   value: (logP) => 0 - logP,
   slope: () => 1,
 })

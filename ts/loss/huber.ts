@@ -16,8 +16,9 @@ export interface HuberOptions extends PointwiseOptions {
  *
  * - `input`, `target`: arrays of the same length, or tensors of the same shape.
  * - `weight`: factor per element, or per element of one sample with `shape: [N, …]`.
- * - `'mean'` (default) divides the sum by the number of elements, with weights too; `'sum'` does not divide; `'none'`
- *   returns the value of each element. The mean over nothing is NaN (`emptyMean`) with a gradient of zeros.
+ * - `'mean'` (default) divides the sum by the number of elements, with weights too, or with `meanBy: 'weight'` by the sum of
+ *   the weights; `'sum'` does not divide; `'none'` returns the value of each element. The mean over nothing is NaN
+ *   (`emptyMean`) with a gradient of zeros.
  * - All backends give the same bits. NaN and ±∞ reach the value; NaN reaches the element's gradient.
  *
  * @throws TypeError where an argument is of the wrong kind or an option unknown, RangeError where lengths or values do

@@ -9,10 +9,11 @@ const { fround } = Math
  * The gradient is 2(x − t) · gradOutput / denominator; by the target it is the negative of that.
  *
  * - `input`, `target`: arrays of the same length, or tensors of the same shape.
- * - `weight`: factor per element, or per element of one sample with `shape: [N, …]`. The mean still divides by the number
- *   of elements, where PyTorch's divides by the sum of the weights: pass that as `normalizer` for the same number.
- * - `'mean'` (default) divides the sum by the number of elements, with weights too; `'sum'` does not divide; `'none'`
- *   returns the value of each element. The mean over nothing is NaN (`emptyMean`) with a gradient of zeros.
+ * - `weight`: factor per element, or per element of one sample with `shape: [N, …]`. PyTorch's weighted mean is that of
+ *   `meanBy: 'weight'`.
+ * - `'mean'` (default) divides the sum by the number of elements, with weights too, or with `meanBy: 'weight'` by the sum of
+ *   the weights; `'sum'` does not divide; `'none'` returns the value of each element. The mean over nothing is NaN
+ *   (`emptyMean`) with a gradient of zeros.
  * - All backends give the same bits. NaN and ±∞ reach the value and the element's gradient.
  *
  * @throws TypeError where an argument is of the wrong kind or an option unknown, RangeError where lengths or values do

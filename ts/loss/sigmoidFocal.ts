@@ -17,8 +17,9 @@ export interface SigmoidFocalOptions extends Omit<PointwiseOptions, 'targetGrad'
  *
  * - `input`: logits. `target`: probabilities of the same length, 0 or 1 for hard labels.
  * - `weight`: factor per element, or per element of one sample with `shape: [N, …]`.
- * - `'mean'` (default) divides the sum by the number of elements, with weights too; `'sum'` does not divide; `'none'`
- *   returns the value of each element. The mean over nothing is NaN (`emptyMean`) with a gradient of zeros.
+ * - `'mean'` (default) divides the sum by the number of elements, with weights too, or with `meanBy: 'weight'` by the sum of
+ *   the weights; `'sum'` does not divide; `'none'` returns the value of each element. The mean over nothing is NaN
+ *   (`emptyMean`) with a gradient of zeros.
  * - Finite for every γ, also where a prediction is saturated, right or wrong. With γ = 0 and no α it is `bceWithLogits`.
  *
  * @throws TypeError where an argument is of the wrong kind or an option unknown, RangeError where lengths or values do

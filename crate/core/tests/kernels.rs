@@ -1,6 +1,7 @@
 //! The families' loops from Rust: what the bindings cannot show, and what Miri should see. The numbers themselves are
 //! held to references by the contract suite in `__test__`, over every backend.
 
+use fused_loss_core::family::domain::first_outside;
 use fused_loss_core::family::pointwise::{self, Extra, pointwise};
 use fused_loss_core::family::softmax::{self, kept_weight, softmax};
 use fused_loss_core::family::stream::Stream;
@@ -18,6 +19,16 @@ fn numbers(n: usize) -> Vec<f32> {
     (0..n)
         .map(|i| ((i * 7919) % 1000) as f32 / 250.0 - 2.0)
         .collect()
+}
+
+/// The same in the domain of a loss: probabilities, or their logarithms, where it takes those.
+fn inputs(loss: &str, n: usize) -> Vec<f32> {
+    let into = |x: f32| match loss {
+        "bce" => 0.25 * (x + 2.0),
+        "klDiv" => x - 2.0,
+        _ => x,
+    };
+    numbers(n).into_iter().map(into).collect()
 }
 
 fn mse<'a>(x: Cells<'a>, t: Cells<'a>, dx: Option<Cells<'a>>, sum: f64) -> pointwise::Args<'a> {
@@ -53,14 +64,15 @@ fn cross_entropy<'a>(
         temperature: 1.0,
         sum: 0.0,
         params: [0.0; 2],
+        extra: None,
     }
 }
 
 #[test]
 fn in_place_has_the_same_bits() {
     for level in Level::available() {
-        for name in ["mse", "bceWithLogits"] {
-            let (mut x, mut t, mut dx) = (numbers(77), vec![0.25; 77], vec![0.0; 77]);
+        for name in ["mse", "bceWithLogits", "bce", "klDiv"] {
+            let (mut x, mut t, mut dx) = (inputs(name, 77), vec![0.25; 77], vec![0.0; 77]);
             let (x_cells, t_cells) = (cells(&mut x), cells(&mut t));
             let apart = pointwise(
                 level,
@@ -98,13 +110,22 @@ fn instruction_sets_agree_on_pointwise_losses() {
         .enumerate()
         .filter(|(_, row)| row.family == "pointwise")
     {
-        for n in [0, 1, 7, 15, 16, 17, 31, 48, 63, 1023, 1024, 1025, 4097] {
+        let lengths = [0, 1, 7, 15, 16, 17, 31, 48, 63, 1023, 1024, 1025, 4097];
+        for (n, params) in lengths
+            .into_iter()
+            .flat_map(|n| [(n, [0.0; 2]), (n, [1.0, 0.5])])
+        {
             let results = Level::available().into_iter().map(|level| {
-                let (mut x, mut t, mut dx, mut out) =
-                    (numbers(n), vec![0.25; n], vec![9.0; n], vec![9.0; n]);
+                let (mut x, mut t, mut dx, mut out) = (
+                    inputs(row.name, n),
+                    vec![0.25; n],
+                    vec![9.0; n],
+                    vec![9.0; n],
+                );
                 let (mut go, mut dt, mut weight) = (numbers(n), vec![9.0; n], vec![0.5, 2.0, 1.5]);
                 let (x, t) = (cells(&mut x), cells(&mut t));
                 let mut args = mse(x, t, Some(cells(&mut dx)), 0.0);
+                args.params = params;
                 let plain = pointwise(level, op, args);
                 args.dx = None;
                 assert_eq!(
@@ -211,6 +232,66 @@ fn pieces_of_whole_blocks_have_the_bits_of_the_whole() {
         let first = pointwise(level, op("mse"), mse(&x[..2048], &t[..2048], None, 0.0));
         let pieces = pointwise(level, op("mse"), mse(&x[2048..], &t[2048..], None, first));
         assert_eq!(whole.to_bits(), pieces.to_bits(), "{}", level.name());
+    }
+}
+
+#[test]
+fn a_gradient_is_added_to_what_is_there() {
+    for level in Level::available() {
+        for name in ["mse", "klDiv"] {
+            for n in [1, 16, 77] {
+                let (mut x, mut t, mut dx) = (inputs(name, n), vec![0.25; n], vec![0.0; n]);
+                let (mut dt, mut both, mut dt_both) = (vec![0.0; n], numbers(n), vec![9.0; n]);
+                let mut args = mse(cells(&mut x), cells(&mut t), Some(cells(&mut dx)), 0.0);
+                let mut extra = Extra {
+                    dt: Some(cells(&mut dt)),
+                    ..Extra::default()
+                };
+                args.extra = Some(extra);
+                let alone = pointwise(level, op(name), args);
+                extra.accumulate = true;
+                // The target's gradient is not added to.
+                extra.dt = Some(cells(&mut dt_both));
+                args.extra = Some(extra);
+                args.dx = Some(cells(&mut both));
+                let added = pointwise(level, op(name), args);
+                let sums: Vec<f32> = numbers(n).iter().zip(&dx).map(|(a, b)| a + b).collect();
+                assert_eq!(
+                    (alone, sums, dt),
+                    (added, both, dt_both),
+                    "{name} {n} {}",
+                    level.name()
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn values_outside_a_range_are_found() {
+    for level in Level::available() {
+        for n in [0, 1, 15, 16, 17, 1023, 1024, 1025, 5000] {
+            let mut values: Vec<f32> = (0..n).map(|i| [0.0, -0.0, 0.3, 1.0][i % 4]).collect();
+            let name = (n, level.name());
+            assert_eq!(
+                first_outside(level, cells(&mut values), 0.0, 1.0),
+                None,
+                "{name:?}"
+            );
+            let above = f32::from_bits(1f32.to_bits() + 1);
+            for (bad, i) in [-1e-45, above, f32::NAN, f32::INFINITY, f32::NEG_INFINITY]
+                .into_iter()
+                .flat_map(|bad| [(bad, 0), (bad, n / 2), (bad, n.saturating_sub(1))])
+                .filter(|(_, i)| *i < n)
+            {
+                let mut values = values.clone();
+                values[i] = bad;
+                // One behind the first is not the first.
+                values[n - 1] = bad;
+                let found = first_outside(level, cells(&mut values), 0.0, 1.0);
+                assert_eq!(found, Some(i), "{bad} {name:?}");
+            }
+        }
     }
 }
 

@@ -42,7 +42,11 @@ macro_rules! function {
 }
 
 function!(Exp, s, x => exp::exp_nonpositive(s, x));
+function!(Rest, s, x => exp::one_minus_exp(s, x));
+function!(AnyExp, s, x => exp::exp(s, x));
 function!(Log, s, x => log::log_positive(s, x));
+function!(AnyLog, s, x => log::log(s, x));
+function!(Log1m, s, p => log::log1m(s, p));
 function!(Log1p, s, x => sigmoid::log1p_unit(s, x));
 function!(Large, s, x => sigmoid::sigmoid(s, exp::exp_nonpositive(s, s.neg(x))).large);
 function!(Small, s, x => sigmoid::sigmoid(s, exp::exp_nonpositive(s, s.neg(x))).small);
@@ -147,6 +151,35 @@ fn exp_at_the_edges() {
 }
 
 #[test]
+fn one_minus_exp() {
+    check(
+        Rest,
+        |x| -x.exp_m1(),
+        -0.0,
+        exp::DOMAIN_MIN,
+        exp::ONE_MINUS_MAX_ULP,
+    );
+}
+
+#[test]
+fn exp_of_any_sign() {
+    check(AnyExp, f64::exp, 0.0, exp::EXP_MAX, exp::EXP_MAX_ULP);
+    let (from, to) = ((-0f32).to_bits(), (-104f32).to_bits());
+    let (error, x) = worst(AnyExp, f64::exp, from, to, 11);
+    assert!(error <= exp::EXP_MAX_ULP, "{error} ulp at {x:e}");
+    for level in Level::available() {
+        let above = f32::from_bits(exp::EXP_MAX.to_bits() + 1);
+        let mut x = [0.0; LANES];
+        let (infinity, none) = (f32::INFINITY, f32::NEG_INFINITY);
+        x[..7].copy_from_slice(&[above, 1e30, infinity, -104.1, -1e30, none, f32::NAN]);
+        let y = apply(level, AnyExp, &x);
+        let edges = [infinity, infinity, infinity, 0.0, 0.0, 0.0];
+        assert_eq!((&y[..6], y[7]), (&edges[..], 1.0), "{}", level.name());
+        assert!(y[6].is_nan(), "{}", level.name());
+    }
+}
+
+#[test]
 fn log() {
     // The sums of a softmax; beyond them only the exponent differs, which a coarse pass shows.
     check(Log, f64::ln, 0.5, 2f32.powi(25), log::MAX_ULP);
@@ -162,6 +195,46 @@ fn log_at_the_edges() {
         x[..2].copy_from_slice(&[f32::INFINITY, f32::NAN]);
         let y = apply(level, Log, &x);
         assert_eq!((y[0], y[2]), (f32::INFINITY, 0.0), "{}", level.name());
+        assert!(y[1].is_nan(), "{}", level.name());
+    }
+}
+
+#[test]
+fn log_of_any_number() {
+    // Around 1, where the logarithm is small; then all exponents, those of the subnormals too.
+    check(AnyLog, f64::ln, 0.25, 4.0, log::MAX_ULP);
+    for (from, to, step) in [
+        (1, f32::MIN_POSITIVE.to_bits(), 3),
+        (1, f32::MAX.to_bits(), 101),
+    ] {
+        let (error, x) = worst(AnyLog, f64::ln, from, to, step);
+        assert!(error <= log::MAX_ULP, "{error} ulp at {x:e}");
+    }
+    for level in Level::available() {
+        let mut x = [1.0; LANES];
+        let infinity = f32::INFINITY;
+        x[..6].copy_from_slice(&[0.0, -0.0, infinity, f32::NAN, -1e-42, -infinity]);
+        let y = apply(level, AnyLog, &x);
+        let edges = [-infinity, -infinity, infinity];
+        assert_eq!((&y[..3], y[6]), (&edges[..], 0.0), "{}", level.name());
+        assert!(y[3..6].iter().all(|y| y.is_nan()), "{}", level.name());
+    }
+}
+
+#[test]
+fn log1m() {
+    check(
+        Log1m,
+        |p| (-p).ln_1p(),
+        0.0,
+        1.0 - f32::EPSILON / 2.0,
+        log::LOG1M_MAX_ULP,
+    );
+    for level in Level::available() {
+        let mut p = [0.0; LANES];
+        p[..2].copy_from_slice(&[1.0, f32::NAN]);
+        let y = apply(level, Log1m, &p);
+        assert_eq!((y[0], y[2]), (f32::NEG_INFINITY, 0.0), "{}", level.name());
         assert!(y[1].is_nan(), "{}", level.name());
     }
 }

@@ -20,6 +20,11 @@ impl Element for Cell<f32> {
     const NAME: &'static str = "Float32Array";
 }
 
+impl Element for Cell<f64> {
+    const KIND: sys::napi_typedarray_type = sys::TypedarrayType::float64_array;
+    const NAME: &'static str = "Float64Array";
+}
+
 impl Element for i32 {
     const KIND: sys::napi_typedarray_type = sys::TypedarrayType::int32_array;
     const NAME: &'static str = "Int32Array";

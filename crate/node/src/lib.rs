@@ -2,15 +2,21 @@
 //! comes back, since an object costs more than a small kernel. `ts/backend/native.ts` is its only caller.
 
 mod array;
+mod direct;
 
 use array::{Array, MaybeArray};
 use core::cell::Cell;
+use core::ffi::CStr;
+use direct::{Call, Exports, Function};
+use fused_loss_core::family::domain;
 use fused_loss_core::family::pointwise::{self, Extra};
+use fused_loss_core::family::region;
 use fused_loss_core::family::softmax;
 use fused_loss_core::family::stream::Stream;
 use fused_loss_core::loss::{Agreement, REGISTRY};
 use fused_loss_core::simd::{Cells, Level, overlap};
-use napi::{Error, Result, Status};
+use napi::bindgen_prelude::Object;
+use napi::{Env, Error, Result, Status};
 use napi_derive::napi;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -84,31 +90,39 @@ pub fn registry() -> Vec<Row> {
         .collect()
 }
 
-/// Sum of the values, and the gradient into `dx`, where it is given.
-#[napi(catch_unwind)]
-pub fn pointwise(
-    op: u32,
-    x: Floats,
-    t: Floats,
-    dx: Maybe,
-    scale: f64,
-    aux: f64,
-    p0: f64,
-    p1: f64,
-) -> Result<f64> {
-    let (x, t, dx) = (x.get(), t.get(), dx.get());
-    separate(dx, x, t)?;
-    let args = pointwise::Args {
-        x,
-        t,
-        dx,
-        scale: scale as f32,
-        aux: aux as f32,
-        sum: 0.0,
-        params: [p0 as f32, p1 as f32],
-        extra: None,
-    };
-    Ok(pointwise::pointwise(level(), op as usize, args))
+/// Exports the functions that do without the glue of napi-rs.
+#[napi(module_exports)]
+pub fn export(exports: Object, env: Env) -> Result<()> {
+    let direct = Exports::new(env, exports)?;
+    direct.function::<Pointwise, _>()?;
+    direct.function::<PointwiseGeneral, _>()?;
+    direct.function::<Softmax, _>()?;
+    direct.function::<SoftmaxGeneral, _>()?;
+    direct.function::<Region, _>()
+}
+
+/// Sum of the values of x and t, and the gradient into dx, where it is given. Numbers: op, scale, aux, p0, p1.
+struct Pointwise;
+
+impl Function<3> for Pointwise {
+    const NAME: &'static CStr = c"pointwise";
+
+    fn run(call: &Call<3>) -> Result<f64> {
+        let (x, t, dx): (Floats, Floats, Maybe) = (call.array(0)?, call.array(1)?, call.maybe(2)?);
+        let (x, t, dx) = (x.get(), t.get(), dx.get());
+        separate(dx, x, t)?;
+        let args = pointwise::Args {
+            x,
+            t,
+            dx,
+            scale: call.number(1) as f32,
+            aux: call.number(2) as f32,
+            sum: 0.0,
+            params: [call.number(3) as f32, call.number(4) as f32],
+            extra: None,
+        };
+        Ok(pointwise::pointwise(level(), call.number(0) as usize, args))
+    }
 }
 
 /// Refuses a gradient that would overwrite what is still read. The pointers are at hand here, while to ask an array for
@@ -123,8 +137,7 @@ fn separate<T>(dx: Option<Cells>, x: Cells, t: &[T]) -> Result<()> {
     }
 }
 
-fn stream(values: &Maybe, inner: u32) -> Option<Stream<'_>> {
-    let inner = inner as usize;
+fn stream(values: &Maybe, inner: usize) -> Option<Stream<'_>> {
     values.get().map(|values| Stream {
         values,
         inner,
@@ -132,41 +145,44 @@ fn stream(values: &Maybe, inner: u32) -> Option<Stream<'_>> {
     })
 }
 
-/// The same with any combination of streams and outputs.
+/// The same with any combination of streams and outputs. Two numbers more: neighbouring elements of a class,
+/// and whether dx is added to.
+struct PointwiseGeneral;
+
+impl Function<8> for PointwiseGeneral {
+    const NAME: &'static CStr = c"pointwiseGeneral";
+
+    fn run(call: &Call<8>) -> Result<f64> {
+        let (x, t, dx): (Floats, Floats, Maybe) = (call.array(0)?, call.array(1)?, call.maybe(2)?);
+        let (weight, aux): (Maybe, Maybe) = (call.maybe(3)?, call.maybe(4)?);
+        let (grad_output, dt, out): (Maybe, Maybe, Maybe) =
+            (call.maybe(5)?, call.maybe(6)?, call.maybe(7)?);
+        let args = pointwise::Args {
+            x: x.get(),
+            t: t.get(),
+            dx: dx.get(),
+            scale: call.number(1) as f32,
+            aux: call.number(2) as f32,
+            sum: 0.0,
+            params: [call.number(3) as f32, call.number(4) as f32],
+            extra: Some(Extra {
+                weight: stream(&weight, 1),
+                aux: stream(&aux, call.number(5) as usize),
+                grad_output: grad_output.get(),
+                dt: dt.get(),
+                out: out.get(),
+                accumulate: call.number(6) != 0.0,
+            }),
+        };
+        Ok(pointwise::pointwise(level(), call.number(0) as usize, args))
+    }
+}
+
+/// Index of the first value that is not in [low, high], NaN included, or −1.
 #[napi(catch_unwind)]
-pub fn pointwise_general(
-    op: u32,
-    x: Floats,
-    t: Floats,
-    dx: Maybe,
-    scale: f64,
-    aux: f64,
-    p0: f64,
-    p1: f64,
-    weight: Maybe,
-    aux_stream: Maybe,
-    aux_inner: u32,
-    grad_output: Maybe,
-    dt: Maybe,
-    out: Maybe,
-) -> f64 {
-    let args = pointwise::Args {
-        x: x.get(),
-        t: t.get(),
-        dx: dx.get(),
-        scale: scale as f32,
-        aux: aux as f32,
-        sum: 0.0,
-        params: [p0 as f32, p1 as f32],
-        extra: Some(Extra {
-            weight: stream(&weight, 1),
-            aux: stream(&aux_stream, aux_inner),
-            grad_output: grad_output.get(),
-            dt: dt.get(),
-            out: out.get(),
-        }),
-    };
-    pointwise::pointwise(level(), op as usize, args)
+pub fn first_outside(values: Floats, low: f64, high: f64) -> f64 {
+    let outside = domain::first_outside(level(), values.get(), low as f32, high as f32);
+    outside.map_or(-1.0, |i| i as f64)
 }
 
 /// Total weight of the rows that are not ignored, or −1 − i where label i is no class.
@@ -176,40 +192,124 @@ pub fn kept_weight(labels: Array<i32>, classes: u32, ignore_index: i32, weight: 
     softmax::kept_weight(labels.get(), classes as usize, ignore_index, weight)
 }
 
-/// Sum of the rows' values, and the gradient into `dx` and the rows' values into `out`, where they are given.
-#[napi(catch_unwind)]
-pub fn softmax(
-    op: u32,
-    x: Floats,
-    labels: Array<i32>,
-    classes: u32,
-    dx: Maybe,
-    scale: f64,
-    ignore_index: i32,
-    label_smoothing: f64,
-    temperature: f64,
-    p0: f64,
-    p1: f64,
-    weight: Maybe,
-    grad_output: Maybe,
-    out: Maybe,
-) -> Result<f64> {
-    let (x, labels, dx) = (x.get(), labels.get(), dx.get());
-    separate(dx, x, labels)?;
-    let args = softmax::Args {
+/// Sum of the rows' values, and the gradient into dx, where it is given: rows of scores with class indices. Numbers: op, scale,
+/// classes, ignoreIndex, labelSmoothing, temperature, p0.
+struct Softmax;
+
+impl Function<3> for Softmax {
+    const NAME: &'static CStr = c"softmax";
+
+    fn run(call: &Call<3>) -> Result<f64> {
+        let (x, labels): (Floats, Array<i32>) = (call.array(0)?, call.array(1)?);
+        let dx: Maybe = call.maybe(2)?;
+        separate(dx.get(), x.get(), labels.get())?;
+        let args = softmax_args(call, x.get(), labels.get(), dx.get());
+        Ok(softmax::softmax(level(), call.number(0) as usize, args))
+    }
+}
+
+/// The same for any class axis and target, with any combination of streams and outputs. Two numbers more: positions whose
+/// scores for a class are neighbours, and whether dx is added to.
+struct SoftmaxGeneral;
+
+impl Function<9> for SoftmaxGeneral {
+    const NAME: &'static CStr = c"softmaxGeneral";
+
+    fn run(call: &Call<9>) -> Result<f64> {
+        let (x, labels): (Floats, Array<i32>) = (call.array(0)?, call.array(1)?);
+        let (dx, target): (Maybe, Maybe) = (call.maybe(2)?, call.maybe(3)?);
+        let (weight, sample_weight): (Maybe, Maybe) = (call.maybe(4)?, call.maybe(5)?);
+        let (grad_output, dt, out): (Maybe, Maybe, Maybe) =
+            (call.maybe(6)?, call.maybe(7)?, call.maybe(8)?);
+        let extra = softmax::Extra {
+            inner: call.number(7) as usize,
+            target: target.get(),
+            sample_weight: sample_weight.get(),
+            dt: dt.get(),
+            accumulate: call.number(8) != 0.0,
+        };
+        let args = softmax::Args {
+            out: out.get(),
+            weight: weight.get(),
+            grad_output: grad_output.get(),
+            extra: extra.needed().then_some(extra),
+            ..softmax_args(call, x.get(), labels.get(), dx.get())
+        };
+        Ok(softmax::softmax(level(), call.number(0) as usize, args))
+    }
+}
+
+fn softmax_args<'a, const N: usize>(
+    call: &Call<N>,
+    x: Cells<'a>,
+    labels: &'a [i32],
+    dx: Option<Cells<'a>>,
+) -> softmax::Args<'a> {
+    softmax::Args {
         x,
         labels,
-        classes: classes as usize,
+        classes: call.number(2) as usize,
         dx,
-        out: out.get(),
-        weight: weight.get(),
-        grad_output: grad_output.get(),
-        scale: scale as f32,
-        ignore_index,
-        label_smoothing: label_smoothing as f32,
-        temperature: temperature as f32,
+        out: None,
+        weight: None,
+        grad_output: None,
+        scale: call.number(1) as f32,
+        ignore_index: call.number(3) as i32,
+        label_smoothing: call.number(4) as f32,
+        temperature: call.number(5) as f32,
         sum: 0.0,
-        params: [p0 as f32, p1 as f32],
-    };
-    Ok(softmax::softmax(level(), op as usize, args))
+        params: [call.number(6) as f32, 0.0],
+        extra: None,
+    }
+}
+
+/// A pass of a region loss: adds to the sums, where they are given, with the sum of the part's values as result; otherwise
+/// writes the gradient by way of the planes' numbers into dx. Numbers: op of the part or −1, its scale, classes, ignoreIndex,
+/// labelSmoothing, positions of a sample, whether classes are last, activation, squared, p0, p1, aux, whether dx is added to.
+struct Region;
+
+impl Function<8> for Region {
+    const NAME: &'static CStr = c"region";
+
+    fn run(call: &Call<8>) -> Result<f64> {
+        let (x, target): (Floats, Maybe) = (call.array(0)?, call.maybe(1)?);
+        let labels: Array<i32> = call.array(2)?;
+        let (auxs, weight): (Maybe, Maybe) = (call.maybe(3)?, call.maybe(4)?);
+        let sums: MaybeArray<Cell<f64>> = call.maybe(5)?;
+        let (planes, dx): (Maybe, Maybe) = (call.maybe(6)?, call.maybe(7)?);
+        let part = (call.number(0) >= 0.0).then(|| region::Part {
+            op: call.number(0) as usize,
+            params: [call.number(9) as f32, call.number(10) as f32],
+            aux: call.number(11) as f32,
+            auxs: auxs.get(),
+            weight: weight.get(),
+            label_smoothing: call.number(4) as f32,
+            scale: call.number(1) as f32,
+        });
+        let args = region::Args {
+            x: x.get(),
+            target: target.get(),
+            labels: labels.get(),
+            ignore_index: call.number(3) as i32,
+            classes: call.number(2) as usize,
+            positions: call.number(5) as usize,
+            classes_last: call.number(6) != 0.0,
+            activation: region::Activation::from_number(call.number(7) as u32),
+            squared: call.number(8) != 0.0,
+            part,
+        };
+        let pass = match (sums.get(), planes.get(), dx.get()) {
+            (Some(sums), ..) => region::Pass::Sums(sums),
+            (_, Some(planes), Some(dx)) => region::Pass::Gradient {
+                planes,
+                dx,
+                accumulate: call.number(12) != 0.0,
+            },
+            _ => {
+                let message = "neither sums nor a gradient to compute";
+                return Err(Error::new(Status::InvalidArg, message));
+            }
+        };
+        Ok(region::region(level(), args, pass))
+    }
 }

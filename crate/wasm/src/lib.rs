@@ -5,7 +5,9 @@
 #![cfg(target_arch = "wasm32")]
 
 use core::cell::{Cell, RefCell};
+use fused_loss_core::family::domain;
 use fused_loss_core::family::pointwise::{self, Extra};
+use fused_loss_core::family::region;
 use fused_loss_core::family::softmax;
 use fused_loss_core::family::stream::Stream;
 use fused_loss_core::loss::{Agreement, REGISTRY};
@@ -62,6 +64,18 @@ fn level() -> Level {
 unsafe fn array<'a, T>(at: *const T, length: usize) -> Option<&'a [T]> {
     // SAFETY: the caller's, passed on. Floats are only ever seen through cells, so that in place is sound.
     (!at.is_null()).then(|| unsafe { core::slice::from_raw_parts(at, length) })
+}
+
+/// Index of the first of `length` values that is not in [low, high], NaN included, or −1.
+///
+/// # Safety
+/// `values` must point to `length` elements inside the arena.
+#[wasm_bindgen]
+#[must_use]
+pub unsafe fn first_outside(length: usize, values: *const Cell<f32>, low: f32, high: f32) -> i32 {
+    // SAFETY: the caller's.
+    let values: Cells = unsafe { array(values, length) }.unwrap_or_default();
+    domain::first_outside(level(), values, low, high).map_or(-1, |i| i as i32)
 }
 
 /// Sum of the values after `sum`, and the gradient into `dx`, where it is given.
@@ -124,6 +138,7 @@ pub unsafe fn pointwise_general(
     grad_output: *const Cell<f32>,
     dt: *const Cell<f32>,
     out: *const Cell<f32>,
+    accumulate: bool,
 ) -> f64 {
     // SAFETY: the caller's.
     let floats = |at, length| -> Option<Cells> { unsafe { array(at, length) } };
@@ -149,54 +164,137 @@ pub unsafe fn pointwise_general(
             grad_output: floats(grad_output, length),
             dt: floats(dt, length),
             out: floats(out, length),
+            accumulate,
         }),
     };
     pointwise::pointwise(level(), op, args)
 }
 
-/// Sum of the rows' values after `sum`, and the gradient into `dx` and the rows' values into `out`, where given.
+/// Sum of the positions' values after `sum`, and the gradients into `dx` and `dt` and the positions' values into `out`, where
+/// given. Positions whose scores for a class are neighbours come in groups of `inner`.
 ///
 /// # Safety
-/// `labels`, `grad_output` and `out` must point to `rows` elements inside the arena, `x` and `dx` to `rows · classes`,
-/// `weight` to `classes`; all but `x` and `labels` may be null.
+/// `labels`, `sample_weight`, `grad_output` and `out` must point to `positions` elements inside the arena, `x`, `dx`, `target` and
+/// `dt` to `positions · classes`, `weight` to `classes`; all but `x` may be null.
 #[wasm_bindgen]
 #[must_use]
 pub unsafe fn softmax(
     op: usize,
-    rows: usize,
+    positions: usize,
     classes: usize,
+    inner: usize,
     x: *const Cell<f32>,
     labels: *const i32,
+    target: *const Cell<f32>,
     dx: *const Cell<f32>,
+    dt: *const Cell<f32>,
     scale: f32,
     ignore_index: i32,
     label_smoothing: f32,
     temperature: f32,
     p0: f32,
-    p1: f32,
     sum: f64,
     weight: *const Cell<f32>,
+    sample_weight: *const Cell<f32>,
     grad_output: *const Cell<f32>,
     out: *const Cell<f32>,
+    accumulate: bool,
 ) -> f64 {
     // SAFETY: the caller's.
     let floats = |at, length| -> Option<Cells> { unsafe { array(at, length) } };
     // SAFETY: the caller's.
-    let labels = unsafe { array(labels, rows) };
+    let labels = unsafe { array(labels, positions) };
+    let scores = positions * classes;
+    let extra = softmax::Extra {
+        inner,
+        target: floats(target, scores),
+        sample_weight: floats(sample_weight, positions),
+        dt: floats(dt, scores),
+        accumulate,
+    };
     let args = softmax::Args {
-        x: floats(x, rows * classes).unwrap_or_default(),
+        x: floats(x, scores).unwrap_or_default(),
         labels: labels.unwrap_or_default(),
         classes,
-        dx: floats(dx, rows * classes),
-        out: floats(out, rows),
+        dx: floats(dx, scores),
+        out: floats(out, positions),
         weight: floats(weight, classes),
-        grad_output: floats(grad_output, rows),
+        grad_output: floats(grad_output, positions),
         scale,
         ignore_index,
         label_smoothing,
         temperature,
         sum,
-        params: [p0, p1],
+        params: [p0, 0.0],
+        extra: extra.needed().then_some(extra),
     };
     softmax::softmax(level(), op, args)
+}
+
+/// A pass of a region loss over some positions of one sample: adds to `sums`, where they are given, and returns the sum of
+/// the part's values; otherwise writes the gradient by way of `planes` into `dx`.
+///
+/// # Safety
+/// `x`, `target` and `dx` must point to `positions · classes` elements inside the arena, `labels` to `positions`, `auxs` and
+/// `weight` to `classes`, `sums` and `planes` to three times as many; all but `x` may be null.
+#[wasm_bindgen]
+#[must_use]
+pub unsafe fn region(
+    positions: usize,
+    classes: usize,
+    classes_last: bool,
+    x: *const Cell<f32>,
+    target: *const Cell<f32>,
+    labels: *const i32,
+    ignore_index: i32,
+    activation: u32,
+    squared: bool,
+    part: i32,
+    p0: f32,
+    p1: f32,
+    aux: f32,
+    auxs: *const Cell<f32>,
+    weight: *const Cell<f32>,
+    label_smoothing: f32,
+    scale: f32,
+    sums: *const Cell<f64>,
+    planes: *const Cell<f32>,
+    dx: *const Cell<f32>,
+    accumulate: bool,
+) -> f64 {
+    // SAFETY: the caller's.
+    let floats = |at, length| -> Option<Cells> { unsafe { array(at, length) } };
+    // SAFETY: the caller's.
+    let labels = unsafe { array(labels, positions) };
+    // SAFETY: the caller's.
+    let sums = unsafe { array(sums, classes * region::NUMBERS) };
+    let args = region::Args {
+        x: floats(x, positions * classes).unwrap_or_default(),
+        target: floats(target, positions * classes),
+        labels: labels.unwrap_or_default(),
+        ignore_index,
+        classes,
+        positions,
+        classes_last,
+        activation: region::Activation::from_number(activation),
+        squared,
+        part: usize::try_from(part).ok().map(|op| region::Part {
+            op,
+            params: [p0, p1],
+            aux,
+            auxs: floats(auxs, classes),
+            weight: floats(weight, classes),
+            label_smoothing,
+            scale,
+        }),
+    };
+    let pass = match sums {
+        Some(sums) => region::Pass::Sums(sums),
+        None => region::Pass::Gradient {
+            planes: floats(planes, classes * region::NUMBERS).unwrap_or_default(),
+            dx: floats(dx, positions * classes).unwrap_or_default(),
+            accumulate,
+        },
+    };
+    region::region(level(), args, pass)
 }

@@ -104,6 +104,8 @@ pub struct Extra<'a> {
     pub dt: Option<Cells<'a>>,
     /// The loss of each element.
     pub out: Option<Cells<'a>>,
+    /// The gradient by the input is added to what `dx` holds, which is not the memory of `x` then.
+    pub accumulate: bool,
 }
 
 /// Runs loss number `op` of the registry; the sum of the elements' values.
@@ -134,7 +136,9 @@ pub fn pointwise(level: Level, op: usize, args: Args) -> f64 {
 
 /// Each loop is a kernel, and so a function, of its own: in one large function engines of WebAssembly keep even sums in memory.
 pub(crate) fn run<L: Pointwise>(level: Level, loss: L, args: Args) -> f64 {
-    match (args.extra, args.dx) {
+    // By reference: a copy of the arguments takes 10 ns, half of what 16 elements take.
+    let args = &args;
+    match (&args.extra, args.dx) {
         (Some(extra), _) => level.run(General { loss, args, extra }),
         (None, Some(dx)) => level.run(Plain::<L, true> { loss, args, dx }),
         // Without a gradient nothing is written: `x` only stands in for the slice.
@@ -148,7 +152,7 @@ pub(crate) fn run<L: Pointwise>(level: Level, loss: L, args: Args) -> f64 {
 
 struct Plain<'a, L, const GRAD: bool> {
     loss: L,
-    args: Args<'a>,
+    args: &'a Args<'a>,
     dx: Cells<'a>,
 }
 
@@ -157,14 +161,16 @@ impl<L: Pointwise, const GRAD: bool> Kernel for Plain<'_, L, GRAD> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> f64 {
-        plain::<S, L, GRAD>(s, self.loss, &self.args, self.dx)
+        // A copy, of which only the fields remain that are read: behind the reference each store might change them.
+        let args = *self.args;
+        plain::<S, L, GRAD>(s, self.loss, &args, self.dx)
     }
 }
 
 struct General<'a, L> {
     loss: L,
-    args: Args<'a>,
-    extra: Extra<'a>,
+    args: &'a Args<'a>,
+    extra: &'a Extra<'a>,
 }
 
 impl<L: Pointwise> Kernel for General<'_, L> {
@@ -172,7 +178,8 @@ impl<L: Pointwise> Kernel for General<'_, L> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> f64 {
-        general(s, self.loss, &self.args, &self.extra)
+        let (args, extra) = (*self.args, *self.extra);
+        general(s, self.loss, &args, &extra)
     }
 }
 
@@ -259,7 +266,12 @@ fn general<S: Simd, L: Pointwise>(s: S, loss: L, args: &Args, extra: &Extra) -> 
             let value = s.mul(value, weight);
             let factor = s.mul(weight, upstream);
             if let Some(dx) = args.dx {
-                s.store_head(&dx[range.clone()], s.mul(slope, factor));
+                let dx = &dx[range.clone()];
+                let mut gradient = s.mul(slope, factor);
+                if extra.accumulate {
+                    gradient = s.add(s.load_head(dx, 0.0), gradient);
+                }
+                s.store_head(dx, gradient);
             }
             if let Some(dt) = extra.dt {
                 s.store_head(&dt[range.clone()], s.mul(t_slope, factor));

@@ -17,6 +17,8 @@ impl CrossEntropy {
 }
 
 impl Softmax for CrossEntropy {
+    const LINEAR: bool = true;
+
     #[inline(always)]
     fn value<V: Lanes>(self, v: V, log_p: V::F32) -> V::F32 {
         // Not `neg`: the loss of a certain row is 0, not −0.

@@ -1,13 +1,19 @@
 //! The losses, one file each, and the registry: one row per loss.
 
+mod bce;
 mod bce_with_logits;
 mod cross_entropy;
+mod distillation;
 mod huber;
+mod kl_div;
 mod l1;
 mod mse;
+mod nll;
 mod sigmoid_focal;
 mod smooth_l1;
+mod softmax_focal;
 
+use crate::family::region::{self, Part, Pass};
 use crate::simd::Level;
 
 /// Scalar parameters of a loss, in the order of its registry row; 0 where it has fewer.
@@ -71,11 +77,50 @@ registry! {
         l1 [] => l1::L1, Agreement::Exact;
         smoothL1 ["beta"] => smooth_l1::SmoothL1, Agreement::Exact;
         huber ["delta"] => huber::Huber, Agreement::Exact;
+        bce ["labelSmoothing"] => bce::Bce, Agreement::Close(6);
         bceWithLogits ["labelSmoothing"] => bce_with_logits::BceWithLogits, Agreement::Close(8);
         sigmoidFocal ["gamma", "alpha"] => sigmoid_focal::SigmoidFocal, Agreement::Close(32);
+        klDiv ["logTarget"] => kl_div::KlDiv, Agreement::Close(6);
     }
     softmax {
         crossEntropy [] => cross_entropy::CrossEntropy, Agreement::Close(8);
+        softmaxFocal ["gamma"] => softmax_focal::SoftmaxFocal, Agreement::Close(32);
+        nll [] => nll::Nll, Agreement::Exact;
+        distillation [] => distillation::Distillation, Agreement::Close(16);
+    }
+}
+
+/// The losses of a logit that a region can take along.
+pub(crate) fn sigmoid_part(level: Level, part: Part, args: region::Args, pass: Pass) -> f64 {
+    const BCE: usize = position("bceWithLogits");
+    const FOCAL: usize = position("sigmoidFocal");
+    match part.op {
+        BCE => {
+            let loss = bce_with_logits::BceWithLogits::new(part.params);
+            region::with_pointwise(level, loss, args, pass)
+        }
+        FOCAL => {
+            let loss = sigmoid_focal::SigmoidFocal::new(part.params);
+            region::with_pointwise(level, loss, args, pass)
+        }
+        op => panic!("loss {op} is no part of a sigmoid"),
+    }
+}
+
+/// The losses of a softmax that a region can take along.
+pub(crate) fn softmax_part(level: Level, part: Part, args: region::Args, pass: Pass) -> f64 {
+    const CROSS_ENTROPY: usize = position("crossEntropy");
+    const FOCAL: usize = position("softmaxFocal");
+    match part.op {
+        CROSS_ENTROPY => {
+            let loss = cross_entropy::CrossEntropy::new(part.params);
+            region::with_softmax(level, loss, args, pass)
+        }
+        FOCAL => {
+            let loss = softmax_focal::SoftmaxFocal::new(part.params);
+            region::with_softmax(level, loss, args, pass)
+        }
+        op => panic!("loss {op} is no part of a softmax"),
     }
 }
 

@@ -1,13 +1,23 @@
-//! eˣ for x ≤ 0: losses subtract the maximum first, or take −|x|.
+//! eˣ for x ≤ 0, as losses need it that subtract the maximum first or take −|x|; and eˣ for any x.
 
 use crate::simd::{Lanes, Map};
 
-/// Largest error on [`DOMAIN_MIN`, 0], in units in the last place of the true value.
+/// Largest error of [`exp_nonpositive`] on [`DOMAIN_MIN`, 0], in units in the last place of the true value.
 pub const MAX_ULP: f64 = 2.4;
 
-/// Below this eˣ is not a normal number any more, and the result is 0.
+/// Largest error of [`exp`] up to [`EXP_MAX`], subnormal results included.
+pub const EXP_MAX_ULP: f64 = 2.4;
+
+/// Below this eˣ is not a normal number any more, and [`exp_nonpositive`] gives 0.
 pub const DOMAIN_MIN: f32 = -87.33654;
 
+/// Above this eˣ is larger than any number, and [`exp`] gives ∞.
+pub const EXP_MAX: f32 = 88.72283;
+
+/// Below this eˣ is nearer to 0 than to the smallest subnormal.
+const EXP_MIN: f32 = -104.0;
+
+const TWO_MINUS_64: f32 = 1.0 / 18_446_744_073_709_551_616.0;
 const LOG2_E: f32 = core::f32::consts::LOG2_E;
 /// 1.5 · 2²³ + 127: adding it leaves round(x · log₂e) + 127 in the low bits.
 pub(super) const MAGIC: f32 = 12_583_039.0;
@@ -24,14 +34,33 @@ const C5: f32 = 0.008289291;
 /// eˣ for x ≤ 0 or NaN. e^−∞ = 0; NaN stays NaN, since every comparison with it is false.
 #[inline(always)]
 pub fn exp_nonpositive<V: Lanes>(v: V, x: V::F32) -> V::F32 {
+    let (t, biased) = reduce(v, x);
+    let exp = exp_reduced(v, t, v.exponent_from_low_bits(biased));
+    v.zero_where(v.lt(x, v.splat(DOMAIN_MIN)), exp)
+}
+
+/// eˣ; NaN stays NaN.
+#[inline(always)]
+pub fn exp<V: Lanes>(v: V, x: V::F32) -> V::F32 {
+    let (t, biased) = reduce(v, x);
+    // 2¹²⁸ is no float, and 2⁻¹⁵⁰ neither: the power is kept away from both ends, and a last product puts that right,
+    // which rounds where the result is subnormal.
+    let positive = v.lt(v.splat(0.0), x);
+    let shift = v.select(positive, v.splat(-1.0), v.splat(64.0));
+    let unshift = v.select(positive, v.splat(2.0), v.splat(TWO_MINUS_64));
+    let power = v.exponent_from_low_bits(v.add(biased, shift));
+    let exp = v.mul(exp_reduced(v, t, power), unshift);
+    let exp = v.zero_where(v.lt(x, v.splat(EXP_MIN)), exp);
+    v.select(v.lt(v.splat(EXP_MAX), x), v.splat(f32::INFINITY), exp)
+}
+
+/// (t, n + [`MAGIC`]) with x = n·ln 2 + t and t in [−½ ln 2, ½ ln 2].
+#[inline(always)]
+fn reduce<V: Lanes>(v: V, x: V::F32) -> (V::F32, V::F32) {
     let biased = v.mul_add(x, v.splat(LOG2_E), v.splat(MAGIC));
-    let power = v.exponent_from_low_bits(biased);
     let n = v.sub(biased, v.splat(MAGIC));
     let t = v.mul_add(n, v.splat(MINUS_LN2_HIGH), x);
-    let t = v.mul_add(n, v.splat(MINUS_LN2_LOW), t);
-
-    let exp = exp_reduced(v, t, power);
-    v.zero_where(v.lt(x, v.splat(DOMAIN_MIN)), exp)
+    (v.mul_add(n, v.splat(MINUS_LN2_LOW), t), biased)
 }
 
 /// eᵗ · `power` for t in [−½ ln 2, ½ ln 2].
@@ -43,6 +72,24 @@ pub(super) fn exp_reduced<V: Lanes>(v: V, t: V::F32, power: V::F32) -> V::F32 {
     let c34 = v.mul_add(t, v.splat(C4), v.splat(C3));
     let p = v.mul_add(v.mul_add(t2, v.splat(C5), c34), t2, c12);
     v.mul_add(v.mul(t, power), p, power)
+}
+
+/// Largest error of [`one_minus_exp`] on [−87, 0], in units in the last place of the true value.
+pub const ONE_MINUS_MAX_ULP: f64 = 2.0;
+
+/// Polynomial of (eᵗ − 1 − t)/t² on [−½ ln 2, 0], lowest power first; fitted for this project.
+const D: [f32; 5] = [0.49999994, 0.16666521, 0.04166827, 0.008368677, 0.001382041];
+
+/// 1 − eˣ for x ≤ 0 or NaN, without the cancellation near 0.
+#[inline(always)]
+pub fn one_minus_exp<V: Lanes>(v: V, x: V::F32) -> V::F32 {
+    let far = v.sub(v.splat(1.0), exp_nonpositive(v, x));
+    let mut d = v.splat(D[4]);
+    for i in [3, 2, 1, 0] {
+        d = v.mul_add(d, x, v.splat(D[i]));
+    }
+    let near = v.neg(v.mul_add(v.mul(x, x), d, x));
+    v.select(v.lt(v.splat(-0.35), x), near, far)
 }
 
 /// [`exp_nonpositive`] for [`crate::simd::Simd::map`].

@@ -189,7 +189,7 @@ pub trait Simd: Lanes {
 pub enum Level {
     /// Rust on arrays: every machine; not compiled where simd128 is certain
     #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
-    Scalar(Scalar),
+    Scalar(Scalar<LANES>),
     /// x86 AVX2 with FMA
     #[cfg(target_arch = "x86_64")]
     Avx2(Avx2<2>),

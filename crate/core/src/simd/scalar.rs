@@ -1,29 +1,30 @@
 //! Plain Rust on an array of 16: the set that every machine has, and the one that Miri runs.
 
-use super::{Cells, Chunk, Kernel, LANES, Lanes, Simd};
+use super::{Cells, Chunk, Kernel, LANES, Lanes, Map, Simd};
+use core::array;
 
-/// Needs nothing of the CPU.
+/// Needs nothing of the CPU. `N` lanes: the whole vector has 16.
 #[derive(Clone, Copy, Debug)]
-pub struct Scalar;
+pub struct Scalar<const N: usize>;
 
-/// `[f(0), f(1), … f(15)]` without a closure, so that everything stays inlined.
+/// `[f(0), f(1), … f(N − 1)]` without a closure, so that everything stays inlined.
 macro_rules! each {
     ($j:ident => $value:expr) => {{
-        let mut lanes = [Default::default(); LANES];
-        for $j in 0..LANES {
+        let mut lanes = [Default::default(); N];
+        for $j in 0..N {
             lanes[$j] = $value;
         }
         lanes
     }};
 }
 
-impl Lanes for Scalar {
-    type F32 = [f32; LANES];
-    type Mask = [bool; LANES];
+impl<const N: usize> Lanes for Scalar<N> {
+    type F32 = [f32; N];
+    type Mask = [bool; N];
 
     #[inline(always)]
     fn splat(self, value: f32) -> Self::F32 {
-        [value; LANES]
+        [value; N]
     }
     #[inline(always)]
     fn add(self, a: Self::F32, b: Self::F32) -> Self::F32 {
@@ -85,19 +86,19 @@ impl Lanes for Scalar {
     }
     #[inline(always)]
     fn split_exponent(self, v: Self::F32) -> (Self::F32, Self::F32) {
-        let n: [i32; LANES] =
+        let n: [i32; N] =
             each!(j => (v[j].to_bits() as i32).wrapping_sub(super::SQRT_HALF_BITS) >> 23);
         let m = each!(j => f32::from_bits((v[j].to_bits() as i32).wrapping_sub(n[j] << 23) as u32));
         (m, each!(j => n[j] as f32))
     }
 }
 
-impl Simd for Scalar {
+impl Simd for Scalar<LANES> {
     #[inline(always)]
     fn vectorize<K: Kernel>(self, kernel: K) -> K::Out {
         // A frame of its own, as the other sets have.
         #[inline(never)]
-        fn run<K: Kernel>(s: Scalar, kernel: K) -> K::Out {
+        fn run<K: Kernel>(s: Scalar<LANES>, kernel: K) -> K::Out {
             kernel.run(s)
         }
         run(self, kernel)
@@ -112,7 +113,7 @@ impl Simd for Scalar {
     }
     #[inline(always)]
     fn load(self, from: &Chunk) -> Self::F32 {
-        each!(j => from[j].get())
+        array::from_fn(|j| from[j].get())
     }
     #[inline(always)]
     fn store(self, to: &Chunk, v: Self::F32) {
@@ -133,5 +134,21 @@ impl Simd for Scalar {
         for (to, v) in to.iter().zip(v) {
             to.set(v);
         }
+    }
+    #[inline(always)]
+    fn map<F: Map<N, M>, const N: usize, const M: usize>(
+        self,
+        f: F,
+        x: [Self::F32; N],
+    ) -> [Self::F32; M] {
+        // Lane by lane: a formula of 16 lanes in plain Rust is so much code that a kernel takes minutes to compile.
+        let mut y = [[0.0; LANES]; M];
+        for j in 0..LANES {
+            let own = f.eval(Scalar::<1>, x.map(|x| [x[j]]));
+            for (y, [own]) in y.iter_mut().zip(own) {
+                y[j] = own;
+            }
+        }
+        y
     }
 }

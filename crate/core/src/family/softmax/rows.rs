@@ -1,112 +1,13 @@
-//! Losses of the softmax over a row of class scores and the row's class index.
+//! Rows of scores with class indices: the loops that a training step runs.
 
-use crate::loss::{self, Params};
+use super::{Args, Softmax};
 use crate::math::exp::Exp;
 use crate::math::log::log_positive;
-use crate::simd::{Cells, Kernel, LANES, Lanes, Level, Simd};
+use crate::simd::{Cells, Kernel, LANES, Level, Simd};
 use crate::sum::{BLOCK, ROWS};
 
-/// A loss that is a function of ln p_y, the logarithm of the target class's probability. One vector holds 16 rows.
-pub trait Softmax: Copy {
-    /// The loss.
-    fn value<V: Lanes>(self, v: V, log_p: V::F32) -> V::F32;
-    /// −d(loss)/d(ln p_y); the gradient of the row is this times (p − e_y).
-    fn slope<V: Lanes>(self, v: V, log_p: V::F32) -> V::F32;
-}
-
-/// One call over `labels.len()` rows of `classes` scores.
-#[derive(Clone, Copy)]
-pub struct Args<'a> {
-    /// Scores, row after row.
-    pub x: Cells<'a>,
-    /// Class of each row.
-    pub labels: &'a [i32],
-    /// Length of a row.
-    pub classes: usize,
-    /// Gradient by the scores; may be the same memory as `x`.
-    pub dx: Option<Cells<'a>>,
-    /// The loss of each row.
-    pub out: Option<Cells<'a>>,
-    /// Weight of each class.
-    pub weight: Option<Cells<'a>>,
-    /// Upstream gradient per row, in place of `scale`.
-    pub grad_output: Option<Cells<'a>>,
-    /// Factor of the gradient: the upstream gradient over the denominator of `mean`.
-    pub scale: f32,
-    /// Rows of this class give neither value nor gradient, whatever they hold.
-    pub ignore_index: i32,
-    /// ε: the target is 1 − ε at the label, and ε/C everywhere.
-    pub label_smoothing: f32,
-    /// T: the scores are divided by it.
-    pub temperature: f32,
-    /// The sum of the rows before these, when a caller passes its memory piece by piece in whole blocks.
-    pub sum: f64,
-    /// Scalar parameters of the loss, as its registry row says.
-    pub params: Params,
-}
-
-/// Total weight of the rows that are not ignored, which is the denominator of `mean`; or −1 − i where label i is no
-/// class. Weights are not negative.
-#[must_use]
-pub fn kept_weight(
-    labels: &[i32],
-    classes: usize,
-    ignore_index: i32,
-    weight: Option<Cells>,
-) -> f64 {
-    let classes = u32::try_from(classes).unwrap_or(u32::MAX);
-    let mut total = 0.0;
-    for (b, block) in labels.chunks(BLOCK).enumerate() {
-        // Without branches, so that the compiler makes vectors of it.
-        let mut kept = 0u32;
-        let mut bad = 0u32;
-        for &y in block {
-            let keep = u32::from(y != ignore_index);
-            kept += keep;
-            bad |= keep & u32::from(y as u32 >= classes);
-        }
-        if bad != 0 {
-            let i = block
-                .iter()
-                .position(|&y| y != ignore_index && y as u32 >= classes);
-            return -1.0 - (b * BLOCK + i.unwrap_or(0)) as f64;
-        }
-        match weight {
-            None => total += f64::from(kept),
-            Some(weight) => {
-                for &y in block.iter().filter(|&&y| y != ignore_index) {
-                    total += f64::from(weight[y as usize].get());
-                }
-            }
-        }
-    }
-    total
-}
-
-/// Runs loss number `op` of the registry; the sum of the rows' values.
-///
-/// # Panics
-/// Where a slice has not the length that `labels` and `classes` ask for, before anything is written.
-pub fn softmax(level: Level, op: usize, args: Args) -> f64 {
-    let rows = args.labels.len();
-    let scores = rows * args.classes;
-    for (slice, length) in [
-        (Some(args.x), scores),
-        (args.dx, scores),
-        (args.out, rows),
-        (args.weight, args.classes),
-        (args.grad_output, rows),
-    ] {
-        assert!(
-            slice.is_none_or(|s| s.len() == length),
-            "a slice of a wrong length"
-        );
-    }
-    loss::softmax(level, op, args)
-}
-
 /// Each loop is a kernel, and so a function, of its own.
-pub(crate) fn run<L: Softmax>(level: Level, loss: L, args: Args) -> f64 {
+pub(super) fn run<L: Softmax>(level: Level, loss: L, args: Args) -> f64 {
     let narrow = args.classes <= LANES;
     match (narrow, args.dx.is_some(), args.label_smoothing > 0.0) {
         (true, true, false) => level.run(Rows::<L, true, true, false> { loss, args }),

@@ -1,0 +1,594 @@
+//! Losses of whole planes: sums of the prediction p, the target y and their product over all positions of a sample and a
+//! class. What a loss makes of its sums is a few numbers per plane, and the caller's part; so is the gradient by p, which
+//! for every such loss is a·y + k·p + b with three numbers per plane. The activation from `x` to p is done here, in both
+//! passes, and so may be a loss of the same scores, whose exponentials then serve both.
+
+use super::axis::{Axis, LaneTile, Tile};
+use super::pointwise::Pointwise;
+use super::softmax::Softmax;
+use super::softmax::tiles::{Both, KEPT, Normal, exp_of};
+use crate::loss::{self, Params};
+use crate::math::exp::exp_nonpositive;
+use crate::math::sigmoid::sigmoid;
+use crate::simd::{Cells, Kernel, LANES, Lanes, Level, Map, Simd, cells};
+use crate::sum::BLOCK;
+use core::cell::Cell;
+
+/// Numbers per plane, both of the sums (Σ p or p², Σ y or y², Σ p·y) and of the gradient (a, k, b).
+pub const NUMBERS: usize = 3;
+
+/// From scores to probabilities.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    /// The scores are probabilities.
+    None,
+    /// Each score by itself.
+    Sigmoid,
+    /// Over the classes.
+    Softmax,
+}
+
+impl Activation {
+    /// 0, 1 and 2 in this order, as the bindings say it.
+    #[must_use]
+    pub fn from_number(number: u32) -> Self {
+        match number {
+            0 => Self::None,
+            1 => Self::Sigmoid,
+            _ => Self::Softmax,
+        }
+    }
+}
+
+/// One call.
+#[derive(Clone, Copy)]
+pub struct Args<'a> {
+    /// Scores.
+    pub x: Cells<'a>,
+    /// Target in the shape of `x`; without it the target is 1 at each position's label and 0 elsewhere.
+    pub target: Option<Cells<'a>>,
+    /// Class of each position. Where there is another target it only says which positions count, and may be empty.
+    pub labels: &'a [i32],
+    /// Positions of this class count for nothing, whatever they hold.
+    pub ignore_index: i32,
+    /// Classes.
+    pub classes: usize,
+    /// Positions of a sample.
+    pub positions: usize,
+    /// Whether the classes of a position are neighbours.
+    pub classes_last: bool,
+    /// From `x` to p.
+    pub activation: Activation,
+    /// Whether p and y are squared in their own sums.
+    pub squared: bool,
+    /// Another loss of the same scores.
+    pub part: Option<Part<'a>>,
+}
+
+/// A loss that is computed in the same passes.
+#[derive(Clone, Copy)]
+pub struct Part<'a> {
+    /// Its number in the registry.
+    pub op: usize,
+    /// Its scalar parameters.
+    pub params: Params,
+    /// Its extra parameter, where it is one number.
+    pub aux: f32,
+    /// The same per class.
+    pub auxs: Option<Cells<'a>>,
+    /// Weight of each class.
+    pub weight: Option<Cells<'a>>,
+    /// ε, for a loss of the softmax.
+    pub label_smoothing: f32,
+    /// Factor of its gradient.
+    pub scale: f32,
+}
+
+/// What a pass gives.
+#[derive(Clone, Copy)]
+pub enum Pass<'a> {
+    /// Adds to the three sums of each plane; the part's sum is returned.
+    Sums(&'a [Cell<f64>]),
+    /// The gradient by `x`.
+    Gradient {
+        /// a, k and b of each plane.
+        planes: Cells<'a>,
+        /// Goes here; may be the same memory as `x`, unless it is added to.
+        dx: Cells<'a>,
+        /// Adds to what is there.
+        accumulate: bool,
+    },
+}
+
+/// Runs a pass; the sum of the part's values where it computes sums.
+///
+/// # Panics
+/// Where a slice has a wrong length or the part is no loss of this activation, before anything is written.
+pub fn region(level: Level, args: Args, pass: Pass) -> f64 {
+    let n = args.x.len();
+    let per_sample = args.classes * args.positions;
+    assert!(
+        per_sample > 0 && n.is_multiple_of(per_sample),
+        "scores that fill no samples"
+    );
+    let samples = n / per_sample;
+    let planes = samples * args.classes * NUMBERS;
+    let (positions, classes) = (samples * args.positions, args.classes);
+    let fits =
+        |slice: Option<Cells>, length: usize| slice.is_none_or(|slice| slice.len() == length);
+    assert!(
+        fits(args.target, n)
+            && (args.labels.len() == positions || args.labels.is_empty() && args.target.is_some())
+            && args
+                .part
+                .is_none_or(|part| fits(part.auxs, classes) && fits(part.weight, classes))
+            && match pass {
+                Pass::Sums(sums) => sums.len() == planes,
+                Pass::Gradient { planes: p, dx, .. } => p.len() == planes && dx.len() == n,
+            },
+        "a slice of a wrong length"
+    );
+    match (args.activation, args.part) {
+        (Activation::None, _) => level.run(Elements {
+            formula: Identity,
+            args,
+            pass,
+        }),
+        (Activation::Sigmoid, None) => level.run(Elements {
+            formula: Sigmoid,
+            args,
+            pass,
+        }),
+        (Activation::Sigmoid, Some(part)) => loss::sigmoid_part(level, part, args, pass),
+        (Activation::Softmax, None) => level.run(Classes {
+            loss: Nothing,
+            args,
+            pass,
+        }),
+        (Activation::Softmax, Some(part)) => loss::softmax_part(level, part, args, pass),
+    }
+}
+
+pub(crate) fn with_pointwise<L: Pointwise>(level: Level, loss: L, args: Args, pass: Pass) -> f64 {
+    level.run(Elements {
+        formula: SigmoidWith(loss),
+        args,
+        pass,
+    })
+}
+
+pub(crate) fn with_softmax<L: Softmax>(level: Level, loss: L, args: Args, pass: Pass) -> f64 {
+    level.run(Classes { loss, args, pass })
+}
+
+/// p, dp/dx, and value and derivative of the part, of x, y and the part's extra parameter.
+trait Formula: Map<3, 4> {
+    /// Whether there is a part.
+    const PART: bool;
+}
+
+#[derive(Clone, Copy)]
+struct Identity;
+
+impl Map<3, 4> for Identity {
+    #[inline(always)]
+    fn eval<V: Lanes>(self, v: V, [x, _, _]: [V::F32; 3]) -> [V::F32; 4] {
+        let zero = v.splat(0.0);
+        [x, v.splat(1.0), zero, zero]
+    }
+}
+
+impl Formula for Identity {
+    const PART: bool = false;
+}
+
+#[derive(Clone, Copy)]
+struct Sigmoid;
+
+impl Map<3, 4> for Sigmoid {
+    #[inline(always)]
+    fn eval<V: Lanes>(self, v: V, [x, _, _]: [V::F32; 3]) -> [V::F32; 4] {
+        let zero = v.splat(0.0);
+        let s = sigmoid(v, exp_nonpositive(v, v.neg(v.abs(x))));
+        let p = v.select(v.lt(x, zero), s.small, s.large);
+        [p, v.mul(s.small, s.large), zero, zero]
+    }
+}
+
+impl Formula for Sigmoid {
+    const PART: bool = false;
+}
+
+#[derive(Clone, Copy)]
+struct SigmoidWith<L>(L);
+
+impl<L: Pointwise> Map<3, 4> for SigmoidWith<L> {
+    #[inline(always)]
+    fn eval<V: Lanes>(self, v: V, [x, y, aux]: [V::F32; 3]) -> [V::F32; 4] {
+        let part = self.0.eval(v, x, self.0.prepare(v, x), y, aux);
+        let [p, slope, _, _] = Sigmoid.eval(v, [x, y, aux]);
+        [p, slope, part.value, part.dx]
+    }
+}
+
+impl<L: Pointwise> Formula for SigmoidWith<L> {
+    const PART: bool = true;
+}
+
+/// No part beside a softmax.
+#[derive(Clone, Copy)]
+struct Nothing;
+
+impl Softmax for Nothing {
+    const NOTHING: bool = true;
+
+    #[inline(always)]
+    fn value<V: Lanes>(self, v: V, _: V::F32) -> V::F32 {
+        v.splat(0.0)
+    }
+    #[inline(always)]
+    fn slope<V: Lanes>(self, v: V, _: V::F32) -> V::F32 {
+        v.splat(0.0)
+    }
+}
+
+/// The numbers of a step of a tile: target, and 1 where the position counts.
+struct Target<S: Simd> {
+    y: S::F32,
+    ignored: S::Mask,
+}
+
+impl Args<'_> {
+    fn axis(&self) -> Axis {
+        Axis {
+            classes: self.classes,
+            inner: if self.classes_last { 1 } else { self.positions },
+        }
+    }
+
+    #[inline(always)]
+    fn target<S: Simd>(&self, s: S, tile: LaneTile, class: usize) -> Target<S> {
+        let (zero, one) = (s.splat(0.0), s.splat(1.0));
+        let mut kept = s.head(one, tile.count());
+        let mut y = zero;
+        if !self.labels.is_empty() {
+            let labels = &self.labels[tile.position()..tile.position() + tile.count()];
+            let (mut counts, mut hits) = ([0.0; LANES], [0.0; LANES]);
+            for ((count, hit), &label) in counts.iter_mut().zip(&mut hits).zip(labels) {
+                *count = f32::from(u8::from(label != self.ignore_index));
+                *hit = f32::from(u8::from(label == class as i32));
+            }
+            kept = s.vector(counts);
+            y = s.vector(hits);
+        }
+        let ignored = s.eq(kept, zero);
+        if let Some(target) = self.target {
+            y = tile.load(s, target, class, 0.0);
+        }
+        Target {
+            y: s.zero_where(ignored, y),
+            ignored,
+        }
+    }
+}
+
+/// Each score by itself, in blocks of positions, class by class: the sums stay in registers, and the block in the cache
+/// where the classes are neighbours.
+struct Elements<'a, F> {
+    formula: F,
+    args: Args<'a>,
+    pass: Pass<'a>,
+}
+
+impl<F: Formula> Kernel for Elements<'_, F> {
+    type Out = f64;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> f64 {
+        let Self {
+            formula,
+            args,
+            pass,
+        } = self;
+        let (classes, axis) = (args.classes, args.axis());
+        let mut value = 0.0;
+        let samples = args.x.len() / (classes * args.positions);
+        for sample in 0..samples {
+            let end = (sample + 1) * args.positions;
+            for block in (sample * args.positions..end).step_by(BLOCK) {
+                let block = block..end.min(block + BLOCK);
+                for class in 0..classes {
+                    let plane = (sample * classes + class) * NUMBERS;
+                    match pass {
+                        Pass::Sums(sums) => {
+                            let [part, own @ ..] =
+                                element_sums(s, formula, &args, axis, block.clone(), class);
+                            value += part;
+                            for (sum, own) in sums[plane..plane + NUMBERS].iter().zip(own) {
+                                sum.set(sum.get() + own);
+                            }
+                        }
+                        Pass::Gradient {
+                            planes,
+                            dx,
+                            accumulate,
+                        } => {
+                            let plane = &planes[plane..plane + NUMBERS];
+                            let numbers = [plane[0].get(), plane[1].get(), plane[2].get()];
+                            element_gradient(
+                                s,
+                                formula,
+                                &args,
+                                axis,
+                                block.clone(),
+                                class,
+                                numbers,
+                                dx,
+                                accumulate,
+                            );
+                        }
+                    }
+                }
+            }
+        }
+        value
+    }
+}
+
+/// Part, Σ p, Σ y, Σ p·y of a block of positions for one class.
+#[inline(always)]
+fn element_sums<S: Simd, F: Formula>(
+    s: S,
+    formula: F,
+    args: &Args,
+    axis: Axis,
+    block: core::ops::Range<usize>,
+    class: usize,
+) -> [f64; 1 + NUMBERS] {
+    let mut sums = [s.splat(0.0); 1 + NUMBERS];
+    let (aux, weight) = args.part_numbers(class);
+    let (aux, weight) = (s.splat(aux), s.splat(weight));
+    // p² or p, as p·(square·p + plain).
+    let square = s.splat(f32::from(u8::from(args.squared)));
+    let plain = s.splat(f32::from(u8::from(!args.squared)));
+    let mut position = block.start;
+    while position < block.end {
+        let tile = axis.lanes(position, block.end);
+        let Target { y, ignored } = args.target(s, tile, class);
+        let [p, _, part, _] = s.map(formula, [tile.load(s, args.x, class, 0.0), y, aux]);
+        let p = s.zero_where(ignored, p);
+        if F::PART {
+            sums[0] = s.add(sums[0], s.zero_where(ignored, s.mul(part, weight)));
+        }
+        sums[1] = s.add(sums[1], s.mul(p, s.add(s.mul(p, square), plain)));
+        sums[2] = s.add(sums[2], s.mul(y, s.add(s.mul(y, square), plain)));
+        sums[3] = s.add(sums[3], s.mul(p, y));
+        position += tile.count();
+    }
+    let mut totals = [0.0; 1 + NUMBERS];
+    for (total, sum) in totals.iter_mut().zip(sums) {
+        *total = f64::from(s.sum(sum));
+    }
+    totals
+}
+
+#[inline(always)]
+fn element_gradient<S: Simd, F: Formula>(
+    s: S,
+    formula: F,
+    args: &Args,
+    axis: Axis,
+    block: core::ops::Range<usize>,
+    class: usize,
+    [a, k, b]: [f32; NUMBERS],
+    dx: Cells,
+    accumulate: bool,
+) {
+    let (a, k, b) = (s.splat(a), s.splat(k), s.splat(b));
+    let (aux, weight) = args.part_numbers(class);
+    let scale = args.part.map_or(0.0, |part| part.scale);
+    let (aux, factor) = (s.splat(aux), s.splat(weight * scale));
+    let mut position = block.start;
+    while position < block.end {
+        let tile = axis.lanes(position, block.end);
+        let Target { y, ignored } = args.target(s, tile, class);
+        let [p, slope, _, part] = s.map(formula, [tile.load(s, args.x, class, 0.0), y, aux]);
+        let by_p = s.add(s.add(s.mul(a, y), s.mul(k, p)), b);
+        let mut g = s.mul(by_p, slope);
+        if F::PART {
+            g = s.add(g, s.mul(part, factor));
+        }
+        g = s.zero_where(ignored, g);
+        if accumulate {
+            g = s.add(g, tile.load(s, dx, class, 0.0));
+        }
+        tile.store(s, dx, class, g);
+        position += tile.count();
+    }
+}
+
+impl Args<'_> {
+    /// Extra parameter and weight of the part for a class.
+    #[inline(always)]
+    fn part_numbers(&self, class: usize) -> (f32, f32) {
+        self.part.map_or((0.0, 1.0), |part| {
+            let at = |values: Option<Cells>, otherwise| {
+                values.map_or(otherwise, |values| values[class].get())
+            };
+            (at(part.auxs, part.aux), at(part.weight, 1.0))
+        })
+    }
+}
+
+/// All classes of 16 positions, for a softmax over them.
+struct Classes<'a, L> {
+    loss: L,
+    args: Args<'a>,
+    pass: Pass<'a>,
+}
+
+impl<L: Softmax> Kernel for Classes<'_, L> {
+    type Out = f64;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> f64 {
+        let Self { loss, args, pass } = self;
+        let (classes, axis) = (args.classes, args.axis());
+        let mut kept = [0.0; KEPT * LANES];
+        let kept = cells(&mut kept);
+        let mut sums = match pass {
+            Pass::Sums(_) => vec![0.0; classes * NUMBERS * LANES],
+            Pass::Gradient { .. } => Vec::new(),
+        };
+        let sums = cells(&mut sums);
+        let mut value = 0.0;
+        let samples = args.x.len() / (classes * args.positions);
+        for sample in 0..samples {
+            let end = (sample + 1) * args.positions;
+            let planes = sample * classes * NUMBERS..(sample + 1) * classes * NUMBERS;
+            for block in (sample * args.positions..end).step_by(BLOCK) {
+                let block = block..end.min(block + BLOCK);
+                let mut position = block.start;
+                while position < block.end {
+                    let tile = axis.lanes(position, block.end);
+                    match pass {
+                        Pass::Sums(_) => value += class_sums(s, loss, &args, tile, kept, sums),
+                        Pass::Gradient {
+                            planes: numbers,
+                            dx,
+                            accumulate,
+                        } => {
+                            let numbers = &numbers[planes.clone()];
+                            class_gradient(s, loss, &args, tile, kept, numbers, dx, accumulate);
+                        }
+                    }
+                    position += tile.count();
+                }
+                if let Pass::Sums(totals) = pass {
+                    for (total, lanes) in totals[planes.clone()]
+                        .iter()
+                        .zip(sums.as_chunks::<LANES>().0)
+                    {
+                        total.set(total.get() + f64::from(s.sum(s.load(lanes))));
+                        s.store(lanes, s.splat(0.0));
+                    }
+                }
+            }
+        }
+        value
+    }
+}
+
+/// The part's share of a class: t = w·((1 − ε)·y + ε/C), and ln p.
+#[inline(always)]
+fn share<S: Simd>(
+    s: S,
+    args: &Args,
+    tile: LaneTile,
+    normal: &Normal<S>,
+    class: usize,
+    y: S::F32,
+) -> [S::F32; 2] {
+    let (epsilon, weight) = args.part.map_or((0.0, 1.0), |part| {
+        (part.label_smoothing, args.part_numbers(class).1)
+    });
+    let spread = epsilon / args.classes as f32;
+    let t = s.mul_add(
+        y,
+        s.splat((1.0 - epsilon) * weight),
+        s.splat(spread * weight),
+    );
+    let x = tile.load(s, args.x, class, f32::NEG_INFINITY);
+    [t, s.sub(s.sub(x, normal.max), normal.log_sum)]
+}
+
+#[inline(always)]
+fn class_sums<S: Simd, L: Softmax>(
+    s: S,
+    loss: L,
+    args: &Args,
+    tile: LaneTile,
+    kept: Cells,
+    sums: Cells,
+) -> f64 {
+    let zero = s.splat(0.0);
+    let kept = kept.as_chunks().0;
+    let normal = Normal::new(s, tile, args.x, 1.0, kept);
+    let inverse = s.div(s.splat(1.0), normal.sum);
+    let square = s.splat(f32::from(u8::from(args.squared)));
+    let plain = s.splat(f32::from(u8::from(!args.squared)));
+    let mut value = zero;
+    for (class, sums) in sums.as_chunks::<{ NUMBERS * LANES }>().0.iter().enumerate() {
+        let Target { y, ignored } = args.target(s, tile, class);
+        let e = exp_of(s, tile, args.x, &normal, 1.0, kept, class);
+        let p = s.zero_where(ignored, s.mul(e, inverse));
+        let squares = |v| s.mul(v, s.add(s.mul(v, square), plain));
+        let own = [squares(p), squares(y), s.mul(p, y)];
+        for (sum, own) in sums.as_chunks::<LANES>().0.iter().zip(own) {
+            s.store(sum, s.add(s.load(sum), own));
+        }
+        if !L::NOTHING {
+            let [t, log_p] = share(s, args, tile, &normal, class, y);
+            let [own, _] = s.map(Both(loss), [log_p]);
+            let own = s.zero_where(s.eq(t, zero), s.mul(t, own));
+            value = s.add(value, s.zero_where(ignored, own));
+        }
+    }
+    if L::NOTHING {
+        return 0.0;
+    }
+    f64::from(s.sum(value))
+}
+
+/// With g_c the gradient by p_c it is p_c·(g_c − Σ g·p), and that of the part p_c·Σ s − s_c as in the softmax family.
+#[inline(always)]
+fn class_gradient<S: Simd, L: Softmax>(
+    s: S,
+    loss: L,
+    args: &Args,
+    tile: LaneTile,
+    kept: Cells,
+    planes: Cells,
+    dx: Cells,
+    accumulate: bool,
+) {
+    let zero = s.splat(0.0);
+    let kept = kept.as_chunks().0;
+    let normal = Normal::new(s, tile, args.x, 1.0, kept);
+    let inverse = s.div(s.splat(1.0), normal.sum);
+    let scale = s.splat(args.part.map_or(0.0, |part| part.scale));
+    let (mut mean, mut slopes) = (zero, zero);
+    for (class, plane) in planes.as_chunks::<NUMBERS>().0.iter().enumerate() {
+        let Target { y, .. } = args.target(s, tile, class);
+        let p = s.mul(exp_of(s, tile, args.x, &normal, 1.0, kept, class), inverse);
+        mean = s.mul_add(by_p(s, plane, p, y), p, mean);
+        if !L::NOTHING {
+            let [t, log_p] = share(s, args, tile, &normal, class, y);
+            let [_, slope] = s.map(Both(loss), [log_p]);
+            slopes = s.add(slopes, s.zero_where(s.eq(t, zero), s.mul(t, slope)));
+        }
+    }
+    for (class, plane) in planes.as_chunks::<NUMBERS>().0.iter().enumerate() {
+        let Target { y, ignored } = args.target(s, tile, class);
+        let p = s.mul(exp_of(s, tile, args.x, &normal, 1.0, kept, class), inverse);
+        let mut g = s.mul(p, s.sub(by_p(s, plane, p, y), mean));
+        if !L::NOTHING {
+            let [t, log_p] = share(s, args, tile, &normal, class, y);
+            let [_, slope] = s.map(Both(loss), [log_p]);
+            let own = s.zero_where(s.eq(t, zero), s.mul(t, slope));
+            g = s.mul_add(s.sub(s.mul(slopes, p), own), scale, g);
+        }
+        g = s.zero_where(ignored, g);
+        if accumulate {
+            g = s.add(g, tile.load(s, dx, class, 0.0));
+        }
+        tile.store(s, dx, class, g);
+    }
+}
+
+/// a·y + k·p + b
+#[inline(always)]
+fn by_p<S: Simd>(s: S, plane: &[Cell<f32>; NUMBERS], p: S::F32, y: S::F32) -> S::F32 {
+    let [a, k, b] = [0, 1, 2].map(|i| plane[i].get());
+    s.mul_add(s.splat(a), y, s.mul_add(s.splat(k), p, s.splat(b)))
+}

@@ -1,0 +1,202 @@
+//! Losses of the softmax over a class axis, with a class index or a distribution as the target of each position.
+//!
+//! [`rows`] serves what most training steps ask for: rows of scores with class indices. [`tiles`] serves any axis, any target
+//! and all options. [`picked`] serves input that is ln p already, and [`teacher`] a second softmax as target.
+
+mod picked;
+mod rows;
+mod teacher;
+pub(super) mod tiles;
+
+use super::axis::Axis;
+use crate::loss::{self, Params};
+use crate::simd::{Cells, Lanes, Level};
+use crate::sum::BLOCK;
+
+/// What the input and the target are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Scores; a class or a distribution.
+    Scores,
+    /// Logarithms of probabilities; a class.
+    LogProbabilities,
+    /// Scores; the scores of a teacher.
+    Teacher,
+}
+
+/// A loss that is a function of ln p_y, the logarithm of the target class's probability, or the mean of that function
+/// over a distribution of classes.
+pub trait Softmax: Copy {
+    /// What it takes.
+    const KIND: Kind = Kind::Scores;
+    /// Whether the loss is −ln p: then label smoothing needs no function of each class.
+    const LINEAR: bool = false;
+    /// Whether there is no loss at all, beside a region.
+    const NOTHING: bool = false;
+    /// The loss.
+    fn value<V: Lanes>(self, v: V, log_p: V::F32) -> V::F32;
+    /// −d(loss)/d(ln p_y); the gradient of the position is this times (p − e_y).
+    fn slope<V: Lanes>(self, v: V, log_p: V::F32) -> V::F32;
+}
+
+/// One call.
+#[derive(Clone, Copy)]
+pub struct Args<'a> {
+    /// Scores.
+    pub x: Cells<'a>,
+    /// Class of each position. Where there is another target it only says which positions count, and may be empty.
+    pub labels: &'a [i32],
+    /// Scores of a position.
+    pub classes: usize,
+    /// Gradient by the scores; may be the same memory as `x`.
+    pub dx: Option<Cells<'a>>,
+    /// The loss of each position.
+    pub out: Option<Cells<'a>>,
+    /// Weight of each class.
+    pub weight: Option<Cells<'a>>,
+    /// Upstream gradient per position, in place of `scale`.
+    pub grad_output: Option<Cells<'a>>,
+    /// Factor of the gradient: the upstream gradient over the denominator of `mean`.
+    pub scale: f32,
+    /// Positions of this class give neither value nor gradient, whatever they hold.
+    pub ignore_index: i32,
+    /// ε: the target is 1 − ε at the label, and ε/C everywhere.
+    pub label_smoothing: f32,
+    /// T: the scores are divided by it.
+    pub temperature: f32,
+    /// The sum of the positions before these, when a caller passes its memory piece by piece in whole blocks.
+    pub sum: f64,
+    /// Scalar parameters of the loss, as its registry row says.
+    pub params: Params,
+    /// What most calls do without.
+    pub extra: Option<Extra<'a>>,
+}
+
+/// What takes the general loop.
+#[derive(Clone, Copy)]
+pub struct Extra<'a> {
+    /// Positions whose scores for a class are neighbours; 1 where the classes are last.
+    pub inner: usize,
+    /// In place of labels: a distribution, or the scores of a teacher, in the shape of `x`.
+    pub target: Option<Cells<'a>>,
+    /// Weight of each position.
+    pub sample_weight: Option<Cells<'a>>,
+    /// Gradient by `target`.
+    pub dt: Option<Cells<'a>>,
+    /// Adds to `dx` what else would be written there. `dx` is not `x` then.
+    pub accumulate: bool,
+}
+
+impl Extra<'_> {
+    /// Whether it asks for anything that rows of scores with class indices do not have.
+    #[must_use]
+    pub fn needed(&self) -> bool {
+        self.inner != 1
+            || self.target.is_some()
+            || self.sample_weight.is_some()
+            || self.dt.is_some()
+            || self.accumulate
+    }
+}
+
+impl Args<'_> {
+    fn axis(&self) -> Axis {
+        Axis {
+            classes: self.classes,
+            inner: self.extra.map_or(1, |extra| extra.inner),
+        }
+    }
+
+    fn positions(&self) -> usize {
+        match self.extra {
+            Some(Extra {
+                target: Some(target),
+                ..
+            }) => target.len() / self.classes.max(1),
+            _ => self.labels.len(),
+        }
+    }
+}
+
+/// Total weight of the positions that are not ignored, which is the denominator of `mean`; or −1 − i where label i is no
+/// class. Weights are not negative.
+#[must_use]
+pub fn kept_weight(
+    labels: &[i32],
+    classes: usize,
+    ignore_index: i32,
+    weight: Option<Cells>,
+) -> f64 {
+    let classes = u32::try_from(classes).unwrap_or(u32::MAX);
+    let mut total = 0.0;
+    for (b, block) in labels.chunks(BLOCK).enumerate() {
+        // Without branches, so that the compiler makes vectors of it.
+        let mut kept = 0u32;
+        let mut bad = 0u32;
+        for &y in block {
+            let keep = u32::from(y != ignore_index);
+            kept += keep;
+            bad |= keep & u32::from(y as u32 >= classes);
+        }
+        if bad != 0 {
+            let i = block
+                .iter()
+                .position(|&y| y != ignore_index && y as u32 >= classes);
+            return -1.0 - (b * BLOCK + i.unwrap_or(0)) as f64;
+        }
+        match weight {
+            None => total += f64::from(kept),
+            Some(weight) => {
+                for &y in block.iter().filter(|&&y| y != ignore_index) {
+                    total += f64::from(weight[y as usize].get());
+                }
+            }
+        }
+    }
+    total
+}
+
+/// Runs loss number `op` of the registry; the sum of the positions' values.
+///
+/// # Panics
+/// Where a slice has not the length that the target and `classes` ask for, before anything is written.
+pub fn softmax(level: Level, op: usize, args: Args) -> f64 {
+    let positions = args.positions();
+    let scores = positions * args.classes;
+    let extra = args.extra.as_ref();
+    assert!(
+        args.labels.len() == positions || args.labels.is_empty(),
+        "labels of a wrong length"
+    );
+    assert!(
+        extra.is_none_or(|extra| extra.inner > 0 && positions.is_multiple_of(extra.inner)),
+        "positions that fill no samples"
+    );
+    for (slice, length) in [
+        (Some(args.x), scores),
+        (args.dx, scores),
+        (args.out, positions),
+        (args.weight, args.classes),
+        (args.grad_output, positions),
+        (extra.and_then(|extra| extra.target), scores),
+        (extra.and_then(|extra| extra.sample_weight), positions),
+        (extra.and_then(|extra| extra.dt), scores),
+    ] {
+        assert!(
+            slice.is_none_or(|s| s.len() == length),
+            "a slice of a wrong length"
+        );
+    }
+    loss::softmax(level, op, args)
+}
+
+pub(crate) fn run<L: Softmax>(level: Level, loss: L, args: Args) -> f64 {
+    match L::KIND {
+        Kind::Scores if args.extra.is_none() && (L::LINEAR || args.label_smoothing == 0.0) => {
+            rows::run(level, loss, args)
+        }
+        Kind::Scores => tiles::run(level, loss, args),
+        Kind::LogProbabilities => picked::run(level, loss, args),
+        Kind::Teacher => teacher::run(level, args),
+    }
+}

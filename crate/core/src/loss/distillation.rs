@@ -1,0 +1,30 @@
+//! T²·Σ t_c·(ln t_c − ln p_c), t = softmax(teacher/T), p = softmax(x/T)
+
+use crate::family::softmax::{Kind, Softmax};
+use crate::loss::Params;
+use crate::simd::Lanes;
+
+/// Knowledge distillation. Of its two softmaxes the family makes the divergence; this is the part of the student.
+#[derive(Clone, Copy)]
+pub struct Distillation;
+
+impl Distillation {
+    /// Takes no parameters of its own.
+    #[must_use]
+    pub fn new(_: Params) -> Self {
+        Self
+    }
+}
+
+impl Softmax for Distillation {
+    const KIND: Kind = Kind::Teacher;
+
+    #[inline(always)]
+    fn value<V: Lanes>(self, v: V, log_p: V::F32) -> V::F32 {
+        v.sub(v.splat(0.0), log_p)
+    }
+    #[inline(always)]
+    fn slope<V: Lanes>(self, v: V, _: V::F32) -> V::F32 {
+        v.splat(1.0)
+    }
+}

@@ -1,0 +1,56 @@
+//! −q^γ·ln p, q = 1 − p
+
+use crate::family::softmax::Softmax;
+use crate::loss::Params;
+use crate::math::exp::{exp_nonpositive, one_minus_exp};
+use crate::math::pow::Exponent;
+use crate::simd::Lanes;
+
+/// Softmax cross-entropy played down where the probability of the class is high.
+#[derive(Clone, Copy)]
+pub struct SoftmaxFocal {
+    gamma: f32,
+    exponent: Exponent,
+}
+
+impl SoftmaxFocal {
+    /// `params[0]` is γ ≥ 0.
+    #[must_use]
+    pub fn new(params: Params) -> Self {
+        Self {
+            gamma: params[0],
+            exponent: Exponent::new(params[0]),
+        }
+    }
+
+    /// q^γ. The branches go the same way for all vectors of a call.
+    #[inline(always)]
+    fn power<V: Lanes>(self, v: V, q: V::F32) -> V::F32 {
+        if self.gamma == 2.0 {
+            v.mul(q, q)
+        } else if self.gamma == 0.0 {
+            v.splat(1.0)
+        } else {
+            self.exponent.pow(v, q)
+        }
+    }
+}
+
+impl Softmax for SoftmaxFocal {
+    #[inline(always)]
+    fn value<V: Lanes>(self, v: V, log_p: V::F32) -> V::F32 {
+        let power = self.power(v, one_minus_exp(v, log_p));
+        v.mul(power, v.sub(v.splat(0.0), log_p))
+    }
+
+    /// q^γ·(1 + γ·p·(−ln p)/q): the ratio goes to 1 as q goes to 0, and p·ln p to 0 as p does.
+    #[inline(always)]
+    fn slope<V: Lanes>(self, v: V, log_p: V::F32) -> V::F32 {
+        let (zero, one) = (v.splat(0.0), v.splat(1.0));
+        let q = one_minus_exp(v, log_p);
+        let p = exp_nonpositive(v, log_p);
+        let ratio = v.select(v.eq(q, zero), one, v.div(v.neg(log_p), q));
+        let share = v.zero_where(v.eq(p, zero), v.mul(p, ratio));
+        v.mul(self.power(v, q), v.mul_add(v.splat(self.gamma), share, one))
+    }
+}

@@ -1,0 +1,170 @@
+/** Positions and their classes: where they lie, their labels and masks. */
+
+import {
+  attached,
+  float32Of,
+  kindOf,
+  lengthOf,
+  number,
+  sameShape,
+  smallArray,
+  type TensorLike,
+  wrongType,
+  wrongValue,
+} from '../check.js'
+
+/** Class indices. */
+export type LabelArray = Int32Array | Uint8Array | Uint16Array | Uint32Array | BigInt64Array
+
+/** Class indices, or a tensor of them. */
+export type Labels = LabelArray | TensorLike<LabelArray>
+
+/** One value per position: 0 says that it counts for nothing. */
+export type Mask = Uint8Array | Float32Array
+
+/** How the scores of positions lie in memory. */
+export interface Axis {
+  readonly samples: number
+  readonly classes: number
+  /** Positions of a sample. */
+  readonly positions: number
+  /** Whether the classes of a position are neighbours. */
+  readonly last: boolean
+}
+
+/** The option `classAxis`. */
+export function classAxisOf(loss: string, value: unknown = 1): 1 | -1 {
+  return number(loss, 'classAxis', value, '1 or -1', (axis) => axis === 1 || axis === -1) as 1 | -1
+}
+
+/** The axes of a shape [N, C, d1, …], or [N, d1, …, C] where the class axis is −1. */
+export function axisOf(loss: string, shape: readonly number[], classAxis: 1 | -1): Axis {
+  if (shape.length < 2) {
+    const expected = classAxis === 1 ? '[N, C, …]' : '[N, …, C]'
+    throw new RangeError(`${loss}: shape must be ${expected}, got [${shape}]`)
+  }
+  const axis = classAxis === 1 ? 1 : shape.length - 1
+  let positions = 1
+  for (let i = 1; i < shape.length; i++) if (i !== axis) positions *= shape[i]
+  const classes = shape[axis]
+  if (classes === 0 && shape[0] * positions > 0) {
+    throw new RangeError(`${loss}: shape must have at least one class, got [${shape}]`)
+  }
+  return { samples: shape[0], classes, positions, last: classAxis === -1 || positions === 1 }
+}
+
+/** Refuses labels whose tensor has another shape than the input without its classes. */
+export function labelShape(
+  loss: string,
+  got: readonly number[] | undefined,
+  shape: readonly number[] | undefined,
+  classAxis: 1 | -1,
+): void {
+  if (got === undefined || shape === undefined) return
+  const axis = classAxis === 1 ? 1 : shape.length - 1
+  sameShape(loss, 'shape of target', got, [...shape.slice(0, axis), ...shape.slice(axis + 1)])
+}
+
+const integerKinds: ReadonlySet<string | undefined> = new Set([
+  'Int32Array',
+  'Uint8Array',
+  'Uint16Array',
+  'Uint32Array',
+  'BigInt64Array',
+])
+
+/** Whether it is an array of class indices. */
+export function areLabels(value: unknown): value is LabelArray {
+  return integerKinds.has(kindOf(value))
+}
+
+let scratch = new Int32Array(0)
+
+function scratchOf(length: number): Int32Array {
+  if (scratch.length < length) scratch = new Int32Array(length)
+  return scratch.subarray(0, length)
+}
+
+/**
+ * Labels of any integer type as Int32Array: kernels know one type. Those of another type are copied, once a call, and so are
+ * masked ones, with `ignoreIndex` where the mask is 0.
+ */
+export function int32Labels(loss: string, value: unknown, mask: Mask | undefined, ignoreIndex: number): Int32Array {
+  const kind = kindOf(value)
+  if (kind === 'Int32Array' && mask === undefined) return attached(loss, 'target', value as Int32Array)
+  if (!areLabels(value)) {
+    throw wrongType(
+      loss,
+      'target',
+      'class indices in an Int32Array, Uint8Array, Uint16Array, Uint32Array or BigInt64Array',
+      value,
+    )
+  }
+  const labels = attached(loss, 'target', value as LabelArray)
+  const { length } = labels
+  if (mask !== undefined && mask.length !== length) {
+    throw wrongValue(loss, 'mask', `an array of ${length}, one per position`, mask)
+  }
+  const copy = scratchOf(length)
+  for (let i = 0; i < length; i++) {
+    if (mask !== undefined && mask[i] === 0) {
+      copy[i] = ignoreIndex
+      continue
+    }
+    const label = Number(labels[i])
+    // A label that does not fit would wrap around to a legal one.
+    if (label !== (label | 0)) throw wrongValue(loss, `target[${i}]`, 'a class index', labels[i])
+    copy[i] = label
+  }
+  return copy
+}
+
+/** A label per position of a target without labels: `ignoreIndex` where `ignored` says so, something else elsewhere. */
+export function keptLabels(length: number, ignoreIndex: number, ignored: (i: number) => boolean): Int32Array {
+  const labels = scratchOf(length)
+  const kept = ignoreIndex === 0 ? 1 : 0
+  for (let i = 0; i < length; i++) labels[i] = ignored(i) ? ignoreIndex : kept
+  return labels
+}
+
+/** No labels: every position counts. */
+export const noLabels: Int32Array = new Int32Array(0)
+
+/** The option `mask`, whose length is not yet known. */
+export function maskOf(loss: string, value: unknown): Mask | undefined {
+  if (value === undefined) return undefined
+  const kind = kindOf(value)
+  if (kind !== 'Uint8Array' && kind !== 'Float32Array') {
+    throw wrongType(loss, 'mask', 'a Uint8Array or a Float32Array', value)
+  }
+  return attached(loss, 'mask', value as Mask)
+}
+
+/** Refuses a mask of another length. */
+export function checkMask(loss: string, mask: Mask | undefined, positions: number): void {
+  if (mask !== undefined && lengthOf(mask) !== positions) {
+    throw wrongValue(loss, 'mask', `an array of ${positions}, one per position`, mask)
+  }
+}
+
+/** The option `sampleWeight`. */
+export function sampleWeightOf(loss: string, value: unknown): Float32Array | undefined {
+  return value === undefined ? undefined : smallArray(loss, 'sampleWeight', value)
+}
+
+/** Refuses sample weights of another length. */
+export function checkSampleWeight(loss: string, weight: Float32Array | undefined, positions: number): void {
+  if (weight !== undefined) float32Of(loss, 'sampleWeight', positions, weight)
+}
+
+/** The option `ignoreIndex`. */
+export function ignoreIndexOf(loss: string, value: unknown = -100): number {
+  return number(loss, 'ignoreIndex', value, 'a 32-bit integer', (i) => i === (i | 0))
+}
+
+/** Refuses class weights of another number. */
+export function checkClassWeight(loss: string, name: string, weight: Float32Array | undefined, classes: number): void {
+  if (weight !== undefined && weight.length !== classes) {
+    throw wrongValue(loss, name, `an array of ${classes}, one per class`, weight)
+  }
+}
