@@ -103,6 +103,16 @@ everywhere('klDiv: a target of 0 costs nothing', (t) => {
     const target = options.logTarget ? Float32Array.of(-100) : Float32Array.of(2 ** -149)
     t.is(klDiv(Float32Array.of(negInf), target, options), inf)
   }
+  // What is no logarithm of a probability any more is still no NaN.
+  const huge = Float32Array.of(100, 99)
+  const over = klDiv.valueAndGrad(Float32Array.of(100, 100), huge, {
+    reduction: 'none',
+    logTarget: true,
+    targetGrad: true,
+  })
+  equals(t, over.value, [0, negInf])
+  equals(t, over.grad, [negInf, negInf])
+  equals(t, over.targetGrad!, [inf, 0])
   t.is(klDiv(Float32Array.of(-1), Float32Array.of(-0.5)), nan)
 })
 
@@ -125,6 +135,8 @@ everywhere('klDiv: batchmean divides by the samples', (t) => {
     t.is(klDiv.with(options)(x, target), value)
   }
   t.is(klDiv({ data: x, dims: [3, 4] }, target, { reduction: 'batchmean' }), sum.value / 3)
+  // @ts-expect-error: only a loss that has a batch mean offers it
+  t.throws(() => mse(x, target, { reduction: 'batchmean' }), { instanceOf: RangeError })
   const scalar = klDiv(Float32Array.of(-1), Float32Array.of(1), { reduction: 'batchmean', shape: [] })
   t.is(scalar, 1)
 })

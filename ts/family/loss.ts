@@ -1,7 +1,9 @@
 /** What all losses share: the three verbs, bound options, reductions. */
 
 import { float32Of, kindOf, number, word, wrongType } from '../check.js'
+import type { CombinedDefinition } from './combine.js'
 import type { PointwiseDefinition } from './pointwise.js'
+import type { CompoundDefinition, RegionDefinition } from './region.js'
 import type { SoftmaxDefinition } from './softmax.js'
 
 export type Reduction = 'mean' | 'sum' | 'none'
@@ -37,9 +39,16 @@ export interface ValueAndGrad<R extends BatchReduction> {
 }
 
 /**
- * A loss: call it for the value, or one of its verbs. `D` is the reduction where the options name none.
+ * A loss: call it for the value, or one of its verbs. `D` is the reduction where the options name none, and `More` what
+ * `valueAndGrad` has beside value and gradient.
  */
-export interface Loss<Input, Target, Options extends CommonOptions<BatchReduction>, D extends BatchReduction = 'mean'> {
+export interface Loss<
+  Input,
+  Target,
+  Options extends CommonOptions<BatchReduction>,
+  D extends BatchReduction = 'mean',
+  More = unknown,
+> {
   /** The value. */
   <R extends BatchReduction = D>(input: Input, target: Target, options?: Options & { reduction?: R }): Value<R>
   /** d(value)/d(input) · gradOutput, in `grad` or in a new array. */
@@ -49,11 +58,11 @@ export interface Loss<Input, Target, Options extends CommonOptions<BatchReductio
     input: Input,
     target: Target,
     options?: Options & { reduction?: R },
-  ): ValueAndGrad<R>
+  ): ValueAndGrad<R> & More
   /** The same loss with these options bound: they are checked here, once. */
   with<const P extends Options>(
     options: P,
-  ): Loss<Input, Target, Options, P extends { reduction: infer R extends BatchReduction } ? R : D>
+  ): Loss<Input, Target, Options, P extends { reduction: infer R extends BatchReduction } ? R : D, More>
   /** Name of the loss. */
   readonly name: string
 }
@@ -79,6 +88,8 @@ export interface Buffers {
 export interface Wanted {
   readonly value: boolean
   readonly grad: boolean
+  /** All checks of a call, and nothing else. */
+  readonly dry?: boolean
 }
 
 /** What `valueAndGrad` returns; the other verbs take their part of it. */
@@ -86,6 +97,8 @@ export interface Result {
   value: number | Float32Array
   grad: Float32Array | undefined
   targetGrad?: Float32Array
+  /** Values of the parts of a loss made of several. */
+  parts?: Record<string, number> | number[]
 }
 
 /** Without a `targetGrad` where none was asked for. */
@@ -107,7 +120,7 @@ export interface Family<S extends Settings> {
   run(wanted: Wanted, input: unknown, target: unknown, settings: S, buffers: Buffers): Result
 }
 
-export type Definition = PointwiseDefinition | SoftmaxDefinition
+export type Definition = PointwiseDefinition | SoftmaxDefinition | RegionDefinition | CompoundDefinition | CombinedDefinition
 
 export const commonOptions = ['reduction', 'gradOutput', 'grad', 'out', 'emptyMean', 'normalizer'] as const
 
@@ -118,12 +131,18 @@ const both: Wanted = { value: true, grad: true }
 
 const definitions = new WeakMap<object, Definition>()
 const calls = new WeakMap<object, Call>()
+const names = new WeakMap<object, ReadonlySet<string>>()
 
 type Call = (wanted: Wanted, input: unknown, target: unknown, options: unknown, accumulate?: boolean) => Result
 
 /** What a public loss is made of: tests and benches read it. Undefined for anything else. */
 export function definitionOf(loss: unknown): Definition | undefined {
   return typeof loss === 'function' ? definitions.get(loss) : undefined
+}
+
+/** Names of a loss's options. */
+export function optionsOf(loss: object): ReadonlySet<string> | undefined {
+  return names.get(loss)
 }
 
 /** A call whose gradient is added to what the option `grad` holds: for losses made of several. */
@@ -165,6 +184,7 @@ export function makeLoss<S extends Settings, L>(family: Family<S>, bound: Option
   })
   definitions.set(loss, definition)
   calls.set(loss, call)
+  names.set(loss, family.options)
   return Object.freeze(loss) as L
 }
 

@@ -125,9 +125,17 @@ interface PointwiseSettings extends Settings {
   readonly classAxis: number
   readonly weight: Float32Array | undefined
   readonly meanBy: 'count' | 'weight'
+  /** Sum of `weight`, where the mean needs it. */
+  readonly weightSum: number
   readonly aux: number | Float32Array
   readonly p0: number
   readonly p1: number
+}
+
+function sumOf(weights: Float32Array): number {
+  let sum = 0
+  for (let i = 0; i < weights.length; i++) sum += weights[i]
+  return sum
 }
 
 /** Makes the public loss. */
@@ -151,25 +159,20 @@ export function pointwise<Options extends Omit<PointwiseOptions<BatchReduction>,
     if (meanBy === 'weight' && normalizer !== undefined) {
       throw new RangeError(`${loss}: meanBy 'weight' and normalizer are two denominators, give one of them`)
     }
+    const weights = weight === undefined ? undefined : smallArray(loss, 'weight', weight)
     return {
       reduction,
       emptyMean,
       normalizer,
       shape: shape === undefined ? undefined : shapeOf(loss, 'shape', shape),
       classAxis: classAxis === 1 ? 1 : number(loss, 'classAxis', classAxis, '1 or -1', (axis) => axis === -1),
-      weight: weight === undefined ? undefined : smallArray(loss, 'weight', weight),
+      weight: weights,
       meanBy: word(loss, 'meanBy', meanBy, ['count', 'weight']),
-      aux: aux === undefined ? 0 : auxOf(aux.name, given[aux.name], aux.default),
+      weightSum: meanBy === 'weight' && weights !== undefined ? sumOf(weights) : 0,
+      aux: aux === undefined ? 0 : auxOf(loss, aux.name, given[aux.name], aux.default),
       p0: paramOf(loss, params[0], given),
       p1: paramOf(loss, params[1], given),
     }
-  }
-
-  function auxOf(name: string, value: unknown, otherwise: number): number | Float32Array {
-    if (value === undefined) return otherwise
-    if (typeof value === 'number') return number(loss, name, value, 'a finite number ≥ 0', (n) => n >= 0)
-    if (typeof value !== 'object') throw wrongType(loss, name, 'a number or an array of one per class', value)
-    return smallWeights(loss, name, value)
   }
 
   function run(wanted: Wanted, input: unknown, target: unknown, settings: PointwiseSettings, buffers: Buffers): Result {
@@ -189,13 +192,14 @@ export function pointwise<Options extends Omit<PointwiseOptions<BatchReduction>,
     }
     const denominator =
       settings.reduction === 'batchmean' ? (shape?.[0] ?? n) : denominatorOf(settings, countOf(settings, n))
-    if (n === 0 || denominator === 0) {
+    if (!wanted.dry && (n === 0 || denominator === 0)) {
       // Samples without elements are no mean over nothing: their sum of 0 has a denominator.
       const nothing = denominator === 0 ? settings : ({ ...settings, emptyMean: 'zero' } as const)
       // A gradient that would be added to is left as it is.
       const zeroed = buffers.accumulate ? undefined : grad
       return { ...emptyResult(nothing, extra?.out, zeroed, extra?.targetGrad), grad }
     }
+    if (wanted.dry) return result(Number.NaN, grad, extra?.targetGrad)
     const { aux } = settings
     const sum = active.pointwise(
       definition,
@@ -212,12 +216,11 @@ export function pointwise<Options extends Omit<PointwiseOptions<BatchReduction>,
   }
 
   /** What a mean without a normalizer divides by. */
-  function countOf({ meanBy, weight }: PointwiseSettings, n: number): number {
+  function countOf({ meanBy, weight, weightSum }: PointwiseSettings, n: number): number {
     if (meanBy === 'count') return n
     if (weight === undefined) throw new RangeError(`${loss}: meanBy 'weight' needs a weight`)
-    let sum = 0
-    for (let i = 0; i < weight.length; i++) sum += weight[i]
-    return weight.length === 0 ? 0 : sum * (n / weight.length)
+    // Those of one sample count for each.
+    return weight.length === 0 ? 0 : weightSum * (n / weight.length)
   }
 
   /** Refuses what the loss has no value for. */
@@ -311,4 +314,12 @@ export function paramOf(
   }
   if (value === null && param.none !== undefined) return param.none
   return number(loss, name, value, param.expected, param.holds)
+}
+
+/** The option that is a number, or one per class. */
+export function auxOf(loss: string, name: string, value: unknown, otherwise: number): number | Float32Array {
+  if (value === undefined) return otherwise
+  if (typeof value === 'number') return number(loss, name, value, 'a finite number ≥ 0', (n) => n >= 0)
+  if (typeof value !== 'object') throw wrongType(loss, name, 'a number or an array of one per class', value)
+  return smallWeights(loss, name, value)
 }

@@ -229,6 +229,7 @@ export function softmax(definition: SoftmaxDefinition): unknown {
 
     const kept = distribution === undefined ? keptOf(labels, given as LabelArray, classes) : countOf(labels)
     const denominator = settings.reduction === 'batchmean' ? samples : denominatorOf(settings, kept)
+    if (wanted.dry) return result(Number.NaN, grad, targetGrad)
     if (positions === 0 || denominator === 0) {
       // No backend is called that would refuse it.
       separateGrad(loss, grad, x, given as LabelArray)
@@ -333,7 +334,8 @@ export function softmaxSettings(
   }
 }
 
-function alphaOf(loss: string, value: unknown): number | Float32Array {
+/** The option `alpha`: a number, or one per class. */
+export function alphaOf(loss: string, value: unknown): number | Float32Array {
   if (typeof value === 'number') return number(loss, 'alpha', value, 'a finite number ≥ 0', (a) => a >= 0)
   if (typeof value !== 'object') throw wrongType(loss, 'alpha', 'a number, an array of one per class, or null', value)
   return smallWeights(loss, 'alpha', value)

@@ -3,6 +3,9 @@ import { type Floats, type PointwiseOptions, pointwise } from '../family/pointwi
 
 const { fround } = Math
 
+/** a · b, where 0 · ∞ and 0 · NaN are 0. */
+const product = (a: number, b: number) => (a === 0 || b === 0 ? 0 : a * b)
+
 /** Options of {@link klDiv}. */
 export interface KlDivOptions extends PointwiseOptions<BatchReduction> {
   /** `true`: the target comes as a logarithm, as the input does. Default false. */
@@ -52,17 +55,17 @@ export const klDiv: Loss<Floats, Floats, KlDivOptions> = /* @__PURE__ */ pointwi
     for (let i = 0; i < count; i++) {
       const xi = x[start + i]
       const ti = t[start + i]
-      const p = logTarget ? Math.exp(ti) : ti
-      // As in single precision: what is 0 there costs nothing here either.
-      const nothing = fround(p) === 0
+      // Rounded, so that it is 0 and ∞ where that of the other backends is.
+      const p = logTarget ? fround(Math.exp(ti)) : ti
       const difference = (logTarget ? ti : Math.log(ti)) - xi
       // A NaN of the input must show, although the derivative by it does not depend on it.
       const known = !Number.isNaN(xi)
-      value[i] = nothing && known ? 0 : p * difference
+      value[i] = known ? product(p, difference) : xi
       dx[i] = known ? -p : xi
       if (dt !== undefined) {
-        if (logTarget) dt[i] = nothing && known ? 0 : p * (difference + 1)
-        else dt[i] = nothing ? -xi : difference + 1
+        if (!known) dt[i] = xi
+        else if (logTarget) dt[i] = product(p, difference + 1)
+        else dt[i] = p === 0 ? -xi : difference + 1
       }
     }
   },

@@ -33,14 +33,13 @@ impl Pointwise for KlDiv {
         let (value, dx, dt) = if self.log_target {
             let p = exp(v, t);
             let difference = v.sub(t, x);
-            let nothing = v.eq(p, zero);
-            let value = v.zero_where(nothing, v.mul(p, difference));
-            let dt = v.zero_where(nothing, v.mul(p, v.add(difference, one)));
+            let value = product(v, p, difference);
+            let dt = product(v, p, v.add(difference, one));
             (value, v.neg(p), dt)
         } else {
             let difference = v.sub(log(v, t), x);
             let nothing = v.eq(t, zero);
-            let value = v.zero_where(nothing, v.mul(t, difference));
+            let value = product(v, t, difference);
             let dt = v.select(nothing, v.neg(x), v.add(difference, one));
             (value, v.neg(t), dt)
         };
@@ -52,4 +51,12 @@ impl Pointwise for KlDiv {
             dt: v.select(known, dt, x),
         }
     }
+}
+
+/// a · b, where 0 · ∞ and 0 · NaN are 0.
+#[inline(always)]
+fn product<V: Lanes>(v: V, a: V::F32, b: V::F32) -> V::F32 {
+    let zero = v.splat(0.0);
+    let product = v.zero_where(v.eq(a, zero), v.mul(a, b));
+    v.zero_where(v.eq(b, zero), product)
 }

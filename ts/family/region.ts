@@ -1,0 +1,536 @@
+/**
+ * Losses of whole planes, alone or with a loss of each position beside them that shares their activation: checks, the two
+ * passes of the backend, the reduction.
+ */
+
+import { activations, PLANE, type RegionCall, type RegionPart } from '../backend/contract.js'
+import { active } from '../backend/load.js'
+import { keptWeight } from '../backend/ts.js'
+import {
+  agreedShape,
+  floatTensor,
+  gradBuffer,
+  kindOf,
+  lengthOf,
+  number,
+  sameShape,
+  separate,
+  shapeOf,
+  smallWeights,
+  type TensorLike,
+  unwrap,
+  word,
+  wrongType,
+  wrongValue,
+} from '../check.js'
+import {
+  arrayGradOutput,
+  type CommonOptions,
+  commonOptions,
+  commonSettings,
+  denominatorOf,
+  emptyResult,
+  type Family,
+  type Loss,
+  makeLoss,
+  type Result,
+  type Settings,
+  scalarGradOutput,
+  valuesBuffer,
+} from './loss.js'
+import { auxOf, type Floats, type Param, type PointwiseDefinition, paramOf } from './pointwise.js'
+import {
+  type Axis,
+  areLabels,
+  axisOf,
+  checkClassWeight,
+  checkMask,
+  ignoreIndexOf,
+  int32Labels,
+  keptLabels,
+  type LabelArray,
+  type Labels,
+  labelShape,
+  type Mask,
+  maskOf,
+  noLabels,
+} from './positions.js'
+import { alphaOf, type SoftmaxDefinition, weightsOf } from './softmax.js'
+
+/** From scores to probabilities. */
+export type Activation = (typeof activations)[number]
+
+/** A target of a region loss: a value per score, or a class index per position. */
+export type RegionTarget = Floats | Uint8Array | TensorLike<Uint8Array> | Labels
+
+/** Options of every region loss but its activation. */
+export interface PlaneOptions {
+  /**
+   * `[N, C, d1, …]`, or `[N, d1, …, C]` with `classAxis: -1`, or `[N, d1, …]` with `classAxis: null`. Without it the arrays are
+   * one sample of one channel.
+   */
+  shape?: readonly number[]
+  /** Where the classes are: 1 (default), −1 for last, `null` for no such axis. Nothing is transposed in memory. */
+  classAxis?: 1 | -1 | null
+  /** Added to the numerator. Default 1e-5. */
+  smoothNr?: number
+  /** Added to the denominator. Default 1e-5. */
+  smoothDr?: number
+  /** Sums over the samples too: one value per class. Default false. */
+  batch?: boolean
+  /** Whether class 0 has a value; it takes part in a softmax either way. Default true. */
+  includeBackground?: boolean
+  /** One per class, finite and not negative. */
+  weight?: Float32Array | readonly number[]
+  /** One per position: those of 0 count for nothing, whatever they hold. */
+  mask?: Mask
+  /** Positions with this target count for nothing, whatever they hold; of labels, or of a mask of one channel. Default −100. */
+  ignoreIndex?: number
+  /** A class without target in a sample: as the formula says (default), 0, or not counted. */
+  emptyClass?: 'zero' | 'skip'
+}
+
+/** Options of every region loss. */
+export interface RegionOptions extends PlaneOptions, CommonOptions {
+  /** What makes probabilities of the input. Default `'none'`: it is probabilities. */
+  activation?: Activation
+}
+
+/** Sums of a plane: of the predictions p and targets y, or of their squares, and of the product p·y. */
+export interface Sums {
+  readonly p: number
+  readonly y: number
+  readonly py: number
+}
+
+/** Scalar parameters of a region loss by name, those of smoothing among them. */
+export type Numbers = Readonly<Record<string, number>>
+
+/** What a region loss is made of: it works on sums, so its kernels are those of the activation. */
+export interface RegionDefinition {
+  readonly family: 'region'
+  readonly name: string
+  /** Parameters beside those of smoothing. */
+  readonly params: Readonly<Record<string, Param>>
+  /** Set where the option `squaredPred` squares p and y in their own sums. */
+  readonly squared?: true
+  /** The loss of a plane. */
+  value(sums: Sums, numbers: Numbers): number
+  /** Its derivative by p, as a, k and b of a·y + k·p + b. */
+  slope(sums: Sums, numbers: Numbers, squared: boolean): readonly [a: number, k: number, b: number]
+}
+
+/** A region loss with another loss beside it. */
+export interface CompoundDefinition {
+  readonly family: 'compound'
+  readonly name: string
+  readonly region: RegionDefinition
+  /** Name of the other part; its weight is the option of that name and `Weight`. */
+  readonly part: string
+  /** The activations there are, the default first, and the other part with each. */
+  readonly parts: Readonly<Partial<Record<Activation, PointwiseDefinition | SoftmaxDefinition>>>
+  /** Options of the part, and their defaults where they are not its own. */
+  readonly partOptions: Readonly<Record<string, unknown>>
+  /** Set where a part of each score leaves the background out as the region does. */
+  readonly foreground?: true
+}
+
+/** Options of every compound loss. */
+export interface CompoundOptions extends PlaneOptions {
+  /** Each part is reduced by itself: `'mean'` (default) or `'sum'`. */
+  reduction?: 'mean' | 'sum'
+  /** Upstream gradient. Default 1. */
+  gradOutput?: number
+  /** The gradient is written here and nothing is allocated. It may be the input array itself. */
+  grad?: Float32Array
+  /** The mean over nothing: `'nan'` (default, as PyTorch) or `'zero'`. Its gradient is 0 either way. */
+  emptyMean?: 'nan' | 'zero'
+  /** Squares p and y in the denominator's sums of Dice. Default false. */
+  squaredPred?: boolean
+  /** Weight of Dice. Default 1. */
+  diceWeight?: number
+}
+
+/** The result of a compound loss has the values of its parts, without their weights. */
+export interface Parts<Name extends string> {
+  parts: Record<Name, number>
+}
+
+interface RegionSettings extends Settings {
+  readonly shape: readonly number[] | undefined
+  readonly classAxis: 1 | -1 | null
+  readonly activation: Activation
+  readonly numbers: Numbers
+  readonly squared: boolean
+  readonly batch: boolean
+  readonly includeBackground: boolean
+  readonly weight: Float32Array | undefined
+  readonly mask: Mask | undefined
+  readonly ignoreIndex: number | undefined
+  readonly emptyClass: 'zero' | 'skip' | undefined
+  readonly regionWeight: number
+  readonly part: PartSettings | undefined
+}
+
+interface PartSettings {
+  readonly name: string
+  readonly definition: PointwiseDefinition | SoftmaxDefinition
+  readonly weight: number
+  readonly p0: number
+  readonly p1: number
+  readonly aux: number | Float32Array
+  readonly alpha: number | Float32Array | undefined
+  readonly labelSmoothing: number
+}
+
+const planeOptions = [
+  'shape',
+  'classAxis',
+  'smoothNr',
+  'smoothDr',
+  'batch',
+  'includeBackground',
+  'weight',
+  'mask',
+  'ignoreIndex',
+  'emptyClass',
+]
+
+const smoothing: Param = { default: 1e-5, expected: 'a number ≥ 0', holds: (n) => n >= 0, samples: [0, 1] }
+
+/** Makes the public loss. */
+export function region<Options extends RegionOptions>(definition: RegionDefinition): Loss<Floats, RegionTarget, Options> {
+  const options = new Set([...commonOptions, 'activation', ...planeOptions, ...Object.keys(definition.params)])
+  if (definition.squared) options.add('squaredPred')
+  return makeLoss({
+    definition,
+    options,
+    resolve(given) {
+      const { activation = 'none' } = given
+      const chosen = word(definition.name, 'activation', activation, activations)
+      return regionSettings(definition.name, definition, given, chosen, 1, undefined)
+    },
+    run: runOf(definition.name, definition),
+  })
+}
+
+/** Makes the public loss. */
+export function compound<Options extends CompoundOptions, Name extends string>(
+  definition: CompoundDefinition,
+): Loss<Floats, RegionTarget, Options, 'mean', Parts<Name>> {
+  const { name: loss, region, part, parts, partOptions } = definition
+  const choices = Object.keys(parts) as Activation[]
+  const [own, other] = ['diceWeight', `${part}Weight`]
+  const options = new Set([
+    ...['reduction', 'gradOutput', 'grad', 'emptyMean', 'squaredPred', own, other],
+    ...planeOptions,
+    ...Object.keys(partOptions),
+  ])
+  if (choices.length > 1) options.add('activation')
+  const family: Family<RegionSettings> = {
+    definition,
+    options,
+    resolve(given) {
+      if (given.reduction === 'none') {
+        throw new RangeError(`${loss}: reduction must be 'mean' or 'sum', since the parts have values of different shapes`)
+      }
+      const { activation = choices[0] } = given
+      const chosen = word(loss, 'activation', activation, choices)
+      const weightOf = (name: string) => number(loss, name, given[name] ?? 1, 'a finite number', () => true)
+      const settings = partSettings(loss, part, parts[chosen]!, weightOf(other), { ...partOptions, ...given })
+      return regionSettings(loss, region, given, chosen, weightOf(own), settings)
+    },
+    run: runOf(loss, region, definition.foreground),
+  }
+  return makeLoss(family)
+}
+
+function partSettings(
+  loss: string,
+  name: string,
+  definition: PointwiseDefinition | SoftmaxDefinition,
+  weight: number,
+  given: Readonly<Record<string, unknown>>,
+): PartSettings {
+  const params = Object.entries(definition.params)
+  const { labelSmoothing = 0, alpha } = given
+  const aux = definition.family === 'pointwise' ? definition.aux : undefined
+  const own = definition.family === 'softmax'
+  return {
+    name,
+    definition,
+    weight,
+    p0: paramOf(loss, params[0], given),
+    p1: paramOf(loss, params[1], given),
+    aux: aux === undefined ? 0 : auxOf(loss, aux.name, given[aux.name], aux.default),
+    alpha: own && alpha !== undefined && alpha !== null ? alphaOf(loss, alpha) : undefined,
+    labelSmoothing: own ? number(loss, 'labelSmoothing', labelSmoothing, 'in [0, 1]', (e) => e >= 0 && e <= 1) : 0,
+  }
+}
+
+function regionSettings(
+  loss: string,
+  { params }: RegionDefinition,
+  given: Readonly<Record<string, unknown>>,
+  activation: Activation,
+  regionWeight: number,
+  part: PartSettings | undefined,
+): RegionSettings {
+  const { shape, classAxis = 1, weight, mask, ignoreIndex, emptyClass } = given
+  const { reduction, emptyMean, normalizer } = commonSettings(loss, given)
+  const flag = (name: string, otherwise: boolean) => {
+    const value = given[name]
+    if (value !== undefined && typeof value !== 'boolean') throw wrongType(loss, name, 'true or false', value)
+    return value ?? otherwise
+  }
+  const numbers = Object.entries({ smoothNr: smoothing, smoothDr: smoothing, ...params }).map((entry) => {
+    return [entry[0], paramOf(loss, entry, given)] as const
+  })
+  return {
+    reduction,
+    emptyMean,
+    normalizer,
+    shape: shape === undefined ? undefined : shapeOf(loss, 'shape', shape),
+    classAxis: classAxis === null ? null : axisNumber(loss, classAxis),
+    activation,
+    numbers: Object.fromEntries(numbers),
+    squared: flag('squaredPred', false),
+    batch: flag('batch', false),
+    includeBackground: flag('includeBackground', true),
+    weight: weight === undefined ? undefined : smallWeights(loss, 'weight', weight),
+    mask: maskOf(loss, mask),
+    ignoreIndex: ignoreIndex === undefined ? undefined : ignoreIndexOf(loss, ignoreIndex),
+    emptyClass: emptyClass === undefined ? undefined : word(loss, 'emptyClass', emptyClass, ['zero', 'skip'] as const),
+    regionWeight,
+    part,
+  }
+}
+
+function axisNumber(loss: string, value: unknown): 1 | -1 {
+  return number(loss, 'classAxis', value, '1, -1 or null', (axis) => axis === 1 || axis === -1) as 1 | -1
+}
+
+function runOf(loss: string, definition: RegionDefinition, foreground = false): Family<RegionSettings>['run'] {
+  return function run(wanted, input, target, settings, buffers): Result {
+    const { data: x, shape: inputShape } = floatTensor(loss, 'input', input)
+    const shape = agreedShape(loss, settings.shape, inputShape, x.length)
+    const axis = regionAxis(loss, x.length, shape, settings.classAxis)
+    const { samples, classes, positions } = axis
+    const { mask, weight, includeBackground, part } = settings
+    const count = samples * positions
+    checkMask(loss, mask, count)
+    if (count > 0) checkClassWeight(loss, 'weight', weight, classes)
+    if (!includeBackground && classes < 2 && count > 0) {
+      throw new RangeError(`${loss}: includeBackground: false needs at least two classes, got ${classes}`)
+    }
+    if (count > 0) checkPart(loss, part, classes)
+    const given = targetOf(loss, target, x.length, axis, shape, settings)
+
+    const rows = settings.batch ? 1 : samples
+    const firstClass = includeBackground ? 0 : 1
+    const planes = rows * (classes - firstClass)
+    const scalar = scalarGradOutput(loss, buffers.gradOutput)
+    const gradOutput = arrayGradOutput(loss, buffers.gradOutput, settings, planes)
+    const grad = wanted.grad ? gradBuffer(loss, buffers.grad, x.length) : undefined
+    const out = valuesBuffer(loss, buffers.out, wanted, settings, planes)
+    separate(
+      loss,
+      [
+        ['grad', grad],
+        ['out', out],
+      ],
+      [
+        ['input', x],
+        ['target', given.array],
+        ['weight', weight],
+        ['mask', mask],
+        ['gradOutput', gradOutput],
+      ],
+    )
+    const accumulate = buffers.accumulate === true
+    if (wanted.dry) return { value: Number.NaN, grad }
+    if (x.length === 0) {
+      const nothing = emptyResult(settings, out, accumulate ? undefined : grad, undefined)
+      if (part !== undefined) nothing.parts = { [part.name]: nothing.value as number, dice: nothing.value as number }
+      return { ...nothing, grad }
+    }
+
+    const call = callOf(x, given, axis, settings, foreground)
+    const sums = new Float64Array(samples * classes * PLANE)
+    const partSum = active.regionSums(call, sums)
+    if (settings.batch) addSamples(sums, samples, classes)
+
+    // Of each plane that counts its value and, for the gradient, the numbers by which p and y enter it.
+    const { numbers, squared, emptyClass } = settings
+    const values = out ?? new Float64Array(planes)
+    const skipped = new Uint8Array(planes)
+    let counted = planes
+    for (let plane = 0; plane < planes; plane++) {
+      const at = PLANE * (Math.floor(plane / (classes - firstClass)) * classes + (plane % (classes - firstClass)) + firstClass)
+      const own = { p: sums[at], y: sums[at + 1], py: sums[at + 2] }
+      const empty = emptyClass !== undefined && own.y === 0
+      skipped[plane] = empty ? 1 : 0
+      if (empty && emptyClass === 'skip') counted--
+      const w = weight === undefined ? 1 : weight[(plane % (classes - firstClass)) + firstClass]
+      values[plane] = empty ? 0 : w * definition.value(own, numbers)
+    }
+    let total = 0
+    for (let plane = 0; plane < planes; plane++) total += values[plane]
+    const denominator = denominatorOf(settings, counted)
+    const nothing = settings.emptyMean === 'nan' ? Number.NaN : 0
+    const regionValue = denominator === 0 ? nothing : total / denominator
+    const partDenominator = part === undefined ? 1 : partCount(given, axis, settings, foreground)
+    const partValue = partDenominator === 0 ? nothing : partSum / partDenominator
+
+    if (grad !== undefined) {
+      const { regionWeight } = settings
+      const slopes = new Float32Array(samples * classes * PLANE)
+      for (let plane = 0; plane < planes; plane++) {
+        if (skipped[plane] === 1 || denominator === 0) continue
+        const row = Math.floor(plane / (classes - firstClass))
+        const c = (plane % (classes - firstClass)) + firstClass
+        const at = PLANE * (row * classes + c)
+        const own = { p: sums[at], y: sums[at + 1], py: sums[at + 2] }
+        const up = gradOutput === undefined ? (scalar * regionWeight) / denominator : gradOutput[plane]
+        const factor = up * (weight === undefined ? 1 : weight[c])
+        const slope = definition.slope(own, numbers, squared)
+        for (let sample = row; sample < samples; sample += rows) {
+          for (let i = 0; i < PLANE; i++) slopes[PLANE * (sample * classes + c) + i] = factor * slope[i]
+        }
+      }
+      const scale = part === undefined || partDenominator === 0 ? 0 : (scalar * part.weight) / partDenominator
+      active.regionGradient(call, slopes, scale, grad, accumulate)
+    }
+    if (part === undefined) return { value: out ?? regionValue, grad }
+    const value = settings.regionWeight * regionValue + part.weight * partValue
+    return { value, grad, parts: { [part.name]: partValue, dice: regionValue } }
+  }
+}
+
+/** Where the planes are: without a shape all is one. */
+function regionAxis(loss: string, length: number, shape: readonly number[] | undefined, classAxis: 1 | -1 | null): Axis {
+  if (shape === undefined) return { samples: 1, classes: 1, positions: length, last: false }
+  if (classAxis !== null) return axisOf(loss, shape, classAxis)
+  if (shape.length === 0) throw new RangeError(`${loss}: shape must be [N, …], got []`)
+  const positions = shape.slice(1).reduce((size, length) => size * length, 1)
+  return { samples: shape[0], classes: 1, positions, last: false }
+}
+
+/** A target as the kernels take it. */
+interface Target {
+  /** What the caller gave. */
+  readonly array: ArrayBufferView
+  /** A value per score. */
+  readonly values: Float32Array | undefined
+  readonly labels: Int32Array
+  readonly ignoreIndex: number
+}
+
+let scratch = new Float32Array(0)
+
+function targetOf(
+  loss: string,
+  target: unknown,
+  length: number,
+  axis: Axis,
+  shape: readonly number[] | undefined,
+  { mask, ignoreIndex, classAxis }: RegionSettings,
+): Target {
+  const { data, shape: targetShape } = unwrap(loss, 'target', target)
+  const positions = axis.samples * axis.positions
+  const perScore = kindOf(data) === 'Float32Array' || (areLabels(data) && lengthOf(data) === length && axis.classes === 1)
+  if (perScore || (kindOf(data) === 'Uint8Array' && lengthOf(data as Uint8Array) === length)) {
+    const array = data as Float32Array | LabelArray
+    if (lengthOf(array) !== length) throw wrongValue(loss, 'target', `an array of ${length} elements`, array)
+    if (targetShape !== undefined && shape !== undefined) sameShape(loss, 'shape of target', targetShape, shape)
+    let values = array as Float32Array
+    if (kindOf(array) !== 'Float32Array') {
+      // Kernels know one type.
+      if (scratch.length < length) scratch = new Float32Array(length)
+      values = scratch.subarray(0, length)
+      for (let i = 0; i < length; i++) values[i] = Number(array[i])
+    }
+    if (ignoreIndex !== undefined && axis.classes > 1) {
+      throw new RangeError(`${loss}: ignoreIndex needs class indices or one channel as target; use mask`)
+    }
+    const index = ignoreIndex ?? -100
+    const labels =
+      mask === undefined && ignoreIndex === undefined
+        ? noLabels
+        : keptLabels(positions, index, (i) => mask?.[i] === 0 || (ignoreIndex !== undefined && values[i] === ignoreIndex))
+    return { array, values, labels, ignoreIndex: index }
+  }
+  if (!areLabels(data)) {
+    throw wrongType(loss, 'target', 'a Float32Array or Uint8Array of the shape of the input, or class indices', data)
+  }
+  const index = ignoreIndex ?? -100
+  const labels = int32Labels(loss, data, mask, index)
+  if (labels.length !== positions) {
+    const expected = `an array of ${length}, one per score, or of ${positions}, one per position`
+    throw wrongValue(loss, 'target', expected, data)
+  }
+  if (classAxis !== null) labelShape(loss, targetShape, shape, classAxis)
+  const bad = keptWeight(labels, axis.classes, index, undefined)
+  if (bad < 0) {
+    const i = -1 - bad
+    const expected = `a class index in [0, ${axis.classes}) or ignoreIndex (${index})`
+    throw wrongValue(loss, `target[${i}]`, expected, data[i])
+  }
+  return { array: data, values: undefined, labels, ignoreIndex: index }
+}
+
+/** Adds the sums of all samples into those of the first. */
+function addSamples(sums: Float64Array, samples: number, classes: number): void {
+  for (let sample = 1; sample < samples; sample++) {
+    for (let i = 0; i < PLANE * classes; i++) sums[i] += sums[PLANE * classes * sample + i]
+  }
+}
+
+function checkPart(loss: string, part: PartSettings | undefined, classes: number): void {
+  if (part === undefined) return
+  const { aux, alpha } = part
+  const { definition } = part
+  if (typeof aux !== 'number' && definition.family === 'pointwise') {
+    checkClassWeight(loss, definition.aux!.name, aux, classes)
+  }
+  if (alpha !== undefined && typeof alpha !== 'number') checkClassWeight(loss, 'alpha', alpha, classes)
+}
+
+function callOf(
+  x: Float32Array,
+  { values, labels, ignoreIndex }: Target,
+  axis: Axis,
+  { activation, squared, part, weight, includeBackground }: RegionSettings,
+  foreground: boolean,
+): RegionCall {
+  let own: RegionPart | undefined
+  if (part !== undefined) {
+    let weights = weightsOf({ weight, alpha: part.alpha }, axis.classes)
+    if (foreground && !includeBackground && part.definition.family === 'pointwise') {
+      weights = Float32Array.from({ length: axis.classes }, (_, c) => (c === 0 ? 0 : (weights?.[c] ?? 1)))
+    }
+    const { definition, p0, p1, aux, labelSmoothing } = part
+    own = { definition, p0, p1, aux, weight: weights, labelSmoothing }
+  }
+  return { x, target: values, labels, ignoreIndex, axis, activation, squared, part: own }
+}
+
+/** What the mean of the part divides by. */
+function partCount(
+  { values, labels, ignoreIndex }: Target,
+  { samples, classes, positions }: Axis,
+  { reduction, part, weight, includeBackground }: RegionSettings,
+  foreground: boolean,
+): number {
+  if (reduction !== 'mean') return 1
+  let kept = samples * positions
+  if (part!.definition.family === 'softmax' && values === undefined) {
+    return keptWeight(labels, classes, ignoreIndex, weight)
+  }
+  if (labels.length > 0) {
+    kept = 0
+    for (let i = 0; i < labels.length; i++) if (labels[i] !== ignoreIndex) kept++
+  }
+  if (part!.definition.family === 'softmax') return kept
+  return kept * (foreground && !includeBackground ? classes - 1 : classes)
+}

@@ -1,0 +1,49 @@
+import type { Loss } from '../family/loss.js'
+import type { Floats } from '../family/pointwise.js'
+import { type RegionOptions, type RegionTarget, region } from '../family/region.js'
+
+/** Options of {@link dice}. */
+export interface DiceOptions extends RegionOptions {
+  /** Squares p and y in the denominator's sums. Default false. */
+  squaredPred?: boolean
+}
+
+/**
+ * Soft Dice loss: 1 − (2·Σ p·y + smoothNr) / (Σ p + Σ y + smoothDr) of each sample and class, the sums over its positions.
+ *
+ * With A and B the numerator and denominator the gradient by p is (A − 2·y·B)/B², with `squaredPred` (2·p·A − 2·y·B)/B²;
+ * from there through the activation: p·(1 − p) of a sigmoid, p_c·(g_c − Σ_k g_k·p_k) of a softmax; times gradOutput /
+ * denominator.
+ *
+ * - `input`: probabilities, or logits with an `activation`, [N, C, d1, …]; see `classAxis`. `target`: a mask or soft labels in
+ *   the shape of the input, or a class index for each position.
+ * - `'mean'` (default) divides the sum over samples and classes by their number; `'sum'` does not divide; `'none'` returns the
+ *   value of each. The mean over nothing is NaN (`emptyMean`) with a gradient of zeros.
+ * - An empty prediction of an empty target costs 0 where the two smoothing terms are equal, and is NaN where they are 0.
+ *
+ * @throws TypeError where an argument is of the wrong kind or an option unknown, RangeError where lengths or values do
+ *   not fit; nothing is written then
+ * @example
+ * import { dice } from 'fused-loss'
+ *
+ * const probabilities = Float32Array.of(1, 0.5, 0, 0.5)
+ * const mask = Float32Array.of(1, 1, 0, 0)
+ * dice(probabilities, mask, { smoothNr: 0, smoothDr: 0 }) // → 0.25
+ * dice.backward(probabilities, mask, { smoothNr: 0, smoothDr: 0 }) // → [-0.3125, -0.3125, 0.1875, 0.1875]
+ * @see Milletari et al., V-Net (2016); MONAI `DiceLoss`. The soft Dice that is written with the smoothing inside the factor 2
+ *   is `smoothNr: 2 * smooth, smoothDr: smooth`.
+ */
+export const dice: Loss<Floats, RegionTarget, DiceOptions> = /* @__PURE__ */ region({
+  family: 'region',
+  name: 'dice',
+  params: {},
+  squared: true,
+  value: ({ p, y, py }, { smoothNr, smoothDr }) => 1 - (2 * py + smoothNr) / (p + y + smoothDr),
+  slope({ p, y, py }, { smoothNr, smoothDr }, squared) {
+    const a = 2 * py + smoothNr
+    const b = p + y + smoothDr
+    // Without anything to divide by there is no value either.
+    if (b === 0) return [0, 0, 0]
+    return squared ? [-2 / b, (2 * a) / b ** 2, 0] : [-2 / b, 0, a / b ** 2]
+  },
+})

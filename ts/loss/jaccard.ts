@@ -1,0 +1,44 @@
+import type { Loss } from '../family/loss.js'
+import type { Floats } from '../family/pointwise.js'
+import { type RegionOptions, type RegionTarget, region } from '../family/region.js'
+
+/** Options of {@link jaccard}. */
+export interface JaccardOptions extends RegionOptions {
+  /** Squares p and y in the denominator's own sums. Default false. */
+  squaredPred?: boolean
+}
+
+/**
+ * Soft Jaccard loss (intersection over union): 1 − (2·Σ p·y + smoothNr) / (2·(Σ p + Σ y − Σ p·y) + smoothDr) of each sample and
+ * class, the sums over its positions.
+ *
+ * With A and B the numerator and denominator the gradient by p is (A·(2 − 2·y) − 2·y·B)/B², and from there through the
+ * activation as in `dice`; times gradOutput / denominator.
+ *
+ * - `input`, `target` and the reductions are those of `dice`.
+ *
+ * @throws TypeError where an argument is of the wrong kind or an option unknown, RangeError where lengths or values do
+ *   not fit; nothing is written then
+ * @example
+ * import { jaccard } from 'fused-loss'
+ *
+ * const probabilities = Float32Array.of(1, 0.5, 0, 0.5)
+ * const mask = Float32Array.of(1, 1, 0, 0)
+ * jaccard(probabilities, mask, { smoothNr: 0, smoothDr: 0 }) // → 0.4
+ * @see MONAI `DiceLoss(jaccard=True)`
+ */
+export const jaccard: Loss<Floats, RegionTarget, JaccardOptions> = /* @__PURE__ */ region({
+  family: 'region',
+  name: 'jaccard',
+  params: {},
+  squared: true,
+  value: ({ p, y, py }, { smoothNr, smoothDr }) => 1 - (2 * py + smoothNr) / (2 * (p + y - py) + smoothDr),
+  slope({ p, y, py }, { smoothNr, smoothDr }, squared) {
+    const a = 2 * py + smoothNr
+    const b = 2 * (p + y - py) + smoothDr
+    // Without anything to divide by there is no value either.
+    if (b === 0) return [0, 0, 0]
+    const byTarget = (-2 * a - 2 * b) / b ** 2
+    return squared ? [byTarget, (4 * a) / b ** 2, 0] : [byTarget, 0, (2 * a) / b ** 2]
+  },
+})

@@ -1,0 +1,66 @@
+import type { Loss } from '../family/loss.js'
+import type { Floats } from '../family/pointwise.js'
+import { type RegionOptions, type RegionTarget, region } from '../family/region.js'
+
+/** Options of {@link tversky}. */
+export interface TverskyOptions extends RegionOptions {
+  /** Weight of false positives, ≥ 0. Default 0.5. */
+  alpha?: number
+  /** Weight of false negatives, ≥ 0. Default 0.5. */
+  beta?: number
+  /** γ > 0: the loss is raised to it (focal Tversky). Default 1. */
+  gamma?: number
+}
+
+/**
+ * Tversky loss: (1 − (Σ p·y + smoothNr) / (Σ p·y + α·Σ p·(1 − y) + β·Σ (1 − p)·y + smoothDr))^γ of each sample and class, the
+ * sums over its positions.
+ *
+ * With N and D the numerator and denominator and f the loss before the power, the gradient by p is
+ * γ·f^(γ − 1)·(N·(α + (1 − α − β)·y) − y·D)/D², 0 where f is 0 and γ is not 1, and from there through the activation as in
+ * `dice`; times gradOutput / denominator.
+ *
+ * - `input`, `target` and the reductions are those of `dice`, which this is with α = β = ½ and half the smoothing.
+ * - Where smoothing makes f negative, its power counts as 0 for γ other than 1.
+ *
+ * @throws TypeError where an argument is of the wrong kind or an option unknown, RangeError where lengths or values do
+ *   not fit; nothing is written then
+ * @example
+ * import { tversky } from 'fused-loss'
+ *
+ * const probabilities = Float32Array.of(1, 0.5, 0, 0.5)
+ * const mask = Float32Array.of(1, 1, 0, 0)
+ * tversky(probabilities, mask, { smoothNr: 0, smoothDr: 0, alpha: 1, beta: 1 }) // → 0.4
+ * @see Salehi et al., Tversky loss function for image segmentation (2017); Abraham and Khan, A Novel Focal Tversky Loss (2019);
+ *   MONAI `TverskyLoss`
+ */
+export const tversky: Loss<Floats, RegionTarget, TverskyOptions> = /* @__PURE__ */ region({
+  family: 'region',
+  name: 'tversky',
+  params: {
+    alpha: { default: 0.5, expected: 'a number ≥ 0', holds: (n) => n >= 0, samples: [0, 0.3] },
+    beta: { default: 0.5, expected: 'a number ≥ 0', holds: (n) => n >= 0, samples: [0, 0.7] },
+    gamma: { default: 1, expected: 'a number > 0', holds: (n) => n > 0, samples: [0.75, 2] },
+  },
+  value(sums, numbers) {
+    const { n, d } = ratio(sums, numbers)
+    const f = 1 - n / d
+    return numbers.gamma === 1 ? f : f < 0 ? 0 : f ** numbers.gamma
+  },
+  slope(sums, numbers) {
+    const { alpha, beta, gamma } = numbers
+    const { n, d } = ratio(sums, numbers)
+    // Without anything to divide by there is no value either.
+    if (d === 0) return [0, 0, 0]
+    const f = 1 - n / d
+    const power = gamma === 1 ? 1 : f > 0 ? gamma * f ** (gamma - 1) : 0
+    return [(power * (n * (1 - alpha - beta) - d)) / d ** 2, 0, (power * n * alpha) / d ** 2]
+  },
+})
+
+function ratio(
+  { p, y, py }: { p: number; y: number; py: number },
+  { smoothNr, smoothDr, alpha, beta }: Readonly<Record<string, number>>,
+): { n: number; d: number } {
+  return { n: py + smoothNr, d: py + alpha * (p - py) + beta * (y - py) + smoothDr }
+}

@@ -1,0 +1,65 @@
+/** Weights of classes by how often they occur. */
+
+import { number, unwrap, word, wrongValue } from './check.js'
+import { ignoreIndexOf, int32Labels, type Labels } from './family/positions.js'
+
+/** Options of {@link classWeights}. */
+export interface ClassWeightOptions {
+  /** `'inverse'` (default), `'balanced'` or `'effective'`. */
+  method?: 'inverse' | 'balanced' | 'effective'
+  /** β in [0, 1) of the effective number of samples. Default 0.999. */
+  beta?: number
+  /** Labels that are not counted. Default −100. */
+  ignoreIndex?: number
+}
+
+const methods = ['inverse', 'balanced', 'effective'] as const
+const options = new Set(['method', 'beta', 'ignoreIndex'])
+
+/**
+ * Weights for `crossEntropy` and the like: with N labels, of which N_c are of class c, (N − N_c)/N by the method `'inverse'`,
+ * N/(C·N_c) by `'balanced'`, and (1 − β)/(1 − β^N_c) by `'effective'`.
+ *
+ * A class without labels counts as if it had one, so that its weight is finite. Without any label all weights are 1.
+ *
+ * @param labels class indices
+ * @param classes number of classes, C
+ * @returns one weight per class
+ * @throws TypeError where an argument is of the wrong kind or an option unknown, RangeError where a label is no class
+ * @example
+ * import { classWeights } from 'fused-loss'
+ *
+ * const labels = Int32Array.of(0, 0, 0, 1)
+ * classWeights(labels, 2) // → [0.25, 0.75]
+ * classWeights(labels, 2, { method: 'balanced' })[1] // → 2
+ * @see scikit-learn `compute_class_weight` for `'balanced'`; Cui et al., Class-Balanced Loss Based on Effective Number of
+ *   Samples (2019) for `'effective'`
+ */
+export function classWeights(labels: Labels, classes: number, given: ClassWeightOptions = {}): Float32Array {
+  const name = 'classWeights'
+  for (const option in given) {
+    if (!options.has(option)) throw new TypeError(`${name}: there is no option ${option}; there are ${[...options].join(', ')}`)
+  }
+  number(name, 'classes', classes, 'an integer > 0', (n) => Number.isInteger(n) && n > 0 && n < 2 ** 31)
+  const method = word(name, 'method', given.method ?? 'inverse', methods)
+  const beta = number(name, 'beta', given.beta ?? 0.999, 'in [0, 1)', (b) => b >= 0 && b < 1)
+  const ignoreIndex = ignoreIndexOf(name, given.ignoreIndex)
+  const { data } = unwrap(name, 'target', labels)
+  const values = int32Labels(name, data, undefined, ignoreIndex)
+  const counts = new Float64Array(classes)
+  let total = 0
+  for (let i = 0; i < values.length; i++) {
+    const y = values[i]
+    if (y === ignoreIndex) continue
+    if (y < 0 || y >= classes) throw wrongValue(name, `labels[${i}]`, `a class index in [0, ${classes})`, y)
+    counts[y]++
+    total++
+  }
+  if (total === 0) return new Float32Array(classes).fill(1)
+  return Float32Array.from(counts, (own) => {
+    const count = Math.max(own, 1)
+    if (method === 'inverse') return (total - own) / total
+    if (method === 'balanced') return total / (classes * count)
+    return (1 - beta) / (1 - beta ** count)
+  })
+}
