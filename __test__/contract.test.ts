@@ -10,7 +10,7 @@ import type { SoftmaxDefinition } from '../ts/family/softmax.js'
 import * as library from '../ts/index.js'
 import { drawn, filled, generator, guarded, intact, normal } from './data.js'
 import { missing, platforms, registry } from './platforms.js'
-import { pointwiseReference, type Reference, softmaxReference } from './reference.js'
+import { type Layout, pointwiseReference, positionOf, type Reference, softmaxReference } from './reference.js'
 
 type AnyLoss = Loss<Float32Array, Float32Array | Int32Array, Record<string, unknown>>
 
@@ -27,8 +27,8 @@ interface Case {
   readonly valueUnit: (i: number) => number
   /** How large terms of the gradient are for arguments of about 1. */
   readonly slope: (i: number) => number
-  /** Elements of the gradient per value: the classes of a row, or 1. */
-  readonly width: number
+  /** Number of the value that an element of the gradient belongs to. */
+  readonly positionOf: (i: number) => number
   readonly offersTargetGrad: boolean
 }
 
@@ -37,7 +37,9 @@ const ROWS = [...Array(35).keys(), 63, 64, 65, 127, 129, 1025]
 
 const losses = Object.values(library).flatMap((loss) => {
   const definition = definitionOf(loss)
-  return definition ? [{ definition, loss: loss as unknown as AnyLoss }] : []
+  // The losses over planes have a contract of their own.
+  if (definition?.family !== 'pointwise' && definition?.family !== 'softmax') return []
+  return [{ definition, loss: loss as unknown as AnyLoss }]
 })
 
 function pointwiseCases(definition: PointwiseDefinition): Case[] {
@@ -74,7 +76,7 @@ function pointwiseCases(definition: PointwiseDefinition): Case[] {
         valueUnit: domain.input === 'logProbability' ? logarithm : () => 1e-30,
         // By a probability the logarithms have derivatives of 1/x and 1/(1 − x).
         slope: domain.input === 'probability' ? (i) => 1 / (input[i] * (1 - input[i])) : () => 1,
-        width: 1,
+        positionOf: (i) => i,
         offersTargetGrad: !definition.noTargetGrad,
       })
     }
@@ -121,18 +123,67 @@ function pointwiseCases(definition: PointwiseDefinition): Case[] {
   return cases
 }
 
+/** Shapes with a class axis: [samples, positions of a sample, classes]. */
+const SHAPES = [
+  [2, 5, 3],
+  [1, 16, 1],
+  [3, 33, 2],
+  [2, 4, 17],
+  [1, 19, 70],
+  [2, 1100, 3],
+  [3, 1, 100],
+  [1, 2, 1100],
+  [5, 40, 21],
+] as const
+
 function softmaxCases(definition: SoftmaxDefinition): Case[] {
   const random = generator(definition.name.length)
+  const { kind, params } = definition
+  const gammas = params.gamma && 'samples' in params.gamma ? params.gamma.samples : []
   const cases: Case[] = []
-  const shapes = [
+  const add = (
+    shape: readonly number[],
+    layout: Layout,
+    input: Float32Array,
+    target: Float32Array | Int32Array,
+    options: Record<string, unknown>,
+  ) => {
+    const single = (values: unknown) =>
+      values === undefined ? undefined : Array.from(Float32Array.from(values as number[]))
+    const numbers = {
+      ignoreIndex: -100,
+      labelSmoothing: 0,
+      temperature: 1,
+      gamma: params.gamma?.default ?? 0,
+      ...options,
+      weight: single(options.weight),
+      alpha: single(options.alpha),
+    }
+    cases.push({
+      title: `[${shape}] ${Object.keys(options).join(' ') || 'plain'}${target instanceof Int32Array ? '' : ' distribution'}`,
+      input,
+      target,
+      options: { shape, ...options },
+      reference: softmaxReference(definition, input, target, layout, numbers),
+      // The scores' unit: ln p is the difference of two of them.
+      valueUnit: () => 4,
+      slope: () => 1,
+      positionOf: (i) => positionOf(layout, i),
+      offersTargetGrad: kind !== 'logProbabilities' && target instanceof Float32Array,
+    })
+  }
+  const labelsOf = (count: number, classes: number) =>
+    Int32Array.from({ length: count }, (_, i) => (i % 7 === 5 ? -100 : Math.floor(random() * classes)))
+
+  // Rows with class indices.
+  const rowShapes = [
     ...LENGTHS.filter((classes) => classes > 0).map((classes) => [3, classes]),
     ...ROWS.flatMap((rows) => [1, 3, 10, 20].map((classes) => [rows, classes])),
   ]
-  for (const [rows, classes] of shapes) {
+  for (const shape of kind === 'scores' ? rowShapes : []) {
+    const [rows, classes] = shape
     const input = filled(rows * classes, () => normal(random, 3))
-    const labels = Int32Array.from({ length: rows }, (_, row) => {
-      return row % 7 === 5 ? -100 : Math.floor(random() * classes)
-    })
+    const labels = labelsOf(rows, classes)
     const weight = Array.from({ length: classes }, () => 0.25 + random())
     const variants: Record<string, unknown>[] = [
       {},
@@ -143,26 +194,46 @@ function softmaxCases(definition: SoftmaxDefinition): Case[] {
       { labelSmoothing: 1 },
     ]
     for (const options of variants) {
-      const numbers = {
-        ignoreIndex: -100,
-        labelSmoothing: 0,
-        temperature: 1,
-        ...options,
-        weight: options.weight === undefined ? undefined : Array.from(Float32Array.from(weight)),
-      }
       // Another ignored index makes that of the data a class: 0 is in every range.
-      const target = numbers.ignoreIndex === -100 ? labels : labels.map((y) => (y === -100 ? 0 : y))
-      cases.push({
-        title: `[${rows}, ${classes}] ${Object.keys(options).join(' ') || 'plain'}`,
-        input,
-        target,
-        options: { shape: [rows, classes], ...options },
-        reference: softmaxReference(definition, input, target, classes, numbers),
-        // The scores' unit: ln p is the difference of two of them.
-        valueUnit: () => 4,
-        slope: () => 1,
-        width: classes,
-        offersTargetGrad: false,
+      const target = options.ignoreIndex === undefined ? labels : labels.map((y) => (y === -100 ? 0 : y))
+      add(shape, { classes, inner: 1 }, input, target, options)
+    }
+  }
+
+  // Any axis, and any target.
+  for (const [samples, inside, classes] of SHAPES) {
+    // Differences of both softmaxes take C passes for each of C scores.
+    if (kind === 'teacher' && classes > 100) continue
+    for (const classAxis of [1, -1]) {
+      const shape = classAxis === 1 ? [samples, classes, inside] : [samples, inside, classes]
+      const layout = { classes, inner: classAxis === 1 ? inside : 1 }
+      const positions = samples * inside
+      const input = filled(positions * classes, () => normal(random, 3) - (kind === 'logProbabilities' ? 8 : 0))
+      const labels = labelsOf(positions, classes)
+      const distribution = filled(input.length, () => random() / classes)
+      const scores = filled(input.length, () => normal(random, 3))
+      const mask = filled(positions, (i) => Number(i % 3 !== 1))
+      const sampleWeight = filled(positions, () => random() * 2)
+      const weight = Array.from({ length: classes }, () => 0.25 + random())
+      const alpha = definition.alpha && weight.map((w) => 2 - w)
+      const own = { ...(classAxis === -1 && { classAxis }), ...(alpha && { alpha }) }
+      if (kind === 'teacher') {
+        for (const temperature of [1, 2.5]) add(shape, layout, input, scores, { ...own, temperature })
+        continue
+      }
+      add(shape, layout, input, labels, own)
+      add(shape, layout, input, labels, { ...own, weight, sampleWeight, mask })
+      if (kind === 'logProbabilities') continue
+      for (const gamma of gammas) add(shape, layout, input, labels, { ...own, gamma })
+      add(shape, layout, input, labels, { ...own, weight, labelSmoothing: 0.2, temperature: 2 })
+      add(shape, layout, input, distribution, own)
+      add(shape, layout, input, distribution, {
+        ...own,
+        weight,
+        sampleWeight,
+        mask,
+        labelSmoothing: 0.1,
+        temperature: 0.7,
       })
     }
   }
@@ -207,7 +278,7 @@ function check(
   reduction: BatchReduction,
   offset: number,
 ): void {
-  const { reference, width } = c
+  const { reference } = c
   const title = `${loss.name} ${c.title} ${reduction}`
   const count = reference.values.length
   const upstream = filled(count, (i) => ((i * 7) % 11) / 4 - 1)
@@ -235,8 +306,7 @@ function check(
 
   // Losses of class `exact` round up to four times: difference, square, weight, factor.
   const tolerance = Math.max(ulp, 4) * 2 ** -24
-  const factor = (i: number) =>
-    empty ? 0 : (reduction === 'none' ? upstream[Math.floor(i / width)] : -1.5) / denominator
+  const factor = (i: number) => (empty ? 0 : (reduction === 'none' ? upstream[c.positionOf(i)] : -1.5) / denominator)
   // Differences of the formula are good to 1e-9 of the terms, of which the largest is about that of the arguments.
   const size = (i: number) => Math.max(1, Math.abs(c.input[i]), pointwise ? Math.abs(target[i]) : 1)
   const unit = (i: number) => 2 * size(i) * Math.abs(factor(i))
@@ -275,14 +345,14 @@ test.serial('the registry and the exports have the same losses', (t) => {
     const row = registry.find((row) => row.name === definition.name)
     t.is(row?.family, definition.family)
     t.is(loss.name, definition.name)
-    t.deepEqual(row?.params, definition.family === 'pointwise' ? Object.keys(definition.params) : [])
+    t.deepEqual(row?.params, Object.keys(definition.params))
   }
   for (const { backend } of platforms) if (backend.registry.length > 0) t.deepEqual(backend.registry, registry)
 })
 
 for (const { definition, loss } of losses) {
   const cases = definition.family === 'pointwise' ? pointwiseCases(definition) : softmaxCases(definition)
-  const reductions = (definition.family === 'pointwise' && definition.reductions) || (['mean', 'sum', 'none'] as const)
+  const reductions = definition.reductions ?? (['mean', 'sum', 'none'] as const)
   const ulp = registry.find((row) => row.name === definition.name)?.ulp ?? 0
   for (const platform of platforms) {
     test.serial(`${definition.name} on ${platform.name}`, (t) => {
@@ -296,7 +366,6 @@ for (const { definition, loss } of losses) {
       }
       t.log(`${cases.length} cases, ${reductions.length} reductions`)
     })
-    if (definition.family !== 'pointwise') continue
     test.serial(`${definition.name} adds to a gradient on ${platform.name}`, (t) => {
       platform.activate()
       for (const c of cases) {

@@ -1,27 +1,8 @@
 /** Bad input: a clear error of the right kind that names the parameter, and nothing written. On every backend. */
 
 import vm from 'node:vm'
-import test, { type ExecutionContext } from 'ava'
-import { bce, bceWithLogits, crossEntropy, klDiv, mse } from '../ts/index.js'
-import { platforms } from './platforms.js'
-
-function everywhere(title: string, run: (t: ExecutionContext) => void): void {
-  for (const platform of platforms) {
-    test.serial(`${title} on ${platform.name}`, (t) => {
-      platform.activate()
-      run(t)
-    })
-  }
-}
-
-/** Any loss with any arguments: what is wrong here is so on purpose. */
-type Loose = {
-  (...args: unknown[]): unknown
-  backward(...args: unknown[]): unknown
-  valueAndGrad(...args: unknown[]): { value: unknown; grad: Float32Array }
-  with(options: unknown): Loose
-}
-const loose = (loss: unknown) => loss as Loose
+import { bce, bceWithLogits, crossEntropy, distillation, klDiv, mse, nll, softmaxFocal } from '../ts/index.js'
+import { detached, everywhere, type Loose, loose, refuses } from './everywhere.js'
 
 const x = Float32Array.of(1, 2, 3, 4, 5, 6)
 const real = () => Float32Array.of(0, 1, 0, 1, 0, 1)
@@ -30,29 +11,9 @@ const losses = [
   { loss: loose(mse), target: real },
   { loss: loose(bceWithLogits), target: real },
   { loss: loose(crossEntropy), target: labels },
+  { loss: loose(nll), target: labels },
+  { loss: loose(softmaxFocal), target: labels },
 ]
-
-/** The call throws, names the parameter, and leaves the gradient buffer alone. */
-function refuses(
-  t: ExecutionContext,
-  error: ErrorConstructor,
-  message: RegExp,
-  loss: Loose,
-  input: unknown,
-  target: unknown,
-  options: Record<string, unknown> = {},
-): void {
-  const grad = new Float32Array(6).fill(77)
-  t.throws(() => loss.valueAndGrad(input, target, { grad, ...options }), { instanceOf: error, message })
-  t.deepEqual(grad, new Float32Array(6).fill(77))
-  t.throws(() => loss.backward(input, target, { grad, ...options }), { instanceOf: error, message })
-  t.deepEqual(grad, new Float32Array(6).fill(77))
-}
-
-function detached<A extends Float32Array | Int32Array>(array: A): A {
-  structuredClone(array.buffer, { transfer: [array.buffer as ArrayBuffer] })
-  return array
-}
 
 everywhere('arguments of the wrong kind', (t) => {
   for (const { loss, target } of losses) {
@@ -69,7 +30,11 @@ everywhere('arguments of the wrong kind', (t) => {
     t.throws(() => loss(x, target(), 3), { instanceOf: TypeError, message: /options must be an object, got 3/ })
     t.throws(() => loss.with('mean'), { instanceOf: TypeError, message: /options must be an object, got "mean"/ })
   }
-  refuses(t, TypeError, /target must be class indices/, loose(crossEntropy), x, real())
+  refuses(t, TypeError, /target must be class indices/, loose(nll), x, real())
+  refuses(t, RangeError, /shape is needed where the target is a Float32Array/, loose(crossEntropy), x, real())
+  refuses(t, TypeError, /target must be a Float32Array, got Int32Array/, loose(distillation), x, labels(), {
+    shape: [2, 3],
+  })
 })
 
 everywhere('lengths that do not fit', (t) => {
@@ -107,7 +72,7 @@ everywhere('lengths that do not fit', (t) => {
   refuses(t, RangeError, /a whole number of scores per target, got 6 for 4/, ce, x, new Int32Array(4))
   refuses(t, RangeError, /a whole number of scores per target, got 6 for 0/, ce, x, new Int32Array(0))
   refuses(t, RangeError, /target must have 3 elements/, ce, x, labels(), { shape: [3, 2] })
-  refuses(t, RangeError, /shape must be \[N, C\]/, ce, x, labels(), { shape: [2, 3, 1] })
+  refuses(t, RangeError, /shape must be \[N, C, …\], got \[6\]/, ce, x, labels(), { shape: [6] })
   refuses(t, RangeError, /posWeight per class needs a shape/, loose(bceWithLogits), x, real(), { posWeight: [1, 2, 3] })
   refuses(t, RangeError, /posWeight must be a number or an array of 3/, loose(bceWithLogits), x, real(), {
     posWeight: [1, 2],
@@ -412,4 +377,46 @@ everywhere('bound options', (t) => {
   t.is(rows(x, labels()), before)
   const values: Float32Array = mse.with({ reduction: 'none' })(x, real())
   t.is(values.length, 6)
+})
+
+everywhere('options of positions', (t) => {
+  const ce = loose(crossEntropy)
+  const cases: [Record<string, unknown>, ErrorConstructor, RegExp][] = [
+    [{ mask: [1, 0] }, TypeError, /mask must be a Uint8Array or a Float32Array, got an array of 2/],
+    [{ mask: new Uint8Array(3) }, RangeError, /mask must be an array of 2, one per position/],
+    [{ mask: detached(new Float32Array(2)) }, TypeError, /mask is detached/],
+    [{ sampleWeight: 3 }, TypeError, /sampleWeight must be a Float32Array, got 3/],
+    [{ sampleWeight: [1, 2, 3] }, RangeError, /sampleWeight must be a Float32Array of 2 elements/],
+    [{ classAxis: 2 }, RangeError, /classAxis must be 1 or -1, got 2/],
+    [{ classAxis: null }, TypeError, /classAxis must be 1 or -1, got null/],
+    [{ targetGrad: new Float32Array(6) }, TypeError, /targetGrad needs a target of probabilities/],
+    [{ gamma: 2 }, TypeError, /there is no option gamma/],
+    [{ shape: [2, 0, 3] }, RangeError, /shape must/],
+  ]
+  for (const [options, error, message] of cases) refuses(t, error, message, ce, x, labels(), options)
+  const distribution = { shape: [2, 3] }
+  refuses(t, RangeError, /mask must be an array of 2/, ce, x, real(), { ...distribution, mask: new Uint8Array(6) })
+  refuses(t, RangeError, /target must be a Float32Array of 6 elements/, ce, x, new Float32Array(3), distribution)
+  refuses(
+    t,
+    RangeError,
+    /shape of target must be that of the input/,
+    ce,
+    x,
+    { data: real(), shape: [3, 2] },
+    distribution,
+  )
+  refuses(t, RangeError, /shape of target must be/, ce, x, { data: labels(), shape: [2, 1] }, distribution)
+  const focal = loose(softmaxFocal)
+  refuses(t, RangeError, /gamma must be a number ≥ 0, got -1/, focal, x, labels(), { gamma: -1 })
+  refuses(t, RangeError, /alpha must be a finite number ≥ 0/, focal, x, labels(), { alpha: -1 })
+  refuses(t, RangeError, /alpha must be an array of 3/, focal, x, labels(), { alpha: [1, 2] })
+  refuses(t, RangeError, /reduction must be one of 'batchmean', 'mean'/, loose(distillation), x, real(), {
+    ...distribution,
+    reduction: 'all',
+  })
+  const q = real()
+  t.throws(() => ce.valueAndGrad(x, q, { ...distribution, targetGrad: q }), {
+    message: /targetGrad must not overlap target/,
+  })
 })

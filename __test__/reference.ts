@@ -4,6 +4,7 @@
  */
 
 import type { PointwiseDefinition } from '../ts/family/pointwise.js'
+import type { RegionDefinition } from '../ts/family/region.js'
 import type { SoftmaxDefinition } from '../ts/family/softmax.js'
 
 /** Values and derivatives before reduction, weights included. */
@@ -49,26 +50,60 @@ export function pointwiseReference(
 
 /** Options of a softmax loss as numbers. */
 export interface SoftmaxNumbers {
-  readonly weight: readonly number[] | undefined
+  /** Per class; alpha is the part of it that does not enter the denominator. */
+  readonly weight?: readonly number[] | undefined
+  readonly alpha?: readonly number[] | undefined
+  /** Per position. */
+  readonly sampleWeight?: ArrayLike<number> | undefined
+  readonly mask?: ArrayLike<number> | undefined
   readonly ignoreIndex: number
   readonly labelSmoothing: number
   readonly temperature: number
+  readonly gamma: number
 }
 
-/** The loss of one row as a function of its scores. */
-export function softmaxRow(
+/** How a loss over a class axis finds the scores of its positions. */
+export interface Layout {
+  readonly classes: number
+  /** Positions whose scores for a class are neighbours; 1 where the classes are last. */
+  readonly inner: number
+}
+
+/** Index of a score. */
+export function scoreAt({ classes, inner }: Layout, position: number, c: number): number {
+  return Math.floor(position / inner) * inner * classes + (position % inner) + c * inner
+}
+
+/** Position of a score. */
+export function positionOf({ classes, inner }: Layout, i: number): number {
+  return Math.floor(i / (inner * classes)) * inner + (i % inner)
+}
+
+/** The loss of one position as a function of its scores, of the weighted distribution t. */
+export function softmaxValue(
   definition: SoftmaxDefinition,
   scores: readonly number[],
-  y: number,
-  { weight, labelSmoothing, temperature }: SoftmaxNumbers,
+  target: readonly number[],
+  { temperature, gamma }: SoftmaxNumbers,
 ): number {
+  if (definition.kind === 'logProbabilities') return sumOf(scores.map((x, c) => target[c] && target[c] * -x))
   const logP = logSoftmax(scores, temperature)
-  const w = (c: number) => weight?.[c] ?? 1
-  let value = (1 - labelSmoothing) * w(y) * definition.value(logP[y])
-  const spread = labelSmoothing / scores.length
-  if (spread > 0) value -= spread * logP.reduce((sum, l, c) => sum + w(c) * l, 0)
-  return value
+  if (definition.kind === 'teacher') {
+    const logT = logSoftmax(target, temperature)
+    return temperature ** 2 * sumOf(logT.map((l, c) => Math.exp(l) * (l - logP[c])))
+  }
+  return sumOf(logP.map((l, c) => target[c] && target[c] * definition.value(l, gamma)))
 }
+
+/** t_c = w_c·α_c·((1 − ε)·q_c + ε/C). */
+function weighted(q: readonly number[], { weight, alpha, labelSmoothing }: SoftmaxNumbers): number[] {
+  const size = q.length
+  return q.map((q, c) => {
+    return (weight?.[c] ?? 1) * (alpha?.[c] ?? 1) * ((1 - labelSmoothing) * q + labelSmoothing / size)
+  })
+}
+
+const sumOf = (values: readonly number[]) => values.reduce((a, b) => a + b, 0)
 
 function logSoftmax(scores: readonly number[], temperature: number): number[] {
   const z = scores.map((x) => x / temperature)
@@ -77,47 +112,162 @@ function logSoftmax(scores: readonly number[], temperature: number): number[] {
   return z.map((z) => z - log)
 }
 
-/** d(row)/d(score) by differences of the whole row: exact enough, but C passes over it. */
-export function softmaxRowGradient(
+/** d(position)/d(score) by differences of the whole position: exact enough, but C passes over it. */
+export function softmaxDifferences(
   definition: SoftmaxDefinition,
   scores: readonly number[],
-  y: number,
+  target: readonly number[],
   numbers: SoftmaxNumbers,
 ): number[] {
-  return scores.map((x, c) => derivative((x) => softmaxRow(definition, scores.with(c, x), y, numbers), x))
+  return scores.map((x, c) => derivative((x) => softmaxValue(definition, scores.with(c, x), target, numbers), x))
 }
 
 /**
- * Of each row. The gradient follows the chain rule from the difference of `value` by ln p; `reference.test.ts` holds it to
- * {@link softmaxRowGradient}.
+ * d(position)/d(score) by the chain rule from the difference of `value` by ln p; `reference.test.ts` holds it to
+ * {@link softmaxDifferences}.
  */
+export function softmaxGradient(
+  definition: SoftmaxDefinition,
+  scores: readonly number[],
+  target: readonly number[],
+  numbers: SoftmaxNumbers,
+): number[] {
+  if (definition.kind !== 'scores') return softmaxDifferences(definition, scores, target, numbers)
+  const logP = logSoftmax(scores, numbers.temperature)
+  const own = logP.map(
+    (l, c) => target[c] && target[c] * -derivative((l) => definition.value(Math.min(l, 0), numbers.gamma), l),
+  )
+  const total = sumOf(own)
+  return logP.map((l, c) => (Math.exp(l) * total - own[c]) / numbers.temperature)
+}
+
+/** Of each position. */
 export function softmaxReference(
   definition: SoftmaxDefinition,
   x: Float32Array,
-  labels: Int32Array,
-  classes: number,
+  target: Int32Array | Float32Array,
+  layout: Layout,
   numbers: SoftmaxNumbers,
 ): Reference {
-  const { weight, ignoreIndex, labelSmoothing, temperature } = numbers
-  const w = (c: number) => weight?.[c] ?? 1
-  const values = new Float64Array(labels.length)
+  const { classes } = layout
+  const ones = Array.from({ length: classes }, () => 1)
+  const full = { ...numbers, alpha: numbers.alpha ?? ones }
+  const { ignoreIndex, mask, sampleWeight, labelSmoothing, weight } = full
+  const positions = x.length / classes
+  const values = new Float64Array(positions)
   const dx = new Float64Array(x.length)
-  let total = 0
-  for (let c = 0; c < classes; c++) total += w(c)
+  const dt = new Float64Array(x.length)
   let count = 0
-  labels.forEach((y, row) => {
-    if (y === ignoreIndex) return
-    const scores = Array.from(x.subarray(row * classes, (row + 1) * classes))
-    count += w(y)
-    values[row] = softmaxRow(definition, scores, y, numbers)
-    const logP = logSoftmax(scores, temperature)
-    const slope = (1 - labelSmoothing) * w(y) * -derivative((l) => definition.value(l), logP[y])
-    const spread = labelSmoothing / classes
+  for (let position = 0; position < positions; position++) {
+    const at = (c: number) => scoreAt(layout, position, c)
+    const label = target instanceof Int32Array ? target[position] : undefined
+    if (label === ignoreIndex || mask?.[position] === 0) continue
+    const scores = ones.map((_, c) => x[at(c)])
+    const q = ones.map((_, c) => (label === undefined ? target[at(c)] : label === c ? 1 : 0))
+    count += label === undefined ? 1 : (weight?.[label] ?? 1)
+    const own = sampleWeight?.[position] ?? 1
+    const teacher = definition.kind === 'teacher'
+    const t = teacher ? q : weighted(q, full)
+    values[position] = own * softmaxValue(definition, scores, t, full)
+    softmaxGradient(definition, scores, t, full).forEach((g, c) => {
+      dx[at(c)] = own * g
+    })
+    if (label !== undefined) continue
+    const logP = logSoftmax(scores, full.temperature)
     for (let c = 0; c < classes; c++) {
-      const p = Math.exp(logP[c])
-      const g = slope * (p - (c === y ? 1 : 0)) + spread * (p * total - w(c))
-      dx[row * classes + c] = g / temperature
+      dt[at(c)] = teacher
+        ? derivative((t) => softmaxValue(definition, scores, q.with(c, t), full), q[c])
+        : own * (1 - labelSmoothing) * (weight?.[c] ?? 1) * full.alpha[c] * definition.value(logP[c], full.gamma)
     }
-  })
-  return { values, dx, dt: new Float64Array(0), count }
+  }
+  return { values, dx, dt, count }
 }
+
+/** A call of a region loss as numbers. */
+export interface RegionNumbers {
+  readonly samples: number
+  readonly positions: number
+  readonly classes: number
+  /** Whether the classes of a position are neighbours. */
+  readonly last: boolean
+  readonly activation: 'none' | 'sigmoid' | 'softmax'
+  readonly numbers: Readonly<Record<string, number>>
+  readonly squared: boolean
+  readonly batch: boolean
+  readonly firstClass: number
+  readonly weight: readonly number[] | undefined
+  /** 0 where a position counts for nothing. */
+  readonly mask: ArrayLike<number> | undefined
+}
+
+/**
+ * The planes' values, weights included, and the gradient of Σ factor_i · value_i, through the loss's own slope; `region.test.ts`
+ * holds it to differences of the values.
+ */
+export function regionReference(
+  definition: RegionDefinition,
+  x: ArrayLike<number>,
+  target: ArrayLike<number>,
+  call: RegionNumbers,
+  factor: (plane: number) => number,
+): { values: number[]; dx: Float64Array } {
+  const { samples, positions, classes, last, activation, numbers, squared, batch, firstClass, weight, mask } = call
+  const at = (sample: number, position: number, c: number) =>
+    last ? (sample * positions + position) * classes + c : (sample * classes + c) * positions + position
+  const p = new Float64Array(x.length)
+  for (let sample = 0; sample < samples; sample++) {
+    for (let position = 0; position < positions; position++) {
+      const scores = Array.from({ length: classes }, (_, c) => x[at(sample, position, c)])
+      const max = Math.max(...scores)
+      const sum = sumOf(scores.map((x) => Math.exp(x - max)))
+      scores.forEach((x, c) => {
+        const q = activation === 'none' ? x : 1 / (1 + Math.exp(-x))
+        p[at(sample, position, c)] = activation === 'softmax' ? Math.exp(x - max) / sum : q
+      })
+    }
+  }
+  const kept = (sample: number, position: number) => mask === undefined || mask[sample * positions + position] !== 0
+  const values: number[] = []
+  const byP = new Float64Array(x.length)
+  for (let row = 0; row < (batch ? 1 : samples); row++) {
+    const [first, end] = batch ? [0, samples] : [row, row + 1]
+    for (let c = firstClass; c < classes; c++) {
+      const sums = { p: 0, y: 0, py: 0 }
+      for (let sample = first; sample < end; sample++) {
+        for (let position = 0; position < positions; position++) {
+          if (!kept(sample, position)) continue
+          const i = at(sample, position, c)
+          sums.p += squared ? p[i] ** 2 : p[i]
+          sums.y += squared ? target[i] ** 2 : target[i]
+          sums.py += p[i] * target[i]
+        }
+      }
+      const w = weight?.[c] ?? 1
+      const [a, k, b] = definition.slope(sums, numbers, squared)
+      for (let sample = first; sample < end; sample++) {
+        for (let position = 0; position < positions; position++) {
+          const i = at(sample, position, c)
+          byP[i] = factor(values.length) * w * (a * target[i] + k * p[i] + b * (1 - target[i]))
+        }
+      }
+      values.push(w * definition.value(sums, numbers))
+    }
+  }
+  const dx = new Float64Array(x.length)
+  for (let sample = 0; sample < samples; sample++) {
+    for (let position = 0; position < positions; position++) {
+      if (!kept(sample, position)) continue
+      let mean = 0
+      for (let c = 0; c < classes; c++) mean += byP[at(sample, position, c)] * p[at(sample, position, c)]
+      for (let c = 0; c < classes; c++) {
+        const i = at(sample, position, c)
+        const slope = { none: byP[i], sigmoid: byP[i] * p[i] * (1 - p[i]), softmax: p[i] * (byP[i] - mean) }
+        dx[i] = slope[activation]
+      }
+    }
+  }
+  return { values, dx }
+}
+
+/** Central difference, for what has a test of its own. */
+export { derivative }

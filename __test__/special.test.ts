@@ -1,22 +1,31 @@
 /** Infinities, NaN, saturation: what each loss promises at the edges, on every backend. */
 
-import test, { type ExecutionContext } from 'ava'
+import type { ExecutionContext } from 'ava'
 import { accumulated, type Loss } from '../ts/family/loss.js'
 import type { PointwiseOptions } from '../ts/family/pointwise.js'
-import { bce, bceWithLogits, crossEntropy, huber, klDiv, l1, mse, sigmoidFocal, smoothL1 } from '../ts/index.js'
-import { filled, generator } from './data.js'
-import { platforms } from './platforms.js'
+import {
+  bce,
+  bceDice,
+  bceWithLogits,
+  combine,
+  crossEntropy,
+  dice,
+  diceCe,
+  distillation,
+  huber,
+  klDiv,
+  l1,
+  mse,
+  nll,
+  sigmoidFocal,
+  smoothL1,
+  softmaxFocal,
+  tversky,
+} from '../ts/index.js'
+import { filled, generator, normal } from './data.js'
+import { everywhere } from './everywhere.js'
 
 const { NaN: nan, POSITIVE_INFINITY: inf, NEGATIVE_INFINITY: negInf } = Number
-
-function everywhere(title: string, run: (t: ExecutionContext) => void): void {
-  for (const platform of platforms) {
-    test.serial(`${title} on ${platform.name}`, (t) => {
-      platform.activate()
-      run(t)
-    })
-  }
-}
 
 /** Compares with −0 equal to 0. */
 function equals(t: ExecutionContext, got: ArrayLike<number>, expected: readonly number[]): void {
@@ -315,5 +324,157 @@ everywhere('labels of every integer type give the same', (t) => {
     BigInt64Array.from(labels, BigInt),
   ]) {
     t.deepEqual(crossEntropy.valueAndGrad(x, target), expected)
+  }
+})
+
+everywhere('combine is the weighted sum of its parts', (t) => {
+  const random = generator(4)
+  const shape = [2, 3, 700]
+  const x = filled(4200, () => normal(random, 2))
+  const mask = filled(4200, () => Math.round(random()))
+  const labels = Int32Array.from({ length: 1400 }, () => Math.floor(random() * 3))
+  const sums = [
+    {
+      target: mask,
+      parts: [
+        [bceWithLogits, 0.5, { posWeight: 2 }],
+        [dice, 2, { activation: 'sigmoid' }],
+        [mse, -0.25],
+      ],
+    },
+    {
+      target: labels,
+      parts: [
+        [crossEntropy, 1, { labelSmoothing: 0.1 }],
+        [softmaxFocal, 2],
+        [tversky, 3, { activation: 'softmax', alpha: 0.3 }],
+        [diceCe, 0.5],
+      ],
+    },
+  ] as const
+  for (const { target, parts } of sums) {
+    for (const reduction of ['mean', 'sum'] as const) {
+      const grad = new Float32Array(x.length)
+      const sum = combine(parts as unknown as Parameters<typeof combine>[0])
+      const got = sum.valueAndGrad(x, target, { shape, reduction, gradOutput: 2, grad })
+      t.is(got.grad, grad)
+      const expected = new Float64Array(x.length)
+      let value = 0
+      parts.forEach(([loss, weight, options = {}], i) => {
+        const call = loss as unknown as typeof mse
+        const own = call.valueAndGrad(x, target as Float32Array, { ...options, shape, reduction })
+        value += weight * own.value
+        own.grad.forEach((g, j) => {
+          expected[j] += 2 * weight * g
+        })
+        t.true(Math.abs(got.parts[i] - own.value) <= 1e-6 * Math.abs(own.value))
+      })
+      t.true(Math.abs(got.value - value) <= 1e-6 * Math.abs(value))
+      const largest = expected.reduce((a, b) => Math.max(a, Math.abs(b)), 0)
+      t.true(grad.every((g, j) => Math.abs(g - expected[j]) <= 1e-6 * largest))
+      t.is(sum(x, target, { shape, reduction }), got.value)
+    }
+  }
+})
+
+everywhere('the focal loss of two logits', (t) => {
+  // mean(−α(1 − p)^γ·y·ln p − (1 − α)·p^γ·(1 − y)·ln(1 − p)), p the probability of the second class.
+  const random = generator(9)
+  const x = filled(80, () => normal(random, 2))
+  const labels = Int32Array.from({ length: 40 }, () => Math.round(random()))
+  let sum = 0
+  labels.forEach((y, i) => {
+    const p = 1 / (1 + Math.exp(x[2 * i] - x[2 * i + 1]))
+    sum -= y === 1 ? 0.25 * (1 - p) ** 2 * Math.log(p) : 0.75 * p ** 2 * Math.log(1 - p)
+  })
+  const value = softmaxFocal(x, labels, { shape: [40, 2], alpha: [0.75, 0.25] })
+  t.true(Math.abs(value - sum / 40) < 1e-6 * value)
+})
+
+everywhere('the soft dice that has its smoothing inside the factor 2', (t) => {
+  const random = generator(11)
+  const x = filled(60, () => normal(random, 2))
+  const mask = filled(60, () => Math.round(random()))
+  let score = 0
+  for (let sample = 0; sample < 3; sample++) {
+    let [p, y, both] = [0, 0, 0]
+    for (let i = 20 * sample; i < 20 * (sample + 1); i++) {
+      const own = 1 / (1 + Math.exp(-x[i]))
+      p += own
+      y += mask[i]
+      both += own * mask[i]
+    }
+    score += (2 * (both + 1)) / (p + y + 1)
+  }
+  const value = dice(x, mask, { shape: [3, 1, 20], activation: 'sigmoid', smoothNr: 2, smoothDr: 1 })
+  t.true(Math.abs(value - (1 - score / 3)) < 1e-6)
+})
+
+everywhere('a plane of nothing', (t) => {
+  const empty = new Float32Array(5)
+  t.is(dice(empty, empty), 0)
+  t.is(dice(empty, empty, { smoothNr: 0, smoothDr: 0 }), nan)
+  t.deepEqual(dice.backward(empty, empty, { smoothNr: 0, smoothDr: 0 }), empty)
+  // Of two classes the second has no target.
+  const x = Float32Array.of(0.5, 0.5, 0.25, 0.25)
+  const target = Float32Array.of(1, 0, 0, 0)
+  const options = { shape: [1, 2, 2] }
+  const first = dice(x.subarray(0, 2), target.subarray(0, 2))
+  t.is(dice(x, target, { ...options, emptyClass: 'skip' }), first)
+  t.is(dice(x, target, { ...options, emptyClass: 'zero' }), first / 2)
+  t.true(dice(x, target, options) > first)
+  t.deepEqual(dice.backward(x, target, { ...options, emptyClass: 'zero' }).slice(2), new Float32Array(2))
+  for (const emptyMean of ['nan', 'zero'] as const) {
+    const nothing = { ...options, emptyClass: 'skip', emptyMean } as const
+    const both = dice.valueAndGrad(x, new Float32Array(4), nothing)
+    t.is(both.value, emptyMean === 'nan' ? nan : 0)
+    t.deepEqual(both.grad, new Float32Array(4))
+  }
+})
+
+everywhere('what is masked touches nothing, whatever it holds', (t) => {
+  const mask = Uint8Array.of(1, 0, 1)
+  for (const poison of [nan, inf, negInf]) {
+    const x = Float32Array.of(1, poison, 2, 3, poison, 4)
+    const clean = Float32Array.of(1, 2, 3, 4)
+    const labels = Int32Array.of(0, 1, 1)
+    const kept = Int32Array.of(0, 1)
+    const shape = [1, 2, 3]
+    const small = [1, 2, 2]
+    for (const loss of [crossEntropy, softmaxFocal, nll]) {
+      const got = loss.valueAndGrad(x, labels, { shape, mask })
+      const expected = loss.valueAndGrad(clean, kept, { shape: small })
+      t.is(got.value, expected.value)
+      equals(t, got.grad, [...expected.grad.slice(0, 1), 0, ...expected.grad.slice(1, 3), 0, expected.grad[3]])
+    }
+    for (const activation of ['none', 'sigmoid', 'softmax'] as const) {
+      const got = dice.valueAndGrad(x, labels, { shape, mask, activation })
+      const expected = dice.valueAndGrad(clean, kept, { shape: small, activation })
+      t.is(got.value, expected.value)
+      equals(t, got.grad, [...expected.grad.slice(0, 1), 0, ...expected.grad.slice(1, 3), 0, expected.grad[3]])
+    }
+    const soft = Float32Array.of(0.5, poison, 0.5, 0.5, poison, 0.5)
+    const got = crossEntropy.valueAndGrad(x, soft, { shape, mask, targetGrad: true })
+    const halves = new Float32Array(4).fill(0.5)
+    const expected = crossEntropy.valueAndGrad(clean, halves, { shape: small, targetGrad: true })
+    t.is(got.value, expected.value)
+    t.true(Object.is(got.targetGrad![1], 0) && got.targetGrad!.every(Number.isFinite))
+    const both = bceDice.valueAndGrad(x, new Float32Array(6), { shape, mask })
+    t.true(Number.isFinite(both.value) && both.grad.every(Number.isFinite))
+  }
+})
+
+everywhere('a score of −∞ that no one asks for', (t) => {
+  for (const classes of [3, 70]) {
+    const x = new Float32Array(classes)
+    x[2] = negInf
+    const q = new Float32Array(classes)
+    q[0] = 1
+    const { value, grad } = crossEntropy.valueAndGrad(x, q, { shape: [1, classes] })
+    t.true(Math.abs(value - Math.log(classes - 1)) < 1e-6)
+    t.true(grad.every(Number.isFinite))
+    const same = distillation.valueAndGrad(x, x, { shape: [1, classes], targetGrad: true })
+    t.true(Math.abs(same.value) < 1e-6)
+    t.true(same.grad.every(Number.isFinite) && same.targetGrad!.every(Number.isFinite))
   }
 })

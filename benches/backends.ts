@@ -19,14 +19,13 @@ import { load, use } from '../ts/backend/load.js'
 import { tsBackend } from '../ts/backend/ts.js'
 import { version } from '../ts/version.js'
 import type { Case, Timing } from './case.js'
-import { losses, prepare, type Size, summary } from './data.js'
+import { forms, prepare, type Size, summary } from './data.js'
 import { type Measurement, markdown, measurement, type Report, terminal } from './report.js'
 
 type Target = Pick<Case, 'backend' | 'instructionSet'>
 
 const BACKENDS = ['native', 'wasm', 'ts'] as const
 const SIZES = [16, 256, 16_384, 1_048_576]
-const CLASSES = [10, 1000]
 
 // A run of all cases is to end within four minutes, however many losses there are: in seconds, with what a case takes
 // besides the time that benchmark.js is given.
@@ -95,10 +94,11 @@ function targetsOf(backend: Case['backend']): readonly Target[] {
   }
 }
 
-/** Losses with rows have whole ones, as many as fit. */
+/** Losses with classes have whole positions, as many as fit. */
 function sizesOf(loss: string): readonly Size[] {
-  if (losses.get(loss)!.definition.family === 'pointwise') return options.sizes.map((elements) => ({ elements }))
-  return CLASSES.flatMap((classes) => {
+  const { classes: choices } = forms.get(loss)!
+  if (choices === undefined) return options.sizes.map((elements) => ({ elements }))
+  return choices.flatMap((classes) => {
     const rows = new Set(options.sizes.map((size) => Math.floor(size / classes)).filter((n) => n > 0))
     return [...rows].map((n) => ({ elements: n * classes, classes }))
   })
@@ -133,7 +133,7 @@ function readOptions() {
     const backends = BACKENDS.filter((name) => !forced || name === forced)
     const sizes = values.size?.split(',').map((size) => numberOf('size', size, 'an integer', Number.isSafeInteger))
     return {
-      losses: listOf('loss', values.loss, [...losses.keys()]),
+      losses: listOf('loss', values.loss, [...forms.keys()]),
       backends: listOf('backend', values.backend, backends),
       sizes: [...new Set(sizes ?? SIZES)],
       seconds: values.time === undefined ? undefined : numberOf('time', values.time, 'a number', Number.isFinite),

@@ -13,29 +13,97 @@ export interface Size {
   readonly classes?: number
 }
 
-/** The public losses by name, found by their definitions: a new one appears by itself. */
-export const losses: ReadonlyMap<string, { loss: AnyLoss; definition: Definition }> = new Map(
+/** A way of calling a loss that is timed. */
+export interface Form {
+  readonly loss: AnyLoss
+  readonly definition: Definition
+  readonly options: Readonly<Record<string, unknown>>
+  /** Whether the target is class indices. */
+  readonly labels: boolean
+  /** Numbers of classes to try, where there are classes. */
+  readonly classes?: readonly number[]
+  /** Set where a sample is one plane for each class, and not a row. */
+  readonly planes?: true
+}
+
+const ROWS = [10, 1000]
+const PLANES = [21]
+
+/** What is timed, by name: the public losses, found by their definitions, so that a new one appears by itself. */
+export const forms: ReadonlyMap<string, Form> = new Map(
   Object.values<unknown>(library).flatMap((loss) => {
     const definition = definitionOf(loss)
-    return definition === undefined ? [] : [[definition.name, { loss: loss as AnyLoss, definition }]]
+    return definition === undefined ? [] : formsOf(loss as AnyLoss, definition)
   }),
 )
 
+function formsOf(loss: AnyLoss, definition: Definition): [string, Form][] {
+  const { name } = definition
+  const base = { loss, definition, options: {}, labels: false }
+  switch (definition.family) {
+    case 'pointwise': {
+      const steep = 'gamma' in definition.params
+      const general: [string, Form][] = steep ? [[`${name} gamma 1.5`, { ...base, options: { gamma: 1.5 } }]] : []
+      return [[name, base], ...general]
+    }
+    case 'softmax': {
+      const labels = definition.kind !== 'teacher'
+      const rows: [string, Form] = [name, { ...base, labels, classes: ROWS }]
+      const planes: [string, Form] = [`${name} axis 1`, { ...base, labels, classes: PLANES, planes: true }]
+      if (definition.kind !== 'scores') return [rows]
+      return [rows, planes, [`${name} distribution`, { ...base, classes: ROWS }]]
+    }
+    case 'region': {
+      const logits = { ...base, options: { activation: 'sigmoid' } }
+      const softmax = {
+        ...base,
+        options: { activation: 'softmax' },
+        labels: true,
+        classes: PLANES,
+        planes: true,
+      } as const
+      return [
+        [name, base],
+        [`${name} sigmoid`, logits],
+        [`${name} softmax`, softmax],
+      ]
+    }
+    case 'compound': {
+      const [activation] = Object.keys(definition.parts)
+      return [[name, activation === 'sigmoid' ? base : { ...base, labels: true, classes: PLANES, planes: true }]]
+    }
+    default:
+      return []
+  }
+}
+
 /** Value and gradient of random data, into the same buffer with every call. */
 export function prepare(name: string, { elements, classes = 1 }: Size): () => ValueAndGrad<'mean'> {
-  const { loss, definition } = losses.get(name)!
+  const { loss, definition, options, labels, planes } = forms.get(name)!
   const uniform = generator(elements)
   // Box and Muller; 1 − u since u may be 0.
   const real = () => 3 * Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform())
   const draw = { real, probability: uniform, logProbability: () => Math.log(1 - uniform()) }
 
-  const drawInput = definition.family === 'softmax' ? real : draw[definition.domain.input]
+  let drawInput = real
+  let drawTarget = uniform
+  if (definition.family === 'pointwise') {
+    drawInput = draw[definition.domain.input]
+    drawTarget = draw[definition.domain.target]
+  } else if (definition.family === 'region' && options.activation === undefined) {
+    drawInput = uniform
+  } else if (definition.family === 'softmax') {
+    drawTarget = definition.kind === 'teacher' ? real : () => uniform() / classes
+  }
   const input = Float32Array.from({ length: elements }, drawInput)
-  const target =
-    definition.family === 'softmax'
-      ? Int32Array.from({ length: elements / classes }, () => Math.floor(uniform() * classes))
-      : Float32Array.from({ length: elements }, draw[definition.domain.target])
-  const bound = loss.with({ grad: new Float32Array(elements) })
+  const target = labels
+    ? Int32Array.from({ length: elements / classes }, () => Math.floor(uniform() * classes))
+    : Float32Array.from({ length: elements }, drawTarget)
+  const positions = elements / classes
+  const samples = planes && positions % 4096 === 0 ? positions / 4096 : 1
+  const shape = planes ? [samples, classes, positions / samples] : [positions, classes]
+  const shaped = definition.family === 'pointwise' || (classes === 1 && !labels) ? {} : { shape }
+  const bound = loss.with({ ...options, ...shaped, grad: new Float32Array(elements) })
   return () => bound.valueAndGrad(input, target)
 }
 

@@ -2,6 +2,7 @@
 
 import Table from 'cli-table3'
 import type { Case, Timing } from './case.js'
+import { forms } from './data.js'
 
 /** What is reported of a case. */
 export interface Measurement extends Timing {
@@ -27,7 +28,7 @@ interface Grid {
 }
 
 const NOTE =
-  'Times are medians, ± is the median absolute deviation. GB/s counts 12 bytes for an element, 8 for a score of a row.'
+  'Times are medians, ± is the median absolute deviation. GB/s counts 12 bytes for an element, 8 where the target is labels.'
 
 // No lines but the one below the head: three backends are wide enough without.
 const lines = ['top', 'bottom', 'left', 'right'].flatMap((line) =>
@@ -43,8 +44,8 @@ const percent = new Intl.NumberFormat('en', { style: 'percent', maximumFractionD
 export function measurement(given: Case, timing: Timing): Measurement {
   const { loss, backend, instructionSet, elements, classes } = given
   const nsPerElement = timing.nsPerCall / elements
-  // Input, target and gradient in single precision; the labels of rows count for nothing.
-  const bytes = classes === undefined ? 12 : 8
+  // Input, target and gradient in single precision; labels count for nothing.
+  const bytes = forms.get(loss)!.labels ? 8 : 12
   return {
     loss,
     backend: backend === 'ts' ? backend : `${backend} ${instructionSet}`,

@@ -73,7 +73,8 @@ export function float32Of(loss: string, parameter: string, length: number, value
 export function attached<A extends ArrayLike<unknown>>(loss: string, parameter: string, array: A): A {
   // In this order: once V8 has seen what kind of array it is, it inlines the getter.
   const { length } = array
-  if (lengthGetter.call(array) !== length) throw new TypeError(`${loss}: ${parameter} must not have a length of its own`)
+  if (lengthGetter.call(array) !== length)
+    throw new TypeError(`${loss}: ${parameter} must not have a length of its own`)
   if (length === 0) {
     try {
       typedArray.at.call(array, 0)

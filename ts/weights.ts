@@ -38,7 +38,8 @@ const options = new Set(['method', 'beta', 'ignoreIndex'])
 export function classWeights(labels: Labels, classes: number, given: ClassWeightOptions = {}): Float32Array {
   const name = 'classWeights'
   for (const option in given) {
-    if (!options.has(option)) throw new TypeError(`${name}: there is no option ${option}; there are ${[...options].join(', ')}`)
+    if (!options.has(option))
+      throw new TypeError(`${name}: there is no option ${option}; there are ${[...options].join(', ')}`)
   }
   number(name, 'classes', classes, 'an integer > 0', (n) => Number.isInteger(n) && n > 0 && n < 2 ** 31)
   const method = word(name, 'method', given.method ?? 'inverse', methods)

@@ -135,8 +135,8 @@ export interface Backend {
   regionSums(call: RegionCall, sums: Float64Array): number
 
   /**
-   * The gradient by `x`: that by p is a·y + k·p + b with a, k and b of each plane in `planes`, that of the part is `scale`
-   * times its own. `accumulate` adds to `dx`, which is not the memory of `x` then.
+   * The gradient by `x`: that by p is a·y + k·p + b·(1 − y) with a, k and b of each plane in `planes`, that of the part is
+   * `scale` times its own. `accumulate` adds to `dx`, which is not the memory of `x` then.
    */
   regionGradient(call: RegionCall, planes: Float32Array, scale: number, dx: Float32Array, accumulate: boolean): void
 }

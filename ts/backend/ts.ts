@@ -7,11 +7,11 @@
  */
 
 import { separateGrad } from '../check.js'
-import { BLOCK, fold, LANES, ROWS } from '../sum.js'
-import { version } from '../version.js'
 import type { PointwiseDefinition } from '../family/pointwise.js'
 import type { Axis } from '../family/positions.js'
 import type { SoftmaxDefinition } from '../family/softmax.js'
+import { BLOCK, fold, LANES, ROWS } from '../sum.js'
+import { version } from '../version.js'
 import { type Backend, PLANE, type RegionCall, type SoftmaxExtra } from './contract.js'
 
 const { fround } = Math
@@ -114,7 +114,8 @@ export const tsBackend: Backend = {
         const last = first + classes * inner
         const y = labels.length === 0 ? -1 : labels[position]
         // The labels were checked; one that another thread changed since must still not reach past its position.
-        const ignored = target === undefined ? y === ignoreIndex || y < 0 || y >= classes : labels.length > 0 && y === ignoreIndex
+        const ignored =
+          target === undefined ? y === ignoreIndex || y < 0 || y >= classes : labels.length > 0 && y === ignoreIndex
         if (ignored) {
           if (dx !== undefined && !accumulate) for (let i = first; i < last; i += inner) dx[i] = 0
           if (targetGrad !== undefined) for (let i = first; i < last; i += inner) targetGrad[i] = 0
@@ -214,7 +215,7 @@ export const tsBackend: Backend = {
           let g = 0
           if (kept[i] !== 0) {
             const p = probabilities[i]
-            g = (a * targets[i] + k * p + b) * slopes[i]
+            g = (a * targets[i] + k * p + b * (1 - targets[i])) * slopes[i]
             if (part !== undefined) g += scale * partSlopes[i]
           }
           dx[at] = accumulate ? dx[at] + g : g
@@ -251,21 +252,29 @@ function picked(
   const weightOf = (position: number) => {
     const y = labels[position]
     if (y === ignoreIndex || y < 0 || y >= classes) return 0
-    return (weight === undefined ? 1 : weight[y]) * (sampleWeight === undefined ? 1 : sampleWeight[position])
+    return fround((weight === undefined ? 1 : weight[y]) * (sampleWeight === undefined ? 1 : sampleWeight[position]))
   }
   let sum = 0
-  for (let position = 0; position < labels.length; position++) {
-    const w = weightOf(position)
-    // ∞ · 0 of a position that counts for nothing is 0.
-    const value = w === 0 ? 0 : fround(w * loss.value(x[at(position)], 0))
-    if (out !== undefined) out[position] = value
-    sum += value
+  // By tiles of 16 positions of a sample, as the other backends add them.
+  for (let first = 0; first < labels.length; ) {
+    const left = inner === 1 ? labels.length - first : inner - (first % inner)
+    const end = first + Math.min(LANES, left)
+    lanes.fill(0)
+    for (let position = first; position < end; position++) {
+      const w = weightOf(position)
+      // ∞ · 0 of a position that counts for nothing is 0.
+      const value = w === 0 ? 0 : fround(w * loss.value(x[at(position)], 0))
+      if (out !== undefined) out[position] = value
+      lanes[position - first] = value
+    }
+    sum += fold(lanes)
+    first = end
   }
   if (dx === undefined) return sum
   if (!accumulate) dx.fill(0)
   for (let position = 0; position < labels.length; position++) {
     const w = weightOf(position)
-    if (w !== 0) dx[at(position)] -= w * (gradOutput === undefined ? scale : gradOutput[position])
+    if (w !== 0) dx[at(position)] -= fround(w * fround(gradOutput === undefined ? scale : gradOutput[position]))
   }
   return sum
 }
@@ -418,7 +427,7 @@ function throughSoftmax(
         const plane = PLANE * (sample * classes + c)
         p[c] /= exp
         const y = target === undefined ? (c === label ? 1 : 0) : target[first + c * step]
-        g[c] = planes[plane] * y + planes[plane + 1] * p[c] + planes[plane + 2]
+        g[c] = planes[plane] * y + planes[plane + 1] * p[c] + planes[plane + 2] * (1 - y)
         mean += g[c] * p[c]
         if (part === undefined) continue
         const t = (part.weight?.[c] ?? 1) * ((1 - smoothing) * y + smoothing / classes)

@@ -245,7 +245,11 @@ const part = (array: Float32Array, start: number, length: number) =>
  * Starts and lengths of pieces of whole blocks of positions, so that sums go on as in one piece. A piece has positions of
  * one sample only where those of a sample lie between each other.
  */
-function* pieces(positions: number, inner: number, classes: number): Generator<readonly [start: number, count: number]> {
+function* pieces(
+  positions: number,
+  inner: number,
+  classes: number,
+): Generator<readonly [start: number, count: number]> {
   const most = Math.max(1, Math.floor(PIECE / (classes * ROWS))) * ROWS
   for (let start = 0; start < positions; ) {
     const left = inner === 1 ? positions - start : inner - (start % inner)

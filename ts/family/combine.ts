@@ -75,7 +75,8 @@ export function combine<const P extends readonly PartOf[]>(
   { parts: number[] }
 > {
   const name = 'combine'
-  if (!Array.isArray(parts) || parts.length === 0) throw wrongType(name, 'parts', 'a list of [loss, weight, options]', parts)
+  if (!Array.isArray(parts) || parts.length === 0)
+    throw wrongType(name, 'parts', 'a list of [loss, weight, options]', parts)
   const definition: CombinedDefinition = { family: 'combined', name, parts: parts.map(partOf) }
   const [first, ...rest] = definition.parts.map(({ loss }) => optionsOf(loss)!)
   const shared = [...first].filter((option) => !own.has(option) && rest.every((options) => options.has(option)))
@@ -84,7 +85,9 @@ export function combine<const P extends readonly PartOf[]>(
     options: new Set([...shared, 'gradOutput', 'grad']),
     resolve(given): CombinedSettings {
       if (given.reduction === 'none') {
-        throw new RangeError(`${name}: reduction must be 'mean' or 'sum', since the parts may have values of different shapes`)
+        throw new RangeError(
+          `${name}: reduction must be 'mean' or 'sum', since the parts may have values of different shapes`,
+        )
       }
       const passed = Object.fromEntries(Object.entries(given).filter(([option]) => !own.has(option)))
       // Checks them once for every part.

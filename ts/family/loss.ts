@@ -120,7 +120,12 @@ export interface Family<S extends Settings> {
   run(wanted: Wanted, input: unknown, target: unknown, settings: S, buffers: Buffers): Result
 }
 
-export type Definition = PointwiseDefinition | SoftmaxDefinition | RegionDefinition | CompoundDefinition | CombinedDefinition
+export type Definition =
+  | PointwiseDefinition
+  | SoftmaxDefinition
+  | RegionDefinition
+  | CompoundDefinition
+  | CombinedDefinition
 
 export const commonOptions = ['reduction', 'gradOutput', 'grad', 'out', 'emptyMean', 'normalizer'] as const
 
@@ -216,7 +221,8 @@ function bind(options: Options): Options {
   const given: Record<string, unknown> = { ...defined(options) }
   for (const [name, value] of Object.entries(given)) {
     if (bufferOptions.has(name)) continue
-    if (kindOf(value) === 'Float32Array') given[name] = (value as Float32Array).slice()
+    const kind = kindOf(value)
+    if (kind === 'Float32Array' || kind === 'Uint8Array') given[name] = (value as Float32Array).slice()
     else if (Array.isArray(value)) given[name] = [...value]
   }
   return given

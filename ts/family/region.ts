@@ -116,7 +116,9 @@ export interface RegionDefinition {
   readonly squared?: true
   /** The loss of a plane. */
   value(sums: Sums, numbers: Numbers): number
-  /** Its derivative by p, as a, k and b of a·y + k·p + b. */
+  /**
+   * Its derivative by p, as a, k and b of a·y + k·p + b·(1 − y): in this form nothing cancels where y is 0 or 1.
+   */
   slope(sums: Sums, numbers: Numbers, squared: boolean): readonly [a: number, k: number, b: number]
 }
 
@@ -199,7 +201,9 @@ const planeOptions = [
 const smoothing: Param = { default: 1e-5, expected: 'a number ≥ 0', holds: (n) => n >= 0, samples: [0, 1] }
 
 /** Makes the public loss. */
-export function region<Options extends RegionOptions>(definition: RegionDefinition): Loss<Floats, RegionTarget, Options> {
+export function region<Options extends RegionOptions>(
+  definition: RegionDefinition,
+): Loss<Floats, RegionTarget, Options> {
   const options = new Set([...commonOptions, 'activation', ...planeOptions, ...Object.keys(definition.params)])
   if (definition.squared) options.add('squaredPred')
   return makeLoss({
@@ -232,7 +236,9 @@ export function compound<Options extends CompoundOptions, Name extends string>(
     options,
     resolve(given) {
       if (given.reduction === 'none') {
-        throw new RangeError(`${loss}: reduction must be 'mean' or 'sum', since the parts have values of different shapes`)
+        throw new RangeError(
+          `${loss}: reduction must be 'mean' or 'sum', since the parts have values of different shapes`,
+        )
       }
       const { activation = choices[0] } = given
       const chosen = word(loss, 'activation', activation, choices)
@@ -366,7 +372,8 @@ function runOf(loss: string, definition: RegionDefinition, foreground = false): 
     const skipped = new Uint8Array(planes)
     let counted = planes
     for (let plane = 0; plane < planes; plane++) {
-      const at = PLANE * (Math.floor(plane / (classes - firstClass)) * classes + (plane % (classes - firstClass)) + firstClass)
+      const at =
+        PLANE * (Math.floor(plane / (classes - firstClass)) * classes + (plane % (classes - firstClass)) + firstClass)
       const own = { p: sums[at], y: sums[at + 1], py: sums[at + 2] }
       const empty = emptyClass !== undefined && own.y === 0
       skipped[plane] = empty ? 1 : 0
@@ -408,7 +415,12 @@ function runOf(loss: string, definition: RegionDefinition, foreground = false): 
 }
 
 /** Where the planes are: without a shape all is one. */
-function regionAxis(loss: string, length: number, shape: readonly number[] | undefined, classAxis: 1 | -1 | null): Axis {
+function regionAxis(
+  loss: string,
+  length: number,
+  shape: readonly number[] | undefined,
+  classAxis: 1 | -1 | null,
+): Axis {
   if (shape === undefined) return { samples: 1, classes: 1, positions: length, last: false }
   if (classAxis !== null) return axisOf(loss, shape, classAxis)
   if (shape.length === 0) throw new RangeError(`${loss}: shape must be [N, …], got []`)
@@ -438,7 +450,8 @@ function targetOf(
 ): Target {
   const { data, shape: targetShape } = unwrap(loss, 'target', target)
   const positions = axis.samples * axis.positions
-  const perScore = kindOf(data) === 'Float32Array' || (areLabels(data) && lengthOf(data) === length && axis.classes === 1)
+  const perScore =
+    kindOf(data) === 'Float32Array' || (areLabels(data) && lengthOf(data) === length && axis.classes === 1)
   if (perScore || (kindOf(data) === 'Uint8Array' && lengthOf(data as Uint8Array) === length)) {
     const array = data as Float32Array | LabelArray
     if (lengthOf(array) !== length) throw wrongValue(loss, 'target', `an array of ${length} elements`, array)
@@ -457,7 +470,11 @@ function targetOf(
     const labels =
       mask === undefined && ignoreIndex === undefined
         ? noLabels
-        : keptLabels(positions, index, (i) => mask?.[i] === 0 || (ignoreIndex !== undefined && values[i] === ignoreIndex))
+        : keptLabels(
+            positions,
+            index,
+            (i) => mask?.[i] === 0 || (ignoreIndex !== undefined && values[i] === ignoreIndex),
+          )
     return { array, values, labels, ignoreIndex: index }
   }
   if (!areLabels(data)) {

@@ -153,7 +153,11 @@ export function softmax<
 >(definition: SoftmaxDefinition): Loss<Floats, Target, Options, D>
 export function softmax(definition: SoftmaxDefinition): unknown {
   const { name: loss, kind } = definition
-  const options = new Set([...optionsOf[kind], ...Object.keys(definition.params), ...(definition.alpha ? ['alpha'] : [])])
+  const options = new Set([
+    ...optionsOf[kind],
+    ...Object.keys(definition.params),
+    ...(definition.alpha ? ['alpha'] : []),
+  ])
 
   function run(wanted: Wanted, input: unknown, target: unknown, settings: SoftmaxSettings, buffers: Buffers): Result {
     const { data: x, shape: inputShape } = floatTensor(loss, 'input', input)
@@ -180,7 +184,10 @@ export function softmax(definition: SoftmaxDefinition): unknown {
     const { samples, classes } = axis
     const positions = samples * axis.positions
     const { weight, sampleWeight } = settings
-    if (positions > 0) checkClassWeight(loss, 'weight', weight, classes)
+    if (positions > 0) {
+      checkClassWeight(loss, 'weight', weight, classes)
+      if (typeof settings.alpha === 'object') checkClassWeight(loss, 'alpha', settings.alpha, classes)
+    }
     checkSampleWeight(loss, sampleWeight, positions)
 
     const scalar = scalarGradOutput(loss, buffers.gradOutput)
@@ -270,17 +277,14 @@ export function softmax(definition: SoftmaxDefinition): unknown {
   }
 
   /** The axes where the target is labels: without a shape the input is rows. */
-  function labelledAxis(
-    scores: number,
-    labels: number,
-    shape: readonly number[] | undefined,
-    classAxis: 1 | -1,
-  ): Axis {
+  function labelledAxis(scores: number, labels: number, shape: readonly number[] | undefined, classAxis: 1 | -1): Axis {
     if (shape !== undefined) {
       const axis = axisOf(loss, shape, classAxis)
       const positions = axis.samples * axis.positions
       if (positions !== labels) {
-        throw new RangeError(`${loss}: target must have ${positions} elements, one per position of the input, got ${labels}`)
+        throw new RangeError(
+          `${loss}: target must have ${positions} elements, one per position of the input, got ${labels}`,
+        )
       }
       return axis
     }

@@ -1,6 +1,12 @@
 import { definitionOf, type Loss } from '../family/loss.js'
 import type { Floats, PointwiseDefinition } from '../family/pointwise.js'
-import { type CompoundOptions, compound, type Parts, type RegionDefinition, type RegionTarget } from '../family/region.js'
+import {
+  type CompoundOptions,
+  compound,
+  type Parts,
+  type RegionDefinition,
+  type RegionTarget,
+} from '../family/region.js'
 import { bceWithLogits } from './bceWithLogits.js'
 import { dice } from './dice.js'
 
@@ -39,12 +45,17 @@ export interface BceDiceOptions extends CompoundOptions {
  * Math.abs(parts.dice - dice(logits, mask, { activation: 'sigmoid' })) < 1e-6 // → true
  * @see `bceWithLogits` and `dice`
  */
-export const bceDice: Loss<Floats, RegionTarget, BceDiceOptions, 'mean', Parts<'bce' | 'dice'>> =
-  /* @__PURE__ */ compound({
-    family: 'compound',
-    name: 'bceDice',
-    region: definitionOf(dice) as RegionDefinition,
-    part: 'bce',
-    parts: { sigmoid: definitionOf(bceWithLogits) as PointwiseDefinition },
-    partOptions: { posWeight: undefined, labelSmoothing: undefined },
-  })
+export const bceDice: Loss<
+  Floats,
+  RegionTarget,
+  BceDiceOptions,
+  'mean',
+  Parts<'bce' | 'dice'>
+> = /* @__PURE__ */ compound({
+  family: 'compound',
+  name: 'bceDice',
+  region: definitionOf(dice) as RegionDefinition,
+  part: 'bce',
+  parts: { sigmoid: definitionOf(bceWithLogits) as PointwiseDefinition },
+  partOptions: { posWeight: undefined, labelSmoothing: undefined },
+})

@@ -44,6 +44,6 @@ export const dice: Loss<Floats, RegionTarget, DiceOptions> = /* @__PURE__ */ reg
     const b = p + y + smoothDr
     // Without anything to divide by there is no value either.
     if (b === 0) return [0, 0, 0]
-    return squared ? [-2 / b, (2 * a) / b ** 2, 0] : [-2 / b, 0, a / b ** 2]
+    return squared ? [-2 / b, (2 * a) / b ** 2, 0] : [(a - 2 * b) / b ** 2, 0, a / b ** 2]
   },
 })

@@ -1,9 +1,15 @@
 import { definitionOf, type Loss } from '../family/loss.js'
 import type { Floats } from '../family/pointwise.js'
-import { type CompoundOptions, compound, type Parts, type RegionDefinition, type RegionTarget } from '../family/region.js'
+import {
+  type CompoundOptions,
+  compound,
+  type Parts,
+  type RegionDefinition,
+  type RegionTarget,
+} from '../family/region.js'
 import type { SoftmaxDefinition } from '../family/softmax.js'
-import { dice } from './dice.js'
 import { crossEntropy } from './crossEntropy.js'
+import { dice } from './dice.js'
 
 /** Options of {@link diceCe}. */
 export interface DiceCeOptions extends CompoundOptions {
@@ -37,8 +43,8 @@ export interface DiceCeOptions extends CompoundOptions {
  * Math.abs(parts.ce - crossEntropy(logits, labels, { shape: [1, 3, 2] })) < 1e-6 // → true
  * @see MONAI `DiceCELoss`
  */
-export const diceCe: Loss<Floats, RegionTarget, DiceCeOptions, 'mean', Parts<'ce' | 'dice'>> =
-  /* @__PURE__ */ compound({
+export const diceCe: Loss<Floats, RegionTarget, DiceCeOptions, 'mean', Parts<'ce' | 'dice'>> = /* @__PURE__ */ compound(
+  {
     family: 'compound',
     name: 'diceCe',
     region: definitionOf(dice) as RegionDefinition,
@@ -47,4 +53,5 @@ export const diceCe: Loss<Floats, RegionTarget, DiceCeOptions, 'mean', Parts<'ce
       softmax: definitionOf(crossEntropy) as SoftmaxDefinition,
     },
     partOptions: { labelSmoothing: undefined },
-  })
+  },
+)

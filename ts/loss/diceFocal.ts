@@ -1,6 +1,12 @@
 import { definitionOf, type Loss } from '../family/loss.js'
 import type { Floats, PointwiseDefinition } from '../family/pointwise.js'
-import { type CompoundOptions, compound, type Parts, type RegionDefinition, type RegionTarget } from '../family/region.js'
+import {
+  type CompoundOptions,
+  compound,
+  type Parts,
+  type RegionDefinition,
+  type RegionTarget,
+} from '../family/region.js'
 import type { SoftmaxDefinition } from '../family/softmax.js'
 import { dice } from './dice.js'
 import { sigmoidFocal } from './sigmoidFocal.js'
@@ -45,16 +51,21 @@ export interface DiceFocalOptions extends CompoundOptions {
  * Math.abs(value - (parts.dice + 3 * parts.focal)) < 1e-6 // → true
  * @see MONAI `DiceFocalLoss`
  */
-export const diceFocal: Loss<Floats, RegionTarget, DiceFocalOptions, 'mean', Parts<'focal' | 'dice'>> =
-  /* @__PURE__ */ compound({
-    family: 'compound',
-    name: 'diceFocal',
-    region: definitionOf(dice) as RegionDefinition,
-    part: 'focal',
-    parts: {
-      sigmoid: definitionOf(sigmoidFocal) as PointwiseDefinition,
-      softmax: definitionOf(softmaxFocal) as SoftmaxDefinition,
-    },
-    partOptions: { gamma: undefined, alpha: null },
-    foreground: true,
-  })
+export const diceFocal: Loss<
+  Floats,
+  RegionTarget,
+  DiceFocalOptions,
+  'mean',
+  Parts<'focal' | 'dice'>
+> = /* @__PURE__ */ compound({
+  family: 'compound',
+  name: 'diceFocal',
+  region: definitionOf(dice) as RegionDefinition,
+  part: 'focal',
+  parts: {
+    sigmoid: definitionOf(sigmoidFocal) as PointwiseDefinition,
+    softmax: definitionOf(softmaxFocal) as SoftmaxDefinition,
+  },
+  partOptions: { gamma: undefined, alpha: null },
+  foreground: true,
+})

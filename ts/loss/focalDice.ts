@@ -1,6 +1,12 @@
 import { definitionOf, type Loss } from '../family/loss.js'
 import type { Floats, PointwiseDefinition } from '../family/pointwise.js'
-import { type CompoundOptions, compound, type Parts, type RegionDefinition, type RegionTarget } from '../family/region.js'
+import {
+  type CompoundOptions,
+  compound,
+  type Parts,
+  type RegionDefinition,
+  type RegionTarget,
+} from '../family/region.js'
 import type { SoftmaxDefinition } from '../family/softmax.js'
 import { dice } from './dice.js'
 import { sigmoidFocal } from './sigmoidFocal.js'
@@ -45,15 +51,20 @@ export interface FocalDiceOptions extends CompoundOptions {
  * Math.abs(parts.focal - sigmoidFocal(logits, mask)) < 1e-6 // → true
  * @see `sigmoidFocal`, `softmaxFocal` and `dice`
  */
-export const focalDice: Loss<Floats, RegionTarget, FocalDiceOptions, 'mean', Parts<'focal' | 'dice'>> =
-  /* @__PURE__ */ compound({
-    family: 'compound',
-    name: 'focalDice',
-    region: definitionOf(dice) as RegionDefinition,
-    part: 'focal',
-    parts: {
-      sigmoid: definitionOf(sigmoidFocal) as PointwiseDefinition,
-      softmax: definitionOf(softmaxFocal) as SoftmaxDefinition,
-    },
-    partOptions: { gamma: undefined, alpha: undefined },
-  })
+export const focalDice: Loss<
+  Floats,
+  RegionTarget,
+  FocalDiceOptions,
+  'mean',
+  Parts<'focal' | 'dice'>
+> = /* @__PURE__ */ compound({
+  family: 'compound',
+  name: 'focalDice',
+  region: definitionOf(dice) as RegionDefinition,
+  part: 'focal',
+  parts: {
+    sigmoid: definitionOf(sigmoidFocal) as PointwiseDefinition,
+    softmax: definitionOf(softmaxFocal) as SoftmaxDefinition,
+  },
+  partOptions: { gamma: undefined, alpha: undefined },
+})

@@ -38,7 +38,6 @@ export const jaccard: Loss<Floats, RegionTarget, JaccardOptions> = /* @__PURE__ 
     const b = 2 * (p + y - py) + smoothDr
     // Without anything to divide by there is no value either.
     if (b === 0) return [0, 0, 0]
-    const byTarget = (-2 * a - 2 * b) / b ** 2
-    return squared ? [byTarget, (4 * a) / b ** 2, 0] : [byTarget, 0, (2 * a) / b ** 2]
+    return squared ? [(-2 * a - 2 * b) / b ** 2, (4 * a) / b ** 2, 0] : [-2 / b, 0, (2 * a) / b ** 2]
   },
 })

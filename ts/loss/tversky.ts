@@ -54,7 +54,7 @@ export const tversky: Loss<Floats, RegionTarget, TverskyOptions> = /* @__PURE__ 
     if (d === 0) return [0, 0, 0]
     const f = 1 - n / d
     const power = gamma === 1 ? 1 : f > 0 ? gamma * f ** (gamma - 1) : 0
-    return [(power * (n * (1 - alpha - beta) - d)) / d ** 2, 0, (power * n * alpha) / d ** 2]
+    return [(power * (n * (1 - beta) - d)) / d ** 2, 0, (power * n * alpha) / d ** 2]
   },
 })
 

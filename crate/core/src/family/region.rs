@@ -1,6 +1,6 @@
 //! Losses of whole planes: sums of the prediction p, the target y and their product over all positions of a sample and a
 //! class. What a loss makes of its sums is a few numbers per plane, and the caller's part; so is the gradient by p, which
-//! for every such loss is a·y + k·p + b with three numbers per plane. The activation from `x` to p is done here, in both
+//! for every such loss is a·y + k·p + b·(1 − y) with three numbers per plane. The activation from `x` to p is done here, in both
 //! passes, and so may be a loss of the same scores, whose exponentials then serve both.
 
 use super::axis::{Axis, LaneTile, Tile};
@@ -393,7 +393,8 @@ fn element_gradient<S: Simd, F: Formula>(
         let tile = axis.lanes(position, block.end);
         let Target { y, ignored } = args.target(s, tile, class);
         let [p, slope, _, part] = s.map(formula, [tile.load(s, args.x, class, 0.0), y, aux]);
-        let by_p = s.add(s.add(s.mul(a, y), s.mul(k, p)), b);
+        let off = s.sub(s.splat(1.0), y);
+        let by_p = s.mul_add(a, y, s.mul_add(k, p, s.mul(b, off)));
         let mut g = s.mul(by_p, slope);
         if F::PART {
             g = s.add(g, s.mul(part, factor));
@@ -586,9 +587,10 @@ fn class_gradient<S: Simd, L: Softmax>(
     }
 }
 
-/// a·y + k·p + b
+/// a·y + k·p + b·(1 − y): nothing cancels at a hard target.
 #[inline(always)]
 fn by_p<S: Simd>(s: S, plane: &[Cell<f32>; NUMBERS], p: S::F32, y: S::F32) -> S::F32 {
     let [a, k, b] = [0, 1, 2].map(|i| plane[i].get());
-    s.mul_add(s.splat(a), y, s.mul_add(s.splat(k), p, s.splat(b)))
+    let off = s.mul(s.splat(b), s.sub(s.splat(1.0), y));
+    s.mul_add(s.splat(a), y, s.mul_add(s.splat(k), p, off))
 }

@@ -1,0 +1,310 @@
+/**
+ * The contract of losses over planes: each on every backend and instruction set, over shapes around every block and vector
+ * boundary, from unaligned memory, with every activation, target and option, in place and not. Compound losses must be the sum
+ * of their parts, which have contracts of their own.
+ */
+
+import test, { type ExecutionContext } from 'ava'
+import { accumulated, definitionOf, type Loss } from '../ts/family/loss.js'
+import type { CompoundDefinition, RegionDefinition } from '../ts/family/region.js'
+import * as library from '../ts/index.js'
+import { filled, generator, guarded, intact, normal } from './data.js'
+import { missing, platforms } from './platforms.js'
+import { derivative, type RegionNumbers, regionReference } from './reference.js'
+
+type AnyLoss = Loss<Float32Array, Float32Array | Int32Array | Uint8Array, Record<string, unknown>>
+
+interface Case {
+  readonly title: string
+  readonly input: Float32Array
+  /** What the loss is given, and the same as a value per score. */
+  readonly target: Float32Array | Int32Array
+  readonly values: Float32Array
+  readonly options: Record<string, unknown>
+  readonly call: RegionNumbers
+}
+
+const all = Object.values(library).map((loss) => ({ loss: loss as unknown as AnyLoss, definition: definitionOf(loss) }))
+
+/** [samples, positions, classes] */
+const SHAPES: [number, number, number][] = [
+  ...[...Array(35).keys(), 63, 64, 65, 1023, 1024, 1025, 4097, 100_003].map((n): [number, number, number] => [1, n, 1]),
+  [3, 1, 1],
+  [4, 1, 3],
+  [2, 5, 3],
+  [3, 33, 2],
+  [2, 17, 17],
+  [2, 1100, 3],
+  [1, 19, 70],
+  [2, 40, 21],
+]
+
+function casesOf(definition: RegionDefinition): Case[] {
+  const random = generator(definition.name.length)
+  const cases: Case[] = []
+  const smoothing = { smoothNr: 1e-5, smoothDr: 1e-5 }
+  const defaults = Object.fromEntries(
+    Object.entries(definition.params).map(([name, { default: value }]) => [name, value]),
+  )
+  for (const [samples, positions, classes] of SHAPES) {
+    for (const classAxis of classes > 1 ? [1, -1] : [1, null]) {
+      const last = classAxis === -1 || positions === 1
+      const middle = classAxis === null ? [] : [classes]
+      const shape = classAxis === -1 ? [samples, positions, classes] : [samples, ...middle, positions]
+      const n = samples * positions * classes
+      const labels = Int32Array.from({ length: samples * positions }, () => Math.floor(random() * classes))
+      const hot = new Float32Array(n)
+      labels.forEach((y, i) => {
+        const [sample, position] = [Math.floor(i / positions), i % positions]
+        hot[last ? i * classes + y : (sample * classes + y) * positions + position] = 1
+      })
+      const soft = filled(n, (i) => (i % 3 === 0 ? random() : Math.round(random())))
+      const mask = filled(samples * positions, (i) => Number(i % 5 !== 2))
+      const weight = Array.from(filled(classes, () => 0.25 + random()))
+      const base = { samples, positions, classes, last, squared: false, batch: false, firstClass: 0, weight: undefined }
+      const add = (
+        activation: RegionNumbers['activation'],
+        options: Record<string, unknown>,
+        given?: Partial<Case>,
+      ) => {
+        const { squaredPred = false, batch = false, includeBackground = true, ...others } = options
+        const numbers = { ...smoothing, ...defaults, ...(others as Record<string, number>) }
+        const input = filled(n, () => (activation === 'none' ? random() : normal(random, 3)))
+        cases.push({
+          title: `[${shape}] axis ${classAxis} ${activation} ${Object.keys(options)}${given?.target ? ' labels' : ''}`,
+          input,
+          target: soft,
+          values: soft,
+          ...given,
+          options: { shape, classAxis, activation, ...options },
+          call: {
+            ...base,
+            activation,
+            numbers,
+            squared: squaredPred === true,
+            batch: batch === true,
+            firstClass: includeBackground ? 0 : 1,
+            weight: options.weight as number[] | undefined,
+            mask: options.mask as Float32Array | undefined,
+          },
+        })
+      }
+      for (const activation of ['none', 'sigmoid', 'softmax'] as const) {
+        add(activation, {})
+        if (n === 0 || n > 10_000) continue
+        add(activation, { mask, batch: true })
+        if (definition.squared) add(activation, { squaredPred: true })
+        if (classes === 1) continue
+        add(activation, {}, { target: labels, values: hot })
+        add(activation, { weight, includeBackground: false, mask }, { target: labels, values: hot })
+      }
+      if (n === 0 || n > 10_000) continue
+      add('none', { smoothNr: 2, smoothDr: 1 })
+      for (const [name, param] of Object.entries(definition.params)) {
+        if ('samples' in param) for (const value of param.samples) add('sigmoid', { [name]: value })
+      }
+    }
+  }
+  return cases
+}
+
+function agree(
+  t: ExecutionContext,
+  what: string,
+  got: ArrayLike<number>,
+  truth: (i: number) => number,
+  tolerance: number,
+  unit = 1e-30,
+): void {
+  let largest = unit
+  for (let i = 0; i < got.length; i++) largest = Math.max(largest, Math.abs(truth(i)))
+  for (let i = 0; i < got.length; i++) {
+    if (!(Math.abs(got[i] - truth(i)) <= tolerance * largest)) {
+      t.fail(`${what}: element ${i} is ${got[i]}, expected ${truth(i)}`)
+      return
+    }
+  }
+}
+
+const sameBits = (a: Float32Array, b: Float32Array) => a.length === b.length && a.every((x, i) => Object.is(x, b[i]))
+
+/** Units of the largest entry: as other systems have it, and ten times as good as PyTorch's tests ask for. */
+const TOLERANCE = 2e-6
+
+function check(t: ExecutionContext, loss: AnyLoss, definition: RegionDefinition, c: Case, offset: number): void {
+  const input = guarded(c.input, offset)
+  const target = c.target instanceof Float32Array ? guarded(c.target, 3 - offset) : c.target
+  const { values } = regionReference(definition, c.input, c.values, c.call, () => 1)
+  for (const reduction of ['mean', 'sum', 'none'] as const) {
+    const title = `${loss.name} ${c.title} ${reduction}`
+    const count = c.input.length === 0 ? (reduction === 'none' ? values.length : 0) : values.length
+    const upstream = filled(values.length, (i) => ((i * 7) % 11) / 4 - 1)
+    const factor = (plane: number) =>
+      reduction === 'none' ? upstream[plane] : reduction === 'mean' ? -1.5 / count : -1.5
+    const grad = guarded(new Float32Array(input.length).fill(77), (offset + 1) % 4)
+    const gradOutput = reduction === 'none' ? guarded(upstream, offset) : -1.5
+    const options = { ...c.options, reduction, gradOutput, grad }
+    const { value } = loss.valueAndGrad(input, target, options)
+    t.deepEqual(loss(input, target, { ...c.options, reduction }), value, `${title}: another value than the call`)
+    t.true(intact(input) && intact(grad) && sameBits(input, c.input), `${title}: wrote outside`)
+    const inPlace = guarded(c.input, offset)
+    loss.backward(inPlace, target, { ...options, grad: inPlace })
+    t.true(sameBits(inPlace, grad) && intact(inPlace), `${title}: in place differs`)
+    if (c.input.length === 0) {
+      t.deepEqual(value, { mean: Number.NaN, sum: 0, none: new Float32Array(values.length) }[reduction], title)
+      continue
+    }
+    const { dx } = regionReference(definition, c.input, c.values, c.call, factor)
+    // Where a loss is nearly 0 its terms cancel: they are about 1 in the value, and 1/n in the gradient.
+    agree(t, `${title} gradient`, grad, (i) => dx[i], TOLERANCE, 0.01 / Math.max(1, c.input.length))
+    const sum = values.reduce((a, b) => a + b, 0)
+    if (reduction === 'none') agree(t, title, value as unknown as Float32Array, (i) => values[i], TOLERANCE, 1)
+    else
+      agree(
+        t,
+        title,
+        [value as number],
+        () => (reduction === 'mean' ? sum / count : sum),
+        TOLERANCE,
+        reduction === 'mean' ? 1 : count,
+      )
+  }
+}
+
+for (const { loss, definition } of all) {
+  if (definition?.family !== 'region') continue
+  const cases = casesOf(definition)
+
+  test(`${definition.name}: the reference's gradient is that of its differences`, (t) => {
+    for (const c of cases) {
+      if (c.input.length > 60) continue
+      const x = Array.from(c.input)
+      const factor = (plane: number) => Math.cos(plane + 1)
+      const { dx } = regionReference(definition, x, c.values, c.call, factor)
+      const total = (x: number[]) => {
+        const { values } = regionReference(definition, x, c.values, c.call, factor)
+        return values.reduce((sum, value, plane) => sum + factor(plane) * value, 0)
+      }
+      x.forEach((own, i) => {
+        const difference = derivative((x_i) => total(x.with(i, x_i)), own)
+        t.true(
+          Math.abs(difference - dx[i]) < 1e-6 * Math.max(1, Math.abs(difference)),
+          `${c.title} ${i}: ${difference}, ${dx[i]}`,
+        )
+      })
+    }
+  })
+
+  for (const platform of platforms) {
+    test.serial(`${definition.name} on ${platform.name}`, (t) => {
+      platform.activate()
+      cases.forEach((c, i) => {
+        check(t, loss, definition, c, i % 4)
+      })
+      t.log(`${cases.length} cases, 3 reductions`)
+    })
+
+    test.serial(`${definition.name} adds to a gradient on ${platform.name}`, (t) => {
+      platform.activate()
+      for (const { title, input, target, options } of cases) {
+        const before = filled(input.length, (i) => Math.sin(i))
+        const grad = guarded(before, 2)
+        const apart = loss.backward(input, target, options)
+        accumulated(loss, { value: true, grad: true }, input, target, { ...options, grad })
+        agree(t, title, grad, (i) => before[i] + apart[i], 2 ** -22)
+        t.true(intact(grad))
+      }
+    })
+  }
+}
+
+/** The losses that a compound loss is made of, by the activation. */
+const partners: Readonly<Record<string, Readonly<Record<string, AnyLoss>>>> = {
+  bceDice: { sigmoid: library.bceWithLogits as unknown as AnyLoss },
+  focalDice: {
+    sigmoid: library.sigmoidFocal as unknown as AnyLoss,
+    softmax: library.softmaxFocal as unknown as AnyLoss,
+  },
+  diceCe: { softmax: library.crossEntropy as unknown as AnyLoss },
+  diceFocal: {
+    sigmoid: library.sigmoidFocal as unknown as AnyLoss,
+    softmax: library.softmaxFocal as unknown as AnyLoss,
+  },
+}
+
+function compoundCases(definition: CompoundDefinition, activation: string) {
+  const random = generator(7)
+  return SHAPES.filter(([samples, positions, classes]) => samples * positions * classes > 0).flatMap(
+    ([samples, positions, classes]) =>
+      [1, -1].map((classAxis) => {
+        const shape = classAxis === 1 ? [samples, classes, positions] : [samples, positions, classes]
+        const n = samples * positions * classes
+        const input = filled(n, () => normal(random, 3))
+        const labels = Int32Array.from({ length: samples * positions }, () => Math.floor(random() * classes))
+        const soft = filled(n, () => (activation === 'softmax' ? random() / classes : random()))
+        const targets = activation === 'softmax' && classes > 1 ? [labels, soft] : [soft]
+        const weights = { diceWeight: 0.7, [`${definition.part}Weight`]: 1.6 }
+        return { shape, classAxis, input, targets, weights }
+      }),
+  )
+}
+
+for (const { loss, definition } of all) {
+  if (definition?.family !== 'compound') continue
+  for (const [activation, part] of Object.entries(partners[definition.name])) {
+    for (const platform of platforms) {
+      test.serial(`${definition.name} with ${activation} is the sum of its parts on ${platform.name}`, (t) => {
+        platform.activate()
+        const choice = Object.keys(definition.parts).length > 1 ? { activation } : {}
+        const own = definition.name === 'diceFocal' && activation === 'sigmoid' ? { alpha: null } : {}
+        for (const { shape, classAxis, input, targets, weights } of compoundCases(definition, activation)) {
+          for (const target of targets) {
+            for (const reduction of ['mean', 'sum'] as const) {
+              const title = `[${shape}] axis ${classAxis} ${reduction} ${target.constructor.name}`
+              const options = { shape, reduction, gradOutput: 0.5 }
+              const axis = classAxis === 1 ? {} : { classAxis }
+              const partAxis = part === (library.sigmoidFocal as unknown) ? {} : axis
+              const dice = (library.dice as unknown as AnyLoss).valueAndGrad(input, target, {
+                ...options,
+                ...axis,
+                activation,
+              })
+              const other = part.valueAndGrad(input, target, { ...options, ...partAxis, ...own })
+              const grad = guarded(new Float32Array(input.length), 1)
+              const both = loss.valueAndGrad(input, target, { ...options, ...axis, ...choice, ...weights, grad })
+              const { parts } = both as unknown as { parts: Record<string, number> }
+              agree(t, `${title} dice`, [parts.dice], () => dice.value as number, TOLERANCE)
+              agree(t, `${title} ${definition.part}`, [parts[definition.part]], () => other.value as number, TOLERANCE)
+              const value = 0.7 * (dice.value as number) + 1.6 * (other.value as number)
+              agree(t, title, [both.value as number], () => value, TOLERANCE)
+              agree(t, `${title} gradient`, grad, (i) => 0.7 * dice.grad[i] + 1.6 * other.grad[i], TOLERANCE)
+              t.true(intact(grad))
+              const inPlace = guarded(input, 2)
+              loss.backward(inPlace, target, { ...options, ...axis, ...choice, ...weights, grad: inPlace })
+              t.true(sameBits(inPlace, grad), `${title}: in place differs`)
+            }
+          }
+        }
+      })
+    }
+  }
+}
+
+for (const platform of platforms) {
+  test.serial(`sums pass 2^24 on ${platform.name}`, (t) => {
+    platform.activate()
+    const n = 2 ** 24 + 3
+    const ones = new Float32Array(n).fill(1)
+    const exact = { smoothNr: 0, smoothDr: 0 }
+    t.is(library.dice(ones, ones, exact), 0)
+    const half = ones.subarray(0, n)
+    half[n - 1] = 0
+    // One prediction of n is missing: 1 − 2(n − 1)/(2n − 1).
+    t.true(Math.abs(library.dice(half, new Float32Array(n).fill(1), exact) * (2 * n - 1) - 1) < 1e-6)
+  })
+}
+
+test.after('summary', (t) => {
+  t.log(`ran on ${platforms.map((platform) => platform.name).join(', ')}`)
+  for (const { name, reason } of missing) t.log(`did not run on ${name}: ${reason}`)
+})
