@@ -1,4 +1,4 @@
-/** A small convolutional network that gives a logit per pixel, and the kernels that tfjs' wasm backend needs to train it. */
+/** A small convolutional network that gives a logit per pixel, and the kernels that it lacks on tfjs' wasm backend. */
 
 import * as tf from '@tensorflow/tfjs-core'
 import { initializers, input, type LayersModel, layers, model, type SymbolicTensor } from '@tensorflow/tfjs-layers'

@@ -25,7 +25,7 @@ const MISSED = [61, 139, 212]
 const FALSE_ALARM = [255, 159, 28]
 const curveColors = ['#14213d', '#3d8bd4', '#f4a83d', '#c8553d']
 
-/** Draws the first pictures with the truth and what each loss made of them, and the scores by epoch; returns the path. */
+/** Draws the first pictures, their truth, what each loss made of them, and the scores by epoch; returns the path. */
 export function drawPredictions(runs: readonly Run[], { images, masks }: Pictures): string {
   const columns = [
     { name: 'input', colorOf: (i: number) => grey(images[i]) },

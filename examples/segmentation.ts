@@ -1,6 +1,6 @@
 /**
- * A convolutional network finds small handwritten digits in noisy pictures, of which about 3 % is foreground: trained with
- * BCE, BCE + Dice, Focal + Dice and Dice of fused-loss, each time from the same weights with the same batches.
+ * A convolutional network finds small handwritten digits in noisy pictures, where about 3 % of the pixels are foreground.
+ * It is trained with BCE, BCE + Dice, Focal + Dice and Dice of fused-loss, from the same weights with the same batches.
  */
 
 import * as tf from '@tensorflow/tfjs-core'
@@ -34,7 +34,7 @@ const losses: readonly { name: string; loss: Criterion }[] = [
   { name: 'Dice', loss: dice.with({ shape, grad, activation: 'sigmoid' }) },
 ]
 
-/** How the predictions of the pictures held back compare with the truth; a pixel is foreground if its logit is above 0. */
+/** How predictions of the pictures held back compare with the truth; a logit above 0 is foreground. */
 interface Quality {
   /** Dice score of each picture, and their mean. */
   readonly pictureScores: readonly number[]
@@ -150,7 +150,7 @@ function findings([bce, ...others]: readonly Run[]): string {
     [
       'BCE sees only background for longer',
       others.map((run) => run.blindSteps < bce.blindSteps),
-      `Steps of ${EPOCHS * STEPS} with less than a tenth of the foreground: ${compared((run) => String(run.blindSteps))}`,
+      `Steps of ${EPOCHS * STEPS} with less than a tenth of the foreground: ${compared((run) => `${run.blindSteps}`)}`,
     ],
     [
       'With a Dice term the foreground is found sooner',
@@ -187,7 +187,8 @@ const heldBack = drawPictures(HELD_BACK, 'heldBack', SEED + 1)
 const foreground = mean(heldBack.masks)
 const { name, instructionSet } = backend()
 console.log(`fused-loss ${name} (${instructionSet})
-${TRAINING} pictures for training, ${percent(mean(training.masks), 2)} of their pixels foreground; ${HELD_BACK} held back, ${percent(foreground, 2)}`)
+${TRAINING} pictures for training, foreground ${percent(mean(training.masks), 2)} of the pixels
+${HELD_BACK} pictures held back, foreground ${percent(foreground, 2)}`)
 
 const runs = losses.map((loss) => train(loss, training, heldBack))
 
