@@ -1,6 +1,6 @@
 /**
- * A convolutional network finds small handwritten digits in noisy pictures, where about 3 % of the pixels are foreground.
- * It is trained with BCE, BCE + Dice, Focal + Dice and Dice of fused-loss, from the same weights with the same batches.
+ * A convolutional network finds small handwritten digits in noisy pictures, where about 3 % of the pixels are foreground:
+ * trained with BCE, BCE + Dice, Focal + Dice and Dice, each time from the same weights with the same batches.
  */
 
 import * as tf from '@tensorflow/tfjs-core'
