@@ -1,16 +1,12 @@
 /** What the documentation says is true: its examples run, and what they say after an arrow is what comes out. */
 
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { fileURLToPath, pathToFileURL } from 'node:url'
 import test from 'ava'
 import { definitionOf } from '../ts/family/loss.js'
 import * as library from '../ts/index.js'
 import { version } from '../ts/version.js'
-
-const root = fileURLToPath(new URL('../..', import.meta.url))
-// Inside the package, so that the examples import it by its own name.
-const folder = join(root, 'dist', '__test__', 'examples')
+import { blocksOf, root, run } from './examples.js'
 
 /** TypeScript sources below a folder. */
 const sources = (folder: string) =>
@@ -27,29 +23,6 @@ function examplesOf(source: string): string[] {
   })
 }
 
-/** `expression // → value` becomes a comparison. */
-function runnable(code: string): string {
-  const lines = code.split('\n').map((line) => {
-    const claim = line.match(/^(.*\S)\s*\/\/ → (.*)$/)
-    return claim ? `check(${claim[1]}, ${claim[2]}, ${JSON.stringify(line)})` : line
-  })
-  return `import assert from 'node:assert'
-export let claims = 0
-const check = (got, expected, line) => {
-  claims++
-  assert.deepStrictEqual(ArrayBuffer.isView(got) ? Array.from(got, (v) => v + 0) : got, expected, line)
-}
-${lines.join('\n')}
-`
-}
-
-async function claimsOf(name: string, code: string): Promise<number> {
-  mkdirSync(folder, { recursive: true })
-  const file = join(folder, `${name}.mjs`)
-  writeFileSync(file, runnable(code))
-  return (await import(pathToFileURL(file).href)).claims
-}
-
 for (const [name, loss] of Object.entries(library)) {
   if (definitionOf(loss) === undefined) continue
   test(`the documentation of ${name}`, async (t) => {
@@ -59,7 +32,7 @@ for (const [name, loss] of Object.entries(library)) {
     t.regex(source, /@throws/)
     t.regex(source, /@see/)
     let claims = 0
-    for (const [i, code] of examples.entries()) claims += await claimsOf(`${name}-${i}`, code)
+    for (const [i, code] of examples.entries()) claims += (await run(`${name}-${i}`, code)).claims
     t.true(claims > 0, 'no line says what comes out')
   })
 }
@@ -68,17 +41,17 @@ test('the other examples of the sources run', async (t) => {
   let count = 0
   for (const file of sources(join(root, 'ts'))) {
     if (dirname(file).endsWith('loss')) continue
-    for (const code of examplesOf(readFileSync(file, 'utf8'))) await claimsOf(`other-${count++}`, code)
+    for (const code of examplesOf(readFileSync(file, 'utf8'))) await run(`other-${count++}`, code)
   }
   t.true(count > 0)
 })
 
 test('the examples of the README run as pasted', async (t) => {
   const readme = readFileSync(join(root, 'README.md'), 'utf8')
-  const blocks = [...readme.matchAll(/```(?:js|ts)\n([\s\S]*?)```/g)].map((match) => match[1])
+  const blocks = blocksOf(readme, 'js|ts')
   t.true(blocks.length > 0)
   let claims = 0
-  for (const [i, code] of blocks.entries()) claims += await claimsOf(`readme-${i}`, code)
+  for (const [i, code] of blocks.entries()) claims += (await run(`readme-${i}`, code)).claims
   t.true(claims > 0)
 })
 
@@ -89,10 +62,22 @@ test('the README lists every loss', (t) => {
   t.deepEqual(listed.sort(), losses.sort())
 })
 
-test('files that the README and CONTRIBUTING name are there', (t) => {
-  for (const page of ['README.md', 'CONTRIBUTING.md']) {
+test('what the pages link to is there', (t) => {
+  const docs = readdirSync(join(root, 'docs')).filter((name) => name.endsWith('.md'))
+  const anchorsOf = (text: string) =>
+    [...text.matchAll(/^#+ (.+)$/gm)].map(([, heading]) =>
+      heading
+        .toLowerCase()
+        .replace(/[^\w\- ]/g, '')
+        .replaceAll(' ', '-'),
+    )
+  for (const page of ['README.md', 'CONTRIBUTING.md', ...docs.map((name) => join('docs', name))]) {
     const text = readFileSync(join(root, page), 'utf8')
-    for (const [, path] of text.matchAll(/\]\(([^)#:]+)\)/g)) t.true(existsSync(join(root, path)), `${page}: ${path}`)
+    for (const [, path, anchor] of text.matchAll(/\]\(([^)#:]*)(?:#([^)]*))?\)/g)) {
+      const file = path === '' ? join(root, page) : join(root, dirname(page), path)
+      t.true(existsSync(file), `${page}: ${path}`)
+      if (anchor !== undefined) t.true(anchorsOf(readFileSync(file, 'utf8')).includes(anchor), `${page}: #${anchor}`)
+    }
   }
 })
 

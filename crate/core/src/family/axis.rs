@@ -3,39 +3,38 @@
 
 use crate::simd::{Cells, LANES, Simd};
 
-/// Position p of sample o is element `(o·classes + c)·inner + i` for each class c, with p = o·inner + i. With `inner` 1 the
-/// classes are last, and a position is a row.
+/// Element of position i of a sample for class c: `(sample·positions + i)·classes + c` where the classes are last, else
+/// `(sample·classes + c)·positions + i`.
 #[derive(Clone, Copy, Debug)]
 pub struct Axis {
     /// Scores of a position.
     pub classes: usize,
-    /// Positions whose scores for a class are neighbours.
-    pub inner: usize,
+    /// Positions of a sample.
+    pub positions: usize,
+    /// Whether the classes of a position are neighbours.
+    pub last: bool,
 }
 
 impl Axis {
-    /// The tile of at most 16 positions from `position`, none of which is behind `end`.
+    /// The tile of at most 16 positions of a sample from `i`, none of which is behind `end`.
     #[inline(always)]
-    pub(super) fn lanes(self, position: usize, end: usize) -> LaneTile {
-        let Self { classes, inner } = self;
-        if inner == 1 {
-            let count = LANES.min(end - position);
-            return LaneTile {
-                position,
-                count,
-                base: position * classes,
-                lane: classes,
-                class: 1,
-                classes,
-            };
-        }
-        let (sample, i) = (position / inner, position % inner);
+    pub(super) fn tile(self, sample: usize, i: usize, end: usize) -> LaneTile {
+        let Self {
+            classes,
+            positions,
+            last,
+        } = self;
+        let position = sample * positions + i;
         LaneTile {
             position,
-            count: LANES.min(inner - i).min(end - position),
-            base: sample * classes * inner + i,
-            lane: 1,
-            class: inner,
+            count: LANES.min(end - i),
+            base: if last {
+                position * classes
+            } else {
+                sample * classes * positions + i
+            },
+            lane: if last { classes } else { 1 },
+            class: if last { 1 } else { positions },
             classes,
         }
     }
@@ -135,11 +134,19 @@ impl Tile for LaneTile {
     }
 }
 
-/// `count` elements at a distance of `step`, and `fill` in the lanes behind them. Out of line: a tile has a dozen places that
-/// load, and copies of this loop in each make kernels that take minutes to compile.
+/// `count` elements at a distance of `step`, and `fill` in the lanes behind them. Out of line: a tile has many places that
+/// load, and copies of this in each make kernels that take minutes to compile.
 #[inline(never)]
 fn gather(from: Cells, step: usize, count: usize, fill: f32) -> [f32; LANES] {
     let mut lanes = [fill; LANES];
+    if count == LANES {
+        // A loop of a fixed length becomes sixteen loads.
+        let from = &from[..(LANES - 1) * step + 1];
+        for (j, lane) in lanes.iter_mut().enumerate() {
+            *lane = from[j * step].get();
+        }
+        return lanes;
+    }
     for (lane, from) in lanes[..count].iter_mut().zip(from.iter().step_by(step)) {
         *lane = from.get();
     }
@@ -149,6 +156,13 @@ fn gather(from: Cells, step: usize, count: usize, fill: f32) -> [f32; LANES] {
 /// The reverse.
 #[inline(never)]
 fn scatter(to: Cells, step: usize, count: usize, lanes: &[f32; LANES]) {
+    if count == LANES {
+        let to = &to[..(LANES - 1) * step + 1];
+        for (j, lane) in lanes.iter().enumerate() {
+            to[j * step].set(*lane);
+        }
+        return;
+    }
     for (lane, to) in lanes[..count].iter().zip(to.iter().step_by(step)) {
         to.set(*lane);
     }

@@ -6,7 +6,7 @@
 use super::axis::{Axis, LaneTile, Tile};
 use super::pointwise::Pointwise;
 use super::softmax::Softmax;
-use super::softmax::tiles::{Both, KEPT, Normal, exp_of};
+use super::softmax::tiles::{Both, Kept, Memory, Normal};
 use crate::loss::{self, Params};
 use crate::math::exp::exp_nonpositive;
 use crate::math::sigmoid::sigmoid;
@@ -232,9 +232,10 @@ impl Softmax for Nothing {
     }
 }
 
-/// The numbers of a step of a tile: target, and 1 where the position counts.
-struct Target<S: Simd> {
-    y: S::F32,
+/// What is known of the positions of a tile.
+struct Marks<S: Simd> {
+    label: S::F32,
+    /// Those that count for nothing, or are none.
     ignored: S::Mask,
 }
 
@@ -242,34 +243,66 @@ impl Args<'_> {
     fn axis(&self) -> Axis {
         Axis {
             classes: self.classes,
-            inner: if self.classes_last { 1 } else { self.positions },
+            positions: self.positions,
+            last: self.classes_last,
         }
     }
 
     #[inline(always)]
-    fn target<S: Simd>(&self, s: S, tile: LaneTile, class: usize) -> Target<S> {
+    fn marks<S: Simd>(&self, s: S, tile: LaneTile) -> Marks<S> {
         let (zero, one) = (s.splat(0.0), s.splat(1.0));
-        let mut kept = s.head(one, tile.count());
-        let mut y = zero;
-        if !self.labels.is_empty() {
-            let labels = &self.labels[tile.position()..tile.position() + tile.count()];
-            let (mut counts, mut hits) = ([0.0; LANES], [0.0; LANES]);
-            for ((count, hit), &label) in counts.iter_mut().zip(&mut hits).zip(labels) {
-                *count = f32::from(u8::from(label != self.ignore_index));
-                *hit = f32::from(u8::from(label == class as i32));
-            }
-            kept = s.vector(counts);
-            y = s.vector(hits);
+        if self.labels.is_empty() {
+            let outside = s.sub(one, s.head(one, tile.count()));
+            return Marks {
+                label: s.splat(-1.0),
+                ignored: s.lt(zero, outside),
+            };
         }
-        let ignored = s.eq(kept, zero);
-        if let Some(target) = self.target {
-            y = tile.load(s, target, class, 0.0);
+        let labels = &self.labels[tile.position()..tile.position() + tile.count()];
+        let (mut counts, mut label) = ([0.0; LANES], [-1.0; LANES]);
+        for ((count, own), &label) in counts.iter_mut().zip(&mut label).zip(labels) {
+            *count = f32::from(u8::from(label != self.ignore_index));
+            *own = label as f32;
         }
-        Target {
-            y: s.zero_where(ignored, y),
-            ignored,
+        Marks {
+            label: s.vector(label),
+            ignored: s.eq(s.vector(counts), zero),
         }
     }
+
+    /// y of a class.
+    #[inline(always)]
+    fn target<S: Simd>(&self, s: S, tile: LaneTile, marks: &Marks<S>, class: usize) -> S::F32 {
+        let y = match self.target {
+            Some(target) => tile.load(s, target, class, 0.0),
+            None => {
+                let hit = s.eq(marks.label, s.splat(class as f32));
+                s.select(hit, s.splat(1.0), s.splat(0.0))
+            }
+        };
+        s.zero_where(marks.ignored, y)
+    }
+}
+
+/// A block of positions of a sample.
+#[derive(Clone, Copy)]
+struct Block {
+    sample: usize,
+    first: usize,
+    end: usize,
+}
+
+/// All positions, in blocks.
+fn blocks(args: &Args) -> impl Iterator<Item = Block> {
+    let positions = args.positions;
+    let samples = args.x.len() / (args.classes * positions);
+    (0..samples).flat_map(move |sample| {
+        (0..positions).step_by(BLOCK).map(move |first| Block {
+            sample,
+            first,
+            end: positions.min(first + BLOCK),
+        })
+    })
 }
 
 /// Each score by itself, in blocks of positions, class by class: the sums stay in registers, and the block in the cache
@@ -290,43 +323,25 @@ impl<F: Formula> Kernel for Elements<'_, F> {
             args,
             pass,
         } = self;
-        let (classes, axis) = (args.classes, args.axis());
         let mut value = 0.0;
-        let samples = args.x.len() / (classes * args.positions);
-        for sample in 0..samples {
-            let end = (sample + 1) * args.positions;
-            for block in (sample * args.positions..end).step_by(BLOCK) {
-                let block = block..end.min(block + BLOCK);
-                for class in 0..classes {
-                    let plane = (sample * classes + class) * NUMBERS;
-                    match pass {
-                        Pass::Sums(sums) => {
-                            let [part, own @ ..] =
-                                element_sums(s, formula, &args, axis, block.clone(), class);
-                            value += part;
-                            for (sum, own) in sums[plane..plane + NUMBERS].iter().zip(own) {
-                                sum.set(sum.get() + own);
-                            }
+        for block in blocks(&args) {
+            for class in 0..args.classes {
+                let plane = (block.sample * args.classes + class) * NUMBERS;
+                match pass {
+                    Pass::Sums(sums) => {
+                        let [part, own @ ..] = element_sums(s, formula, &args, block, class);
+                        value += part;
+                        for (sum, own) in sums[plane..plane + NUMBERS].iter().zip(own) {
+                            sum.set(sum.get() + own);
                         }
-                        Pass::Gradient {
-                            planes,
-                            dx,
-                            accumulate,
-                        } => {
-                            let plane = &planes[plane..plane + NUMBERS];
-                            let numbers = [plane[0].get(), plane[1].get(), plane[2].get()];
-                            element_gradient(
-                                s,
-                                formula,
-                                &args,
-                                axis,
-                                block.clone(),
-                                class,
-                                numbers,
-                                dx,
-                                accumulate,
-                            );
-                        }
+                    }
+                    Pass::Gradient {
+                        planes,
+                        dx,
+                        accumulate,
+                    } => {
+                        let plane = [0, 1, 2].map(|i| planes[plane + i].get());
+                        element_gradient(s, formula, &args, block, class, plane, dx, accumulate);
                     }
                 }
             }
@@ -341,35 +356,31 @@ fn element_sums<S: Simd, F: Formula>(
     s: S,
     formula: F,
     args: &Args,
-    axis: Axis,
-    block: core::ops::Range<usize>,
+    block: Block,
     class: usize,
 ) -> [f64; 1 + NUMBERS] {
+    let axis = args.axis();
     let mut sums = [s.splat(0.0); 1 + NUMBERS];
     let (aux, weight) = args.part_numbers(class);
     let (aux, weight) = (s.splat(aux), s.splat(weight));
     // p² or p, as p·(square·p + plain).
     let square = s.splat(f32::from(u8::from(args.squared)));
     let plain = s.splat(f32::from(u8::from(!args.squared)));
-    let mut position = block.start;
-    while position < block.end {
-        let tile = axis.lanes(position, block.end);
-        let Target { y, ignored } = args.target(s, tile, class);
+    for i in (block.first..block.end).step_by(LANES) {
+        let tile = axis.tile(block.sample, i, block.end);
+        let marks = args.marks(s, tile);
+        let y = args.target(s, tile, &marks, class);
         let [p, _, part, _] = s.map(formula, [tile.load(s, args.x, class, 0.0), y, aux]);
-        let p = s.zero_where(ignored, p);
+        let p = s.zero_where(marks.ignored, p);
         if F::PART {
-            sums[0] = s.add(sums[0], s.zero_where(ignored, s.mul(part, weight)));
+            let part = s.mul(part, weight);
+            sums[0] = s.add(sums[0], s.zero_where(marks.ignored, part));
         }
         sums[1] = s.add(sums[1], s.mul(p, s.add(s.mul(p, square), plain)));
         sums[2] = s.add(sums[2], s.mul(y, s.add(s.mul(y, square), plain)));
         sums[3] = s.add(sums[3], s.mul(p, y));
-        position += tile.count();
     }
-    let mut totals = [0.0; 1 + NUMBERS];
-    for (total, sum) in totals.iter_mut().zip(sums) {
-        *total = f64::from(s.sum(sum));
-    }
-    totals
+    sums.map(|sum| f64::from(s.sum(sum)))
 }
 
 #[inline(always)]
@@ -377,34 +388,30 @@ fn element_gradient<S: Simd, F: Formula>(
     s: S,
     formula: F,
     args: &Args,
-    axis: Axis,
-    block: core::ops::Range<usize>,
+    block: Block,
     class: usize,
-    [a, k, b]: [f32; NUMBERS],
+    plane: [f32; NUMBERS],
     dx: Cells,
     accumulate: bool,
 ) {
-    let (a, k, b) = (s.splat(a), s.splat(k), s.splat(b));
+    let axis = args.axis();
     let (aux, weight) = args.part_numbers(class);
     let scale = args.part.map_or(0.0, |part| part.scale);
     let (aux, factor) = (s.splat(aux), s.splat(weight * scale));
-    let mut position = block.start;
-    while position < block.end {
-        let tile = axis.lanes(position, block.end);
-        let Target { y, ignored } = args.target(s, tile, class);
+    for i in (block.first..block.end).step_by(LANES) {
+        let tile = axis.tile(block.sample, i, block.end);
+        let marks = args.marks(s, tile);
+        let y = args.target(s, tile, &marks, class);
         let [p, slope, _, part] = s.map(formula, [tile.load(s, args.x, class, 0.0), y, aux]);
-        let off = s.sub(s.splat(1.0), y);
-        let by_p = s.mul_add(a, y, s.mul_add(k, p, s.mul(b, off)));
-        let mut g = s.mul(by_p, slope);
+        let mut g = s.mul(by_p(s, plane, p, y), slope);
         if F::PART {
             g = s.add(g, s.mul(part, factor));
         }
-        g = s.zero_where(ignored, g);
+        g = s.zero_where(marks.ignored, g);
         if accumulate {
             g = s.add(g, tile.load(s, dx, class, 0.0));
         }
         tile.store(s, dx, class, g);
-        position += tile.count();
     }
 }
 
@@ -434,45 +441,36 @@ impl<L: Softmax> Kernel for Classes<'_, L> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> f64 {
         let Self { loss, args, pass } = self;
-        let (classes, axis) = (args.classes, args.axis());
-        let mut kept = [0.0; KEPT * LANES];
-        let kept = cells(&mut kept);
+        let axis = args.axis();
+        let mut memory = Memory::new();
+        let kept = memory.kept();
         let mut sums = match pass {
-            Pass::Sums(_) => vec![0.0; classes * NUMBERS * LANES],
+            Pass::Sums(_) => vec![0.0; args.classes * NUMBERS * LANES],
             Pass::Gradient { .. } => Vec::new(),
         };
         let sums = cells(&mut sums);
         let mut value = 0.0;
-        let samples = args.x.len() / (classes * args.positions);
-        for sample in 0..samples {
-            let end = (sample + 1) * args.positions;
-            let planes = sample * classes * NUMBERS..(sample + 1) * classes * NUMBERS;
-            for block in (sample * args.positions..end).step_by(BLOCK) {
-                let block = block..end.min(block + BLOCK);
-                let mut position = block.start;
-                while position < block.end {
-                    let tile = axis.lanes(position, block.end);
-                    match pass {
-                        Pass::Sums(_) => value += class_sums(s, loss, &args, tile, kept, sums),
-                        Pass::Gradient {
-                            planes: numbers,
-                            dx,
-                            accumulate,
-                        } => {
-                            let numbers = &numbers[planes.clone()];
-                            class_gradient(s, loss, &args, tile, kept, numbers, dx, accumulate);
-                        }
+        for block in blocks(&args) {
+            let plane = block.sample * args.classes * NUMBERS;
+            let planes = plane..plane + args.classes * NUMBERS;
+            for i in (block.first..block.end).step_by(LANES) {
+                let tile = axis.tile(block.sample, i, block.end);
+                match pass {
+                    Pass::Sums(_) => value += class_sums(s, loss, &args, tile, kept, sums),
+                    Pass::Gradient {
+                        planes: numbers,
+                        dx,
+                        accumulate,
+                    } => {
+                        let numbers = &numbers[planes.clone()];
+                        class_gradient(s, loss, &args, tile, kept, numbers, dx, accumulate);
                     }
-                    position += tile.count();
                 }
-                if let Pass::Sums(totals) = pass {
-                    for (total, lanes) in totals[planes.clone()]
-                        .iter()
-                        .zip(sums.as_chunks::<LANES>().0)
-                    {
-                        total.set(total.get() + f64::from(s.sum(s.load(lanes))));
-                        s.store(lanes, s.splat(0.0));
-                    }
+            }
+            if let Pass::Sums(totals) = pass {
+                for (total, lanes) in totals[planes].iter().zip(sums.as_chunks::<LANES>().0) {
+                    total.set(total.get() + f64::from(s.sum(s.load(lanes))));
+                    s.store(lanes, s.splat(0.0));
                 }
             }
         }
@@ -480,27 +478,14 @@ impl<L: Softmax> Kernel for Classes<'_, L> {
     }
 }
 
-/// The part's share of a class: t = w·((1 − ε)·y + ε/C), and ln p.
+/// The part's share of a class: w·((1 − ε)·y + ε/C).
 #[inline(always)]
-fn share<S: Simd>(
-    s: S,
-    args: &Args,
-    tile: LaneTile,
-    normal: &Normal<S>,
-    class: usize,
-    y: S::F32,
-) -> [S::F32; 2] {
-    let (epsilon, weight) = args.part.map_or((0.0, 1.0), |part| {
-        (part.label_smoothing, args.part_numbers(class).1)
-    });
-    let spread = epsilon / args.classes as f32;
-    let t = s.mul_add(
-        y,
-        s.splat((1.0 - epsilon) * weight),
-        s.splat(spread * weight),
-    );
-    let x = tile.load(s, args.x, class, f32::NEG_INFINITY);
-    [t, s.sub(s.sub(x, normal.max), normal.log_sum)]
+fn share<S: Simd>(s: S, args: &Args, class: usize, y: S::F32) -> S::F32 {
+    let smoothing = args.part.map_or(0.0, |part| part.label_smoothing);
+    let (_, weight) = args.part_numbers(class);
+    let spread = smoothing / args.classes as f32;
+    let keep = s.splat((1.0 - smoothing) * weight);
+    s.mul_add(y, keep, s.splat(spread * weight))
 }
 
 #[inline(always)]
@@ -509,36 +494,37 @@ fn class_sums<S: Simd, L: Softmax>(
     loss: L,
     args: &Args,
     tile: LaneTile,
-    kept: Cells,
+    kept: Kept,
     sums: Cells,
 ) -> f64 {
     let zero = s.splat(0.0);
-    let kept = kept.as_chunks().0;
-    let normal = Normal::new(s, tile, args.x, 1.0, kept);
+    let marks = args.marks(s, tile);
+    let normal = Normal::new(s, tile, args.x, 1.0, kept.z, kept.e);
     let inverse = s.div(s.splat(1.0), normal.sum);
     let square = s.splat(f32::from(u8::from(args.squared)));
     let plain = s.splat(f32::from(u8::from(!args.squared)));
     let mut value = zero;
     for (class, sums) in sums.as_chunks::<{ NUMBERS * LANES }>().0.iter().enumerate() {
-        let Target { y, ignored } = args.target(s, tile, class);
-        let e = exp_of(s, tile, args.x, &normal, 1.0, kept, class);
-        let p = s.zero_where(ignored, s.mul(e, inverse));
-        let squares = |v| s.mul(v, s.add(s.mul(v, square), plain));
-        let own = [squares(p), squares(y), s.mul(p, y)];
+        let y = args.target(s, tile, &marks, class);
+        let p = s.zero_where(marks.ignored, s.mul(normal.e(s, class), inverse));
+        let own = [
+            s.mul(p, s.add(s.mul(p, square), plain)),
+            s.mul(y, s.add(s.mul(y, square), plain)),
+            s.mul(p, y),
+        ];
         for (sum, own) in sums.as_chunks::<LANES>().0.iter().zip(own) {
             s.store(sum, s.add(s.load(sum), own));
         }
         if !L::NOTHING {
-            let [t, log_p] = share(s, args, tile, &normal, class, y);
-            let [own, _] = s.map(Both(loss), [log_p]);
-            let own = s.zero_where(s.eq(t, zero), s.mul(t, own));
-            value = s.add(value, s.zero_where(ignored, own));
+            let t = share(s, args, class, y);
+            let [own, _] = s.map_compact(Both(loss), [normal.log_p(s, class)]);
+            value = s.add(value, s.zero_where(s.eq(t, zero), s.mul(t, own)));
         }
     }
     if L::NOTHING {
         return 0.0;
     }
-    f64::from(s.sum(value))
+    f64::from(s.sum(s.zero_where(marks.ignored, value)))
 }
 
 /// With g_c the gradient by p_c it is p_c·(g_c − Σ g·p), and that of the part p_c·Σ s − s_c as in the softmax family.
@@ -548,38 +534,46 @@ fn class_gradient<S: Simd, L: Softmax>(
     loss: L,
     args: &Args,
     tile: LaneTile,
-    kept: Cells,
+    kept: Kept,
     planes: Cells,
     dx: Cells,
     accumulate: bool,
 ) {
     let zero = s.splat(0.0);
-    let kept = kept.as_chunks().0;
-    let normal = Normal::new(s, tile, args.x, 1.0, kept);
+    let marks = args.marks(s, tile);
+    let normal = Normal::new(s, tile, args.x, 1.0, kept.z, kept.e);
     let inverse = s.div(s.splat(1.0), normal.sum);
     let scale = s.splat(args.part.map_or(0.0, |part| part.scale));
     let (mut mean, mut slopes) = (zero, zero);
     for (class, plane) in planes.as_chunks::<NUMBERS>().0.iter().enumerate() {
-        let Target { y, .. } = args.target(s, tile, class);
-        let p = s.mul(exp_of(s, tile, args.x, &normal, 1.0, kept, class), inverse);
+        let y = args.target(s, tile, &marks, class);
+        if let Some(kept) = kept.t.get(class) {
+            s.store(kept, y);
+        }
+        let p = s.mul(normal.e(s, class), inverse);
+        let plane = [0, 1, 2].map(|i| plane[i].get());
         mean = s.mul_add(by_p(s, plane, p, y), p, mean);
         if !L::NOTHING {
-            let [t, log_p] = share(s, args, tile, &normal, class, y);
-            let [_, slope] = s.map(Both(loss), [log_p]);
+            let t = share(s, args, class, y);
+            let [_, slope] = s.map_compact(Both(loss), [normal.log_p(s, class)]);
             slopes = s.add(slopes, s.zero_where(s.eq(t, zero), s.mul(t, slope)));
         }
     }
     for (class, plane) in planes.as_chunks::<NUMBERS>().0.iter().enumerate() {
-        let Target { y, ignored } = args.target(s, tile, class);
-        let p = s.mul(exp_of(s, tile, args.x, &normal, 1.0, kept, class), inverse);
+        let y = match kept.t.get(class) {
+            Some(kept) => s.load(kept),
+            None => args.target(s, tile, &marks, class),
+        };
+        let p = s.mul(normal.e(s, class), inverse);
+        let plane = [0, 1, 2].map(|i| plane[i].get());
         let mut g = s.mul(p, s.sub(by_p(s, plane, p, y), mean));
         if !L::NOTHING {
-            let [t, log_p] = share(s, args, tile, &normal, class, y);
-            let [_, slope] = s.map(Both(loss), [log_p]);
+            let t = share(s, args, class, y);
+            let [_, slope] = s.map_compact(Both(loss), [normal.log_p(s, class)]);
             let own = s.zero_where(s.eq(t, zero), s.mul(t, slope));
             g = s.mul_add(s.sub(s.mul(slopes, p), own), scale, g);
         }
-        g = s.zero_where(ignored, g);
+        g = s.zero_where(marks.ignored, g);
         if accumulate {
             g = s.add(g, tile.load(s, dx, class, 0.0));
         }
@@ -589,8 +583,7 @@ fn class_gradient<S: Simd, L: Softmax>(
 
 /// a·y + k·p + b·(1 − y): nothing cancels at a hard target.
 #[inline(always)]
-fn by_p<S: Simd>(s: S, plane: &[Cell<f32>; NUMBERS], p: S::F32, y: S::F32) -> S::F32 {
-    let [a, k, b] = [0, 1, 2].map(|i| plane[i].get());
+fn by_p<S: Simd>(s: S, [a, k, b]: [f32; NUMBERS], p: S::F32, y: S::F32) -> S::F32 {
     let off = s.mul(s.splat(b), s.sub(s.splat(1.0), y));
     s.mul_add(s.splat(a), y, s.mul_add(s.splat(k), p, off))
 }

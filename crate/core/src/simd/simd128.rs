@@ -186,6 +186,21 @@ impl Simd for Simd128<4> {
     }
 
     #[inline(always)]
+    fn map_compact<F: Map<N, M>, const N: usize, const M: usize>(
+        self,
+        f: F,
+        x: [Self::F32; N],
+    ) -> [Self::F32; M] {
+        let mut y = [[f32x4_splat(0.0); 4]; M];
+        for i in 0..4 {
+            for (y, own) in y.iter_mut().zip(part(f, &x, i)) {
+                y[i] = own;
+            }
+        }
+        y
+    }
+
+    #[inline(always)]
     fn sum(self, v: Self::F32) -> f32 {
         let (low, high) = (f32x4_add(v[0], v[2]), f32x4_add(v[1], v[3]));
         let v = f32x4_add(low, high);

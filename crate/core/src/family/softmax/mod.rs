@@ -100,10 +100,22 @@ impl Extra<'_> {
 }
 
 impl Args<'_> {
+    /// Rows are positions of one sample.
     fn axis(&self) -> Axis {
+        let inner = self.extra.map_or(1, |extra| extra.inner);
         Axis {
             classes: self.classes,
-            inner: self.extra.map_or(1, |extra| extra.inner),
+            positions: if inner == 1 { self.positions() } else { inner },
+            last: inner == 1,
+        }
+    }
+
+    fn samples(&self) -> usize {
+        let inner = self.extra.map_or(1, |extra| extra.inner);
+        if inner == 1 {
+            1
+        } else {
+            self.positions() / inner
         }
     }
 

@@ -20,11 +20,11 @@ impl<L: Softmax> Kernel for Picked<'_, L> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> f64 {
         let args = &self.args;
-        let (axis, positions) = (args.axis(), args.positions());
+        let axis = args.axis();
         let mut sum = args.sum;
-        let mut position = 0;
-        while position < positions {
-            let tile = axis.lanes(position, positions);
+        for (sample, i) in places(args.samples(), axis.positions) {
+            let tile = axis.tile(sample, i, axis.positions);
+            let position = tile.position();
             let (mut log_p, mut weights) = ([0.0; LANES], [0.0; LANES]);
             for j in 0..tile.count() {
                 if let Some((y, weight)) = self.target(position + j) {
@@ -40,16 +40,15 @@ impl<L: Softmax> Kernel for Picked<'_, L> {
                 put(s, tile, out, value);
             }
             sum += total(s, tile, value);
-            position += tile.count();
         }
         let Some(dx) = args.dx else { return sum };
         let accumulate = args.extra.is_some_and(|extra| extra.accumulate);
         if !accumulate {
             dx.iter().for_each(|dx| dx.set(0.0));
         }
-        let mut position = 0;
-        while position < positions {
-            let tile = axis.lanes(position, positions);
+        for (sample, i) in places(args.samples(), axis.positions) {
+            let tile = axis.tile(sample, i, axis.positions);
+            let position = tile.position();
             for j in 0..tile.count() {
                 if let Some((y, weight)) = self.target(position + j) {
                     let upstream = args
@@ -59,10 +58,14 @@ impl<L: Softmax> Kernel for Picked<'_, L> {
                     dx.set(dx.get() - weight * upstream);
                 }
             }
-            position += tile.count();
         }
         sum
     }
+}
+
+/// Sample and first position of each tile.
+fn places(samples: usize, positions: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..samples).flat_map(move |sample| (0..positions).step_by(LANES).map(move |i| (sample, i)))
 }
 
 impl<L> Picked<'_, L> {

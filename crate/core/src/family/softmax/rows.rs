@@ -1,5 +1,6 @@
 //! Rows of scores with class indices: the loops that a training step runs.
 
+use super::tiles::weigh;
 use super::{Args, Softmax};
 use crate::math::exp::Exp;
 use crate::math::log::log_positive;
@@ -133,7 +134,7 @@ fn rows<S: Simd, L: Softmax, const NARROW: bool, const GRAD: bool, const SMOOTH:
             };
             let log_sum = log_positive(s, s.vector(batch.exp));
             let log_p = s.sub(s.vector(batch.z_y), log_sum);
-            let mut value = s.mul(loss.value(s, log_p), s.vector(batch.weight));
+            let mut value = weigh(s, loss.value(s, log_p), s.vector(batch.weight));
             if SMOOTH {
                 let total_weight = s.splat(call.total_weight);
                 let all = s.sub(s.mul(total_weight, log_sum), s.vector(batch.weighted_z));
@@ -237,7 +238,8 @@ fn narrow_rows<S: Simd, L: Softmax, const GRAD: bool, const SMOOTH: bool>(
     for (j, e) in e.iter_mut().enumerate() {
         let z = s.mul(s.sub(*e, s.splat(max[j])), inverse_temperature);
         if SMOOTH && batch.spread[j] > 0.0 {
-            let weighted = s.mul(z, weights(s, args.weight, 0, args.classes));
+            let w = weights(s, args.weight, 0, args.classes);
+            let weighted = s.zero_where(s.eq(w, s.splat(0.0)), s.mul(z, w));
             batch.weighted_z[j] = s.sum(s.head(weighted, args.classes));
         }
         [*e] = s.map(Exp, [z]);
@@ -422,7 +424,8 @@ fn weighted_sum<S: Simd>(
             let z = s.mul(s.sub(s.load_head(x, 0.0), max), inverse_temperature);
             let first = b * BLOCK + c * LANES;
             let w = weights(s, weight, first, x.len());
-            lanes = s.add(lanes, s.head(s.mul(z, w), x.len()));
+            let weighted = s.zero_where(s.eq(w, s.splat(0.0)), s.mul(z, w));
+            lanes = s.add(lanes, s.head(weighted, x.len()));
         }
         sum += f64::from(s.sum(lanes));
     }

@@ -1,9 +1,9 @@
 //! T²·KL(softmax(t/T) ‖ softmax(x/T)): the target is a second softmax.
 
-use super::tiles::{Normal, WIDE};
+use super::tiles::{KEPT, Normal, WIDE};
 use super::{Args, Extra};
 use crate::family::axis::{RowTile, Tile, put, total};
-use crate::simd::{Cells, Kernel, LANES, Level, Simd};
+use crate::simd::{Cells, Chunk, Kernel, LANES, Level, Simd, cells};
 
 pub(super) fn run(level: Level, args: Args) -> f64 {
     let Some((extra, target)) = args.extra.and_then(|extra| Some((extra, extra.target?))) else {
@@ -24,10 +24,13 @@ impl Kernel for Rows<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> f64 {
         let Self(args, extra, target) = self;
+        let mut memory = [[0.0; KEPT * LANES]; 4];
+        let kept = memory.each_mut().map(|m| cells(m).as_chunks().0);
         let mut sum = args.sum;
         for position in 0..args.positions() {
             let classes = args.classes;
-            sum += tile(s, &args, &extra, target, RowTile { position, classes });
+            let row = RowTile { position, classes };
+            sum += tile(s, &args, &extra, target, row, kept);
         }
         sum
     }
@@ -41,45 +44,37 @@ impl Kernel for Lanes16<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> f64 {
         let Self(args, extra, target) = self;
+        let mut memory = [[0.0; KEPT * LANES]; 4];
+        let kept = memory.each_mut().map(|m| cells(m).as_chunks().0);
         let mut sum = args.sum;
-        let (axis, positions) = (args.axis(), args.positions());
-        let mut position = 0;
-        while position < positions {
-            let lanes = axis.lanes(position, positions);
-            sum += tile(s, &args, &extra, target, lanes);
-            position += lanes.count();
+        let axis = args.axis();
+        for sample in 0..args.samples() {
+            for i in (0..axis.positions).step_by(LANES) {
+                let lanes = axis.tile(sample, i, axis.positions);
+                sum += tile(s, &args, &extra, target, lanes, kept);
+            }
         }
         sum
     }
 }
 
-/// ln p of a step under one of the two softmaxes.
+/// `kept` has room for z and e^z of both.
 #[inline(always)]
-fn log_p<S: Simd, T: Tile>(
+fn tile<S: Simd, T: Tile>(
     s: S,
-    tile: T,
-    x: Cells,
-    normal: &Normal<S>,
     args: &Args,
-    step: usize,
-) -> S::F32 {
-    let x = tile.load(s, x, step, f32::NEG_INFINITY);
-    let z = s.mul(s.sub(x, normal.max), s.splat(1.0 / args.temperature));
-    s.sub(z, normal.log_sum)
-}
-
-/// e^(ln p) where ln p may be as large as 0 in truth and a rounding above it in fact.
-#[inline(always)]
-fn exp<S: Simd>(s: S, log_p: S::F32) -> S::F32 {
-    use crate::math::exp::Exp;
-    s.map(Exp, [log_p])[0]
-}
-
-#[inline(always)]
-fn tile<S: Simd, T: Tile>(s: S, args: &Args, extra: &Extra, target: Cells, tile: T) -> f64 {
+    extra: &Extra,
+    target: Cells,
+    tile: T,
+    kept: [&[Chunk]; 4],
+) -> f64 {
     let (zero, temperature) = (s.splat(0.0), s.splat(args.temperature));
-    let student = Normal::new(s, tile, args.x, 1.0 / args.temperature, &[]);
-    let teacher = Normal::new(s, tile, target, 1.0 / args.temperature, &[]);
+    let student = Normal::new(s, tile, args.x, 1.0 / args.temperature, kept[0], kept[1]);
+    let teacher = Normal::new(s, tile, target, 1.0 / args.temperature, kept[2], kept[3]);
+    let (by_student, by_teacher) = (
+        s.div(s.splat(1.0), student.sum),
+        s.div(s.splat(1.0), teacher.sum),
+    );
     let mut upstreams = [args.scale; LANES];
     if let Some(upstream) = args.grad_output {
         for (j, lane) in upstreams.iter_mut().enumerate().take(tile.count()) {
@@ -88,27 +83,29 @@ fn tile<S: Simd, T: Tile>(s: S, args: &Args, extra: &Extra, target: Cells, tile:
     }
     let factor = s.mul(tile.per_position(s, upstreams), temperature);
 
-    let mut value = zero;
+    let (mut value, mut part) = (zero, zero);
     for step in 0..tile.steps() {
-        let log_t = log_p(s, tile, target, &teacher, args, step);
-        let gap = s.sub(log_t, log_p(s, tile, args.x, &student, args, step));
-        let t = exp(s, log_t);
+        let t = s.mul(teacher.e(s, step), by_teacher);
+        let gap = s.sub(teacher.log_p(s, step), student.log_p(s, step));
         // 0 · ∞ is 0 here: what the teacher rules out costs nothing.
-        value = s.add(value, s.zero_where(s.eq(t, zero), s.mul(t, gap)));
+        part = s.add(part, s.zero_where(s.eq(t, zero), s.mul(t, gap)));
+        if step % KEPT == KEPT - 1 {
+            value = s.add(value, part);
+            part = zero;
+        }
     }
-    let kl = tile.sum(s, value);
+    let kl = tile.sum(s, s.add(value, part));
     if args.dx.is_some() || extra.dt.is_some() {
         for step in 0..tile.steps() {
-            let log_t = log_p(s, tile, target, &teacher, args, step);
-            let log_x = log_p(s, tile, args.x, &student, args, step);
-            let t = exp(s, log_t);
+            let t = s.mul(teacher.e(s, step), by_teacher);
+            let p = s.mul(student.e(s, step), by_student);
+            let gap = s.sub(teacher.log_p(s, step), student.log_p(s, step));
             if let Some(dt) = extra.dt {
-                let g = s.mul(t, s.sub(s.sub(log_t, log_x), kl));
-                let g = s.zero_where(s.eq(t, zero), g);
+                let g = s.zero_where(s.eq(t, zero), s.mul(t, s.sub(gap, kl)));
                 tile.store(s, dt, step, s.mul(g, factor));
             }
             if let Some(dx) = args.dx {
-                let mut g = s.mul(s.sub(exp(s, log_x), t), factor);
+                let mut g = s.mul(s.sub(p, t), factor);
                 if extra.accumulate {
                     g = s.add(g, tile.load(s, dx, step, 0.0));
                 }

@@ -9,14 +9,15 @@ use crate::simd::{Cells, Chunk, Kernel, LANES, Lanes, Level, Map, Simd, cells};
 /// Rows of at least so many scores are a tile of their own: gathering 16 of them costs more than their sums.
 pub(super) const WIDE: usize = 64;
 
-/// Vectors whose exponentials are kept from the sum to the gradient; those of longer tiles are computed again.
+/// Vectors of a tile that are kept from pass to pass; what is behind them is read and computed again. So a score is read once
+/// where planes are apart by a power of two, which puts all classes of a position into the same few lines of the first-level
+/// cache.
 pub(in crate::family) const KEPT: usize = 64;
 
 /// Steps after which a partial sum goes into the total.
 const STEPS: usize = 64;
 
 pub(super) fn run<L: Softmax>(level: Level, loss: L, args: Args) -> f64 {
-    let axis = args.axis();
     let extra = args.extra.unwrap_or(Extra {
         inner: 1,
         target: None,
@@ -25,7 +26,8 @@ pub(super) fn run<L: Softmax>(level: Level, loss: L, args: Args) -> f64 {
         accumulate: false,
     });
     let spread = extra.target.is_some() || args.label_smoothing > 0.0;
-    match (axis.inner == 1 && axis.classes >= WIDE, spread) {
+    let rows = extra.inner == 1 && args.classes >= WIDE;
+    match (rows, spread) {
         (true, true) => level.run(Rows::<L, true> { loss, args, extra }),
         (true, false) => level.run(Rows::<L, false> { loss, args, extra }),
         (false, true) => level.run(Lanes16::<L, true> { loss, args, extra }),
@@ -46,8 +48,8 @@ impl<L: Softmax, const SPREAD: bool> Kernel for Rows<'_, L, SPREAD> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> f64 {
         let call = Call::new(self.loss, &self.args, &self.extra);
-        let mut kept = [0.0; KEPT * LANES];
-        let kept = cells(&mut kept).as_chunks().0;
+        let mut memory = Memory::new();
+        let kept = memory.kept();
         let mut sum = self.args.sum;
         for position in 0..self.args.positions() {
             let classes = self.args.classes;
@@ -70,28 +72,17 @@ impl<L: Softmax, const SPREAD: bool> Kernel for Lanes16<'_, L, SPREAD> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> f64 {
         let call = Call::new(self.loss, &self.args, &self.extra);
-        let mut kept = [0.0; KEPT * LANES];
-        let kept = cells(&mut kept).as_chunks().0;
+        let mut memory = Memory::new();
+        let kept = memory.kept();
         let mut sum = self.args.sum;
-        let (axis, positions) = (self.args.axis(), self.args.positions());
-        let mut position = 0;
-        while position < positions {
-            let tile = axis.lanes(position, positions);
-            sum += call.tile::<S, _, SPREAD>(s, tile, kept);
-            position += tile.count();
+        let axis = self.args.axis();
+        for sample in 0..self.args.samples() {
+            for i in (0..axis.positions).step_by(LANES) {
+                let tile = axis.tile(sample, i, axis.positions);
+                sum += call.tile::<S, _, SPREAD>(s, tile, kept);
+            }
         }
         sum
-    }
-}
-
-/// A loss for [`Simd::map`]: value and slope of ln p.
-#[derive(Clone, Copy)]
-pub(in crate::family) struct Both<L>(pub L);
-
-impl<L: Softmax> Map<1, 2> for Both<L> {
-    #[inline(always)]
-    fn eval<V: Lanes>(self, v: V, [log_p]: [V::F32; 1]) -> [V::F32; 2] {
-        [self.0.value(v, log_p), self.0.slope(v, log_p)]
     }
 }
 
@@ -107,78 +98,151 @@ struct Call<'a, L> {
     spread: f32,
 }
 
-/// Maximum and exponentials of a tile, in each lane those of its position.
+/// Room for the first vectors of a tile.
+pub(in crate::family) struct Memory([[f32; KEPT * LANES]; 3]);
+
+/// z, e^z and the target of the first steps.
 #[derive(Clone, Copy)]
-pub(in crate::family) struct Normal<S: Simd> {
+pub(in crate::family) struct Kept<'a> {
+    pub z: &'a [Chunk],
+    pub e: &'a [Chunk],
+    pub t: &'a [Chunk],
+}
+
+impl Memory {
+    #[inline(always)]
+    pub(in crate::family) fn new() -> Self {
+        Self([[0.0; KEPT * LANES]; 3])
+    }
+
+    #[inline(always)]
+    pub(in crate::family) fn kept(&mut self) -> Kept<'_> {
+        let [z, e, t] = &mut self.0;
+        Kept {
+            z: cells(z).as_chunks().0,
+            e: cells(e).as_chunks().0,
+            t: cells(t).as_chunks().0,
+        }
+    }
+}
+
+/// The softmax of a tile, in each lane that of its position.
+#[derive(Clone, Copy)]
+pub(in crate::family) struct Normal<'a, S: Simd, T: Tile> {
+    tile: T,
+    x: Cells<'a>,
+    z: &'a [Chunk],
+    e: &'a [Chunk],
+    inverse_temperature: S::F32,
     pub max: S::F32,
     /// Σ e^z, z = (x − max)/T
     pub sum: S::F32,
     pub log_sum: S::F32,
 }
 
-impl<S: Simd> Normal<S> {
-    /// The exponentials of the first steps stay in `kept`. A NaN, a +∞ or a position of −∞ alone gives NaN.
+impl<'a, S: Simd, T: Tile> Normal<'a, S, T> {
+    /// A NaN, a +∞ or a position of −∞ alone gives NaN.
     #[inline(always)]
-    pub(in crate::family) fn new<T: Tile>(
+    pub(in crate::family) fn new(
         s: S,
         tile: T,
-        x: Cells,
+        x: Cells<'a>,
         inverse_temperature: f32,
-        kept: &[Chunk],
+        z: &'a [Chunk],
+        e: &'a [Chunk],
     ) -> Self {
         let mut max = s.splat(f32::NEG_INFINITY);
         for step in 0..tile.steps() {
-            max = s.max(max, tile.load(s, x, step, f32::NEG_INFINITY));
+            let x = tile.load(s, x, step, f32::NEG_INFINITY);
+            if let Some(z) = z.get(step) {
+                s.store(z, x);
+            }
+            max = s.max(max, x);
         }
-        let max = tile.max(s, max);
-        let inverse_temperature = s.splat(inverse_temperature);
+        let mut normal = Self {
+            tile,
+            x,
+            z,
+            e,
+            inverse_temperature: s.splat(inverse_temperature),
+            max: tile.max(s, max),
+            sum: s.splat(0.0),
+            log_sum: s.splat(0.0),
+        };
         let (mut sum, mut part) = (s.splat(0.0), s.splat(0.0));
         for step in 0..tile.steps() {
-            let x = tile.load(s, x, step, f32::NEG_INFINITY);
-            let [e] = s.map(Exp, [s.mul(s.sub(x, max), inverse_temperature)]);
-            if let Some(kept) = kept.get(step) {
-                s.store(kept, e);
+            let value = match z.get(step) {
+                Some(z) => s.load(z),
+                None => tile.load(s, x, step, f32::NEG_INFINITY),
+            };
+            let own = s.mul(s.sub(value, normal.max), normal.inverse_temperature);
+            let [exp] = s.map_compact(Exp, [own]);
+            if let (Some(z), Some(e)) = (z.get(step), e.get(step)) {
+                s.store(z, own);
+                s.store(e, exp);
             }
-            part = s.add(part, e);
+            part = s.add(part, exp);
             if step % STEPS == STEPS - 1 {
                 sum = s.add(sum, part);
                 part = s.splat(0.0);
             }
         }
-        let sum = tile.sum(s, s.add(sum, part));
-        Self {
-            max,
-            sum,
-            log_sum: log_positive(s, sum),
+        normal.sum = tile.sum(s, s.add(sum, part));
+        normal.log_sum = log_positive(s, normal.sum);
+        normal
+    }
+
+    /// (x − max)/T of a step.
+    #[inline(always)]
+    pub(in crate::family) fn z(&self, s: S, step: usize) -> S::F32 {
+        match self.z.get(step) {
+            Some(z) => s.load(z),
+            None => {
+                let x = self.tile.load(s, self.x, step, f32::NEG_INFINITY);
+                s.mul(s.sub(x, self.max), self.inverse_temperature)
+            }
+        }
+    }
+
+    /// ln p of a step.
+    #[inline(always)]
+    pub(in crate::family) fn log_p(&self, s: S, step: usize) -> S::F32 {
+        s.sub(self.z(s, step), self.log_sum)
+    }
+
+    /// e^z of a step: p times the sum.
+    #[inline(always)]
+    pub(in crate::family) fn e(&self, s: S, step: usize) -> S::F32 {
+        match self.e.get(step) {
+            Some(e) => s.load(e),
+            None => s.map_compact(Exp, [self.z(s, step)])[0],
         }
     }
 }
 
-/// e^z of a step: the one that was kept, or again.
-#[inline(always)]
-pub(in crate::family) fn exp_of<S: Simd, T: Tile>(
-    s: S,
-    tile: T,
-    x: Cells,
-    normal: &Normal<S>,
-    inverse_temperature: f32,
-    kept: &[Chunk],
-    step: usize,
-) -> S::F32 {
-    if let Some(kept) = kept.get(step) {
-        return s.load(kept);
+/// A loss for [`Simd::map`]: value and slope of ln p.
+#[derive(Clone, Copy)]
+pub(in crate::family) struct Both<L>(pub L);
+
+impl<L: Softmax> Map<1, 2> for Both<L> {
+    #[inline(always)]
+    fn eval<V: Lanes>(self, v: V, [log_p]: [V::F32; 1]) -> [V::F32; 2] {
+        [self.0.value(v, log_p), self.0.slope(v, log_p)]
     }
-    let x = tile.load(s, x, step, f32::NEG_INFINITY);
-    s.map(
-        Exp,
-        [s.mul(s.sub(x, normal.max), s.splat(inverse_temperature))],
-    )[0]
+}
+
+/// `value · weight`, where a weight of 0 makes nothing of ∞. NaN stays NaN.
+#[inline(always)]
+pub(super) fn weigh<S: Simd>(s: S, value: S::F32, weight: S::F32) -> S::F32 {
+    let (zero, product) = (s.splat(0.0), s.mul(value, weight));
+    let nothing = s.zero_where(s.eq(value, s.splat(f32::INFINITY)), product);
+    s.select(s.eq(weight, zero), nothing, product)
 }
 
 /// What the positions of a tile weigh.
 struct Positions<S: Simd> {
-    /// 1, or 0 where a position counts for nothing.
-    kept: S::F32,
+    /// Those that count for nothing.
+    ignored: S::Mask,
     /// Weight of the value.
     weight: S::F32,
     /// Upstream gradient times weight over T.
@@ -200,7 +264,7 @@ impl<'a, L: Softmax> Call<'a, L> {
 
     /// Value and gradients of a tile; the sum of the values.
     #[inline(always)]
-    fn tile<S: Simd, T: Tile, const SPREAD: bool>(&self, s: S, tile: T, kept: &[Chunk]) -> f64 {
+    fn tile<S: Simd, T: Tile, const SPREAD: bool>(&self, s: S, tile: T, kept: Kept) -> f64 {
         let (args, first) = (self.args, tile.position());
         let (mut counts, mut labels) = ([0.0; LANES], [-1; LANES]);
         let (mut weights, mut upstreams) = ([1.0; LANES], [args.scale; LANES]);
@@ -223,28 +287,21 @@ impl<'a, L: Softmax> Call<'a, L> {
             labels[j] = class.unwrap_or(-1);
         }
         let positions = Positions {
-            kept: tile.per_position(s, counts),
+            ignored: s.eq(tile.per_position(s, counts), s.splat(0.0)),
             weight: tile.per_position(s, weights),
             upstream: tile.per_position(s, upstreams),
         };
-        let normal = Normal::new(s, tile, args.x, self.inverse_temperature, kept);
+        let normal = Normal::new(s, tile, args.x, self.inverse_temperature, kept.z, kept.e);
         let value = if SPREAD {
-            self.over_distribution(s, tile, &normal, &positions, &labels, kept)
+            self.over_distribution(s, tile, &normal, &positions, &labels, kept.t)
         } else {
-            self.at_labels(s, tile, &normal, &positions, &labels, kept)
+            self.at_labels(s, tile, &normal, &positions, &labels)
         };
-        let ignored = s.eq(positions.kept, s.splat(0.0));
-        let value = s.zero_where(ignored, s.mul(value, positions.weight));
+        let value = s.zero_where(positions.ignored, s.mul(value, positions.weight));
         if let Some(out) = args.out {
             put(s, tile, out, value);
         }
         total(s, tile, value)
-    }
-
-    #[inline(always)]
-    fn z<S: Simd, T: Tile>(&self, s: S, tile: T, normal: &Normal<S>, step: usize) -> S::F32 {
-        let x = tile.load(s, self.args.x, step, f32::NEG_INFINITY);
-        s.mul(s.sub(x, normal.max), s.splat(self.inverse_temperature))
     }
 
     #[inline(always)]
@@ -257,12 +314,10 @@ impl<'a, L: Softmax> Call<'a, L> {
         ignored: S::Mask,
         g: S::F32,
     ) {
-        let g = s.zero_where(ignored, g);
-        let g = if self.extra.accumulate {
-            s.add(tile.load(s, dx, step, 0.0), g)
-        } else {
-            g
-        };
+        let mut g = s.zero_where(ignored, g);
+        if self.extra.accumulate {
+            g = s.add(tile.load(s, dx, step, 0.0), g);
+        }
         tile.store(s, dx, step, g);
     }
 
@@ -272,10 +327,9 @@ impl<'a, L: Softmax> Call<'a, L> {
         &self,
         s: S,
         tile: T,
-        normal: &Normal<S>,
+        normal: &Normal<S, T>,
         positions: &Positions<S>,
         labels: &[i32; LANES],
-        kept: &[Chunk],
     ) -> S::F32 {
         let args = self.args;
         let max = s.to_array(normal.max);
@@ -289,23 +343,13 @@ impl<'a, L: Softmax> Call<'a, L> {
         }
         let weight = tile.per_position(s, weights);
         let log_p = s.sub(tile.per_position(s, z_y), normal.log_sum);
-        let [value, slope] = s.map(Both(self.loss), [log_p]);
+        let [value, slope] = s.map_compact(Both(self.loss), [log_p]);
         if let Some(dx) = args.dx {
-            let slope = s.mul(slope, weight);
-            let at_label = s.mul(slope, positions.upstream);
+            let at_label = s.mul(s.mul(slope, weight), positions.upstream);
             let factor = s.div(at_label, normal.sum);
-            let ignored = s.eq(positions.kept, s.splat(0.0));
             for step in 0..tile.steps() {
-                let e = exp_of(
-                    s,
-                    tile,
-                    args.x,
-                    normal,
-                    self.inverse_temperature,
-                    kept,
-                    step,
-                );
-                self.write(s, tile, dx, step, ignored, s.mul(e, factor));
+                let g = s.mul(normal.e(s, step), factor);
+                self.write(s, tile, dx, step, positions.ignored, g);
             }
             let at_label = s.to_array(at_label);
             for j in 0..tile.count() {
@@ -315,7 +359,7 @@ impl<'a, L: Softmax> Call<'a, L> {
                 }
             }
         }
-        s.mul(value, weight)
+        weigh(s, value, weight)
     }
 
     /// The target is a distribution. With t_c = w_c·q_c and s_c = t_c·slope(ln p_c) the gradient is p_c·Σ s − s_c.
@@ -324,7 +368,7 @@ impl<'a, L: Softmax> Call<'a, L> {
         &self,
         s: S,
         tile: T,
-        normal: &Normal<S>,
+        normal: &Normal<S, T>,
         positions: &Positions<S>,
         labels: &[i32; LANES],
         kept: &[Chunk],
@@ -337,11 +381,13 @@ impl<'a, L: Softmax> Call<'a, L> {
         let label = tile.per_position(s, label);
         let (mut value, mut slope) = ([zero; 2], [zero; 2]);
         for step in 0..tile.steps() {
-            let log_p = s.sub(self.z(s, tile, normal, step), normal.log_sum);
             let t = self.target(s, tile, label, step);
+            if let Some(kept) = kept.get(step) {
+                s.store(kept, t);
+            }
+            let own = s.map_compact(Both(self.loss), [normal.log_p(s, step)]);
             // 0 · ∞ is 0 here: a class that cannot be and is not asked for costs nothing.
             let none = s.eq(t, zero);
-            let own = s.map(Both(self.loss), [log_p]);
             value[0] = s.add(value[0], s.zero_where(none, s.mul(t, own[0])));
             slope[0] = s.add(slope[0], s.zero_where(none, s.mul(t, own[1])));
             if step % STEPS == STEPS - 1 {
@@ -349,33 +395,26 @@ impl<'a, L: Softmax> Call<'a, L> {
                 slope = [zero, s.add(slope[0], slope[1])];
             }
         }
-        let ignored = s.eq(positions.kept, zero);
         if args.dx.is_some() || self.extra.dt.is_some() {
             let slope = tile.sum(s, s.add(slope[0], slope[1]));
             let factor = s.div(s.mul(slope, positions.upstream), normal.sum);
             let by_target = s.mul(positions.upstream, s.splat(self.keep * args.temperature));
             for step in 0..tile.steps() {
-                let log_p = s.sub(self.z(s, tile, normal, step), normal.log_sum);
-                let t = self.target(s, tile, label, step);
-                let own = s.map(Both(self.loss), [log_p]);
+                let t = match kept.get(step) {
+                    Some(kept) => s.load(kept),
+                    None => self.target(s, tile, label, step),
+                };
+                let e = normal.e(s, step);
+                let own = s.map_compact(Both(self.loss), [normal.log_p(s, step)]);
                 if let Some(dt) = self.extra.dt {
                     let weight = tile.per_class(s, args.weight, step);
                     let g = s.mul(s.mul(own[0], weight), by_target);
-                    tile.store(s, dt, step, s.zero_where(ignored, g));
+                    tile.store(s, dt, step, s.zero_where(positions.ignored, g));
                 }
                 if let Some(dx) = args.dx {
                     let own = s.zero_where(s.eq(t, zero), s.mul(t, own[1]));
-                    let e = exp_of(
-                        s,
-                        tile,
-                        args.x,
-                        normal,
-                        self.inverse_temperature,
-                        kept,
-                        step,
-                    );
                     let g = s.sub(s.mul(e, factor), s.mul(own, positions.upstream));
-                    self.write(s, tile, dx, step, ignored, g);
+                    self.write(s, tile, dx, step, positions.ignored, g);
                 }
             }
         }
