@@ -1,7 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs'
-import { relative } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import * as echarts from 'echarts'
+import { draw } from './common.js'
 
 interface Curves {
   readonly name: string
@@ -20,7 +17,6 @@ const styles = [
 
 /** Writes the picture and returns its path. */
 export function drawCurves(runs: readonly Curves[]): string {
-  const chart = echarts.init(null, null, { renderer: 'svg', ssr: true, width: 960, height: 440 })
   const panel = (axis: 0 | 1, key: 'losses' | 'accuracies') =>
     runs.map((run, i) => ({
       ...styles[i],
@@ -42,9 +38,7 @@ export function drawCurves(runs: readonly Curves[]): string {
     axisLine: { onZero: false },
   }
   const grid = { top: 56, width: 390, height: 280 }
-  chart.setOption({
-    animation: false,
-    backgroundColor: '#ffffff',
+  return draw('mnist', 960, 440, {
     title: [
       { text: 'Training loss', left: 60, top: 10 },
       { text: 'Validation accuracy in %', left: 540, top: 10 },
@@ -61,9 +55,4 @@ export function drawCurves(runs: readonly Curves[]): string {
     ],
     series: [...panel(0, 'losses'), ...panel(1, 'accuracies')],
   })
-  const file = new URL('../../results/mnist.svg', import.meta.url)
-  mkdirSync(new URL('.', file), { recursive: true })
-  writeFileSync(file, chart.renderToSVGString())
-  chart.dispose()
-  return relative(process.cwd(), fileURLToPath(file))
 }

