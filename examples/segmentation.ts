@@ -17,7 +17,7 @@ const HELD_BACK = 64
 const BATCH = 8
 const STEPS = TRAINING / BATCH
 const EPOCHS = 8
-// At twice the rate Dice alone never finds anything: its first steps send every logit to where the sigmoid is flat.
+// At twice the rate Dice alone can fail to find anything: its first steps send every logit to where the sigmoid is flat.
 const LEARNING_RATE = 0.003
 const SEED = 42
 
