@@ -382,7 +382,9 @@ for (const { definition, loss } of losses) {
           gradOutput: 3,
           grad,
         })
-        t.deepEqual(both.value, apart.value)
+        // Rows of scores have a loop of their own for calls that do not add.
+        const [value, other] = [both.value as number, apart.value as number]
+        t.true(Object.is(value, other) || (ulp > 0 && Math.abs(value - other) <= 1e-6 * Math.abs(other)), c.title)
         t.is(both.grad, grad)
         t.true(intact(grad))
         const sums = before.map((g, i) => g + apart.grad[i])

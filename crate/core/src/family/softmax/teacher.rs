@@ -1,6 +1,6 @@
 //! T²·KL(softmax(t/T) ‖ softmax(x/T)): the target is a second softmax.
 
-use super::tiles::{KEPT, Normal, WIDE};
+use super::tiles::{KEPT, Normal, Sum, WIDE};
 use super::{Args, Extra};
 use crate::family::axis::{RowTile, Tile, put, total};
 use crate::simd::{Cells, Chunk, Kernel, LANES, Level, Simd, cells};
@@ -83,18 +83,14 @@ fn tile<S: Simd, T: Tile>(
     }
     let factor = s.mul(tile.per_position(s, upstreams), temperature);
 
-    let (mut value, mut part) = (zero, zero);
+    let mut value = Sum::new(s);
     for step in 0..tile.steps() {
         let t = s.mul(teacher.e(s, step), by_teacher);
         let gap = s.sub(teacher.log_p(s, step), student.log_p(s, step));
         // 0 · ∞ is 0 here: what the teacher rules out costs nothing.
-        part = s.add(part, s.zero_where(s.eq(t, zero), s.mul(t, gap)));
-        if step % KEPT == KEPT - 1 {
-            value = s.add(value, part);
-            part = zero;
-        }
+        value.add(s, step, s.zero_where(s.eq(t, zero), s.mul(t, gap)));
     }
-    let kl = tile.sum(s, s.add(value, part));
+    let kl = tile.sum(s, value.get(s, tile.steps()));
     if args.dx.is_some() || extra.dt.is_some() {
         for step in 0..tile.steps() {
             let t = s.mul(teacher.e(s, step), by_teacher);

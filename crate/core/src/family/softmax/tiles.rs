@@ -17,6 +17,53 @@ pub(in crate::family) const KEPT: usize = 64;
 /// Steps after which a partial sum goes into the total.
 const STEPS: usize = 64;
 
+/// A sum over the steps of a tile, in blocks, with double precision across blocks.
+#[derive(Clone, Copy)]
+pub(super) struct Sum<S: Simd> {
+    block: S::F32,
+    total: [f64; LANES],
+}
+
+impl<S: Simd> Sum<S> {
+    #[inline(always)]
+    pub(super) fn new(s: S) -> Self {
+        Self {
+            block: s.splat(0.0),
+            total: [0.0; LANES],
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn add(&mut self, s: S, step: usize, v: S::F32) {
+        self.block = s.add(self.block, v);
+        if step % STEPS == STEPS - 1 {
+            flush(&mut self.total, &s.to_array(self.block));
+            self.block = s.splat(0.0);
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn get(mut self, s: S, steps: usize) -> S::F32 {
+        if steps < STEPS {
+            return self.block;
+        }
+        flush(&mut self.total, &s.to_array(self.block));
+        s.vector(narrow(&self.total))
+    }
+}
+
+#[inline(never)]
+fn flush(total: &mut [f64; LANES], block: &[f32; LANES]) {
+    for (total, block) in total.iter_mut().zip(block) {
+        *total += f64::from(*block);
+    }
+}
+
+#[inline(never)]
+fn narrow(total: &[f64; LANES]) -> [f32; LANES] {
+    total.map(|total| total as f32)
+}
+
 pub(super) fn run<L: Softmax>(level: Level, loss: L, args: Args) -> f64 {
     let extra = args.extra.unwrap_or(Extra {
         inner: 1,
@@ -170,7 +217,7 @@ impl<'a, S: Simd, T: Tile> Normal<'a, S, T> {
             sum: s.splat(0.0),
             log_sum: s.splat(0.0),
         };
-        let (mut sum, mut part) = (s.splat(0.0), s.splat(0.0));
+        let mut sum = Sum::new(s);
         for step in 0..tile.steps() {
             let value = match z.get(step) {
                 Some(z) => s.load(z),
@@ -182,13 +229,9 @@ impl<'a, S: Simd, T: Tile> Normal<'a, S, T> {
                 s.store(z, own);
                 s.store(e, exp);
             }
-            part = s.add(part, exp);
-            if step % STEPS == STEPS - 1 {
-                sum = s.add(sum, part);
-                part = s.splat(0.0);
-            }
+            sum.add(s, step, exp);
         }
-        normal.sum = tile.sum(s, s.add(sum, part));
+        normal.sum = tile.sum(s, sum.get(s, tile.steps()));
         normal.log_sum = log_positive(s, normal.sum);
         normal
     }
@@ -380,7 +423,7 @@ impl<'a, L: Softmax> Call<'a, L> {
             *label = y as f32;
         }
         let label = tile.per_position(s, label);
-        let (mut value, mut slope) = ([zero; 2], [zero; 2]);
+        let (mut value, mut slope) = (Sum::new(s), Sum::new(s));
         for step in 0..tile.steps() {
             let t = self.target(s, tile, label, step);
             if let Some(kept) = kept.get(step) {
@@ -389,15 +432,11 @@ impl<'a, L: Softmax> Call<'a, L> {
             let own = s.map_compact(Both(self.loss), [normal.log_p(s, step)]);
             // 0 · ∞ is 0 here: a class that cannot be and is not asked for costs nothing.
             let none = s.eq(t, zero);
-            value[0] = s.add(value[0], s.zero_where(none, s.mul(t, own[0])));
-            slope[0] = s.add(slope[0], s.zero_where(none, s.mul(t, own[1])));
-            if step % STEPS == STEPS - 1 {
-                value = [zero, s.add(value[0], value[1])];
-                slope = [zero, s.add(slope[0], slope[1])];
-            }
+            value.add(s, step, s.zero_where(none, s.mul(t, own[0])));
+            slope.add(s, step, s.zero_where(none, s.mul(t, own[1])));
         }
         if args.dx.is_some() || self.extra.dt.is_some() {
-            let slope = tile.sum(s, s.add(slope[0], slope[1]));
+            let slope = tile.sum(s, slope.get(s, tile.steps()));
             let factor = s.div(s.mul(slope, positions.upstream), normal.sum);
             let by_target = s.mul(positions.upstream, s.splat(self.keep * args.temperature));
             for step in 0..tile.steps() {
@@ -419,7 +458,7 @@ impl<'a, L: Softmax> Call<'a, L> {
                 }
             }
         }
-        tile.sum(s, s.add(value[0], value[1]))
+        tile.sum(s, value.get(s, tile.steps()))
     }
 
     /// w_c·((1 − ε)·q_c + ε/C)
