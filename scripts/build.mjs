@@ -1,7 +1,8 @@
 // Builds what changed: the addon, the WebAssembly module, the compiled TypeScript. `npm run build` runs it, and so do
 // `npm start`, `npm test` and `npm run bench` before they begin.
 
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { delimiter, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -28,9 +29,13 @@ function stale(inputs, folder, ending) {
   return Math.max(...inputs.map(changed)) > statSync(join(folder, output)).mtimeMs
 }
 
-function run(command, args) {
-  const { status, error } = spawnSync(command, args, { stdio: 'inherit', shell: process.platform === 'win32' })
-  if (error) throw error
+async function run(command, args, env = {}) {
+  const child = spawn(command, args, {
+    stdio: 'inherit',
+    shell: process.platform === 'win32',
+    env: { ...process.env, ...env },
+  })
+  const [status] = await once(child, 'exit')
   if (status !== 0) process.exit(status ?? 1)
 }
 
@@ -38,51 +43,42 @@ function found(command) {
   return spawnSync(command, ['--version'], { shell: process.platform === 'win32' }).status === 0
 }
 
-function buildNative() {
+async function buildNative() {
   if (!stale([...rust, 'crate/node'], 'dist/native', '.node')) return
   console.log('building the native addon')
   const where = ['-p', 'fused-loss-node', '--manifest-path', 'Cargo.toml', '--output-dir', 'dist/native']
-  run('napi', ['build', '--platform', '--release', '--strip', '--no-js', ...where, '--', '--locked'])
+  await run('napi', ['build', '--platform', '--release', '--strip', '--no-js', ...where, '--', '--locked'])
 }
 
-function buildWasm() {
+async function buildWasm() {
   if (!stale([...rust, 'crate/wasm', '.cargo'], 'dist/wasm', '.wasm')) return
   if (!found('wasm-pack')) {
     console.log(`wasm-pack is missing: cargo installs version ${WASM_PACK}, once, in about two minutes`)
-    run('cargo', ['install', 'wasm-pack', '--version', WASM_PACK, '--locked'])
+    await run('cargo', ['install', 'wasm-pack', '--version', WASM_PACK, '--locked'])
   }
   console.log('building the WebAssembly module; the first time wasm-pack compiles wasm-bindgen, in about three minutes')
-  run('wasm-pack', [
-    'build',
-    'crate/wasm',
-    '--release',
-    '--target',
-    'web',
-    '--out-dir',
-    '../../dist/wasm',
-    '--',
-    '--locked',
-  ])
+  const where = ['crate/wasm', '--release', '--target', 'web', '--out-dir', '../../dist/wasm']
+  // A folder of its own, since cargo lets only one build into a folder at a time.
+  await run('wasm-pack', ['build', ...where, '--', '--locked'], { CARGO_TARGET_DIR: join(root, 'target', 'wasm') })
   // npm would take the first for its own and leave the module out of the package; the second names another package.
   for (const name of ['.gitignore', 'package.json']) rmSync(join('dist/wasm', name), { force: true })
 }
 
-function buildTypeScript() {
+async function buildTypeScript() {
   const folders = ['ts', '__test__', 'benches', 'examples']
   if (!stale([...folders, 'tsconfig.json', 'package-lock.json'], 'dist', '.tsbuildinfo')) return
   console.log('compiling TypeScript')
   // Afresh, so that nothing stays of a source file that is gone.
   for (const folder of folders) rmSync(join('dist', folder), { recursive: true, force: true })
   rmSync('dist/.tsbuildinfo', { force: true })
-  run('tsc', ['-p', '.'])
+  await run('tsc', ['-p', '.'])
 }
 
 if (found('cargo')) {
-  buildNative()
-  buildWasm()
+  await Promise.all([buildNative(), buildWasm()])
 } else {
   const how = 'install Rust 1.89 or later with rustup (https://rustup.rs), then run this again'
   console.log(`cargo was not found, so the native addon and the WebAssembly module are not built: ${how}`)
   if (process.env.CI === 'true') process.exit(1)
 }
-buildTypeScript()
+await buildTypeScript()
