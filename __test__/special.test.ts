@@ -478,3 +478,19 @@ everywhere('a score of −∞ that no one asks for', (t) => {
     t.true(same.grad.every(Number.isFinite) && same.targetGrad!.every(Number.isFinite))
   }
 })
+
+everywhere('targets of bytes give the same as floats', (t) => {
+  const x = filled(40, generator(8))
+  const bytes = Uint8Array.from({ length: 40 }, (_, i) => Number(i % 3 === 0))
+  const floats = Float32Array.from(bytes)
+  const weight = filled(40, generator(2))
+  for (const loss of [bce, bceWithLogits, sigmoidFocal]) {
+    t.deepEqual(loss.valueAndGrad(x, bytes), loss.valueAndGrad(x, floats))
+    const options = { weight, shape: [8, 5] }
+    t.deepEqual(loss.valueAndGrad(x, { data: bytes, shape: [8, 5] }, options), loss.valueAndGrad(x, floats, options))
+  }
+  for (const loss of [dice, tversky, bceDice]) t.deepEqual(loss.valueAndGrad(x, bytes), loss.valueAndGrad(x, floats))
+  const over = new Float32Array(bytes.buffer, 0, 10)
+  const error = { instanceOf: RangeError, message: /grad must not overlap target/ }
+  t.throws(() => bceWithLogits.backward(x.subarray(0, 10), bytes.subarray(30, 40), { grad: over }), error)
+})

@@ -185,6 +185,17 @@ export function floatTensor(loss: string, parameter: string, value: unknown): Te
   return { data: float32(loss, parameter, data), shape }
 }
 
+let scratch = new Float32Array(0)
+
+/** The same numbers as floats, until the next call: kernels know one type. */
+export function floatsOf(values: ArrayLike<number | bigint>): Float32Array {
+  const { length } = values
+  if (scratch.length < length) scratch = new Float32Array(length)
+  const floats = scratch.subarray(0, length)
+  for (let i = 0; i < length; i++) floats[i] = Number(values[i])
+  return floats
+}
+
 /** The shape that the option and the tensors agree on, if any says one. */
 export function agreedShape(
   loss: string,

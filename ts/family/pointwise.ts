@@ -5,15 +5,21 @@ import { active } from '../backend/load.js'
 import { firstOutside } from '../backend/ts.js'
 import {
   agreedShape,
+  attached,
+  floatsOf,
   floatTensor,
   gradBuffer,
+  kindOf,
   number,
   sameShape,
   separate,
+  separateGrad,
   shapeOf,
   smallArray,
   smallWeights,
+  type Tensor,
   type TensorLike,
+  unwrap,
   word,
   wrongType,
   wrongValue,
@@ -41,6 +47,9 @@ import {
 
 /** An array, or a tensor of another library. */
 export type Floats = Float32Array | TensorLike<Float32Array>
+
+/** Floats, or bytes of 0 and 1. */
+export type Probabilities = Floats | Uint8Array | TensorLike<Uint8Array>
 
 /** Options of every pointwise loss. */
 export interface PointwiseOptions<R extends BatchReduction = Reduction> extends CommonOptions<R> {
@@ -139,9 +148,10 @@ function sumOf(weights: Float32Array): number {
 }
 
 /** Makes the public loss. */
-export function pointwise<Options extends Omit<PointwiseOptions<BatchReduction>, 'targetGrad'>>(
-  definition: PointwiseDefinition,
-): Loss<Floats, Floats, Options> {
+export function pointwise<
+  Options extends Omit<PointwiseOptions<BatchReduction>, 'targetGrad'>,
+  Target extends Probabilities = Floats,
+>(definition: PointwiseDefinition): Loss<Floats, Target, Options> {
   const loss = definition.name
   const { aux } = definition
   const { range } = definition.domain
@@ -177,15 +187,18 @@ export function pointwise<Options extends Omit<PointwiseOptions<BatchReduction>,
 
   function run(wanted: Wanted, input: unknown, target: unknown, settings: PointwiseSettings, buffers: Buffers): Result {
     const { data: x, shape: inputShape } = floatTensor(loss, 'input', input)
-    const { data: t, shape: targetShape } = floatTensor(loss, 'target', target)
+    const { data: given, shape: targetShape } = targetTensor(target)
     const n = x.length
-    if (t.length !== n) throw wrongValue(loss, 'target', `a Float32Array of ${n} elements`, t)
+    if (given.length !== n) throw wrongValue(loss, 'target', `a Float32Array of ${n} elements`, given)
+    const t = kindOf(given) === 'Float32Array' ? (given as Float32Array) : floatsOf(given)
     const shape = agreedShape(loss, settings.shape, inputShape, n)
     if (shape !== undefined && targetShape !== undefined) sameShape(loss, 'shape of target', targetShape, shape)
 
     const scalar = scalarGradOutput(loss, buffers.gradOutput)
     const grad = wanted.grad ? gradBuffer(loss, buffers.grad, n) : undefined
-    const extra = extraOf(wanted, x, t, grad, settings, shape, buffers)
+    // A backend would see the copy.
+    if (given !== t) separateGrad(loss, grad, x, given)
+    const extra = extraOf(wanted, x, given, grad, settings, shape, buffers)
     if (range !== undefined) {
       checkRange('input', x, range)
       checkRange('target', t, range)
@@ -215,6 +228,15 @@ export function pointwise<Options extends Omit<PointwiseOptions<BatchReduction>,
     return result(extra?.out ?? sum / denominator, grad, extra?.targetGrad)
   }
 
+  /** Targets between 0 and 1 may be bytes. */
+  function targetTensor(target: unknown): Tensor<Float32Array | Uint8Array> {
+    const floats = definition.domain.target !== 'probability' || kindOf(target) === 'Float32Array'
+    if (floats) return floatTensor(loss, 'target', target)
+    const { data, shape } = unwrap(loss, 'target', target)
+    if (kindOf(data) !== 'Uint8Array') return floatTensor(loss, 'target', target)
+    return { data: attached(loss, 'target', data as Uint8Array), shape }
+  }
+
   /** What a mean without a normalizer divides by. */
   function countOf({ meanBy, weight, weightSum }: PointwiseSettings, n: number): number {
     if (meanBy === 'count') return n
@@ -234,7 +256,7 @@ export function pointwise<Options extends Omit<PointwiseOptions<BatchReduction>,
   function extraOf(
     wanted: Wanted,
     x: Float32Array,
-    t: Float32Array,
+    t: Float32Array | Uint8Array,
     grad: Float32Array | undefined,
     settings: PointwiseSettings,
     shape: readonly number[] | undefined,

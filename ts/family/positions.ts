@@ -119,11 +119,18 @@ export function int32Labels(loss: string, value: unknown, mask: Mask | undefined
   return copy
 }
 
-/** A label per position of a target without labels: `ignoreIndex` where `ignored` says so, something else elsewhere. */
-export function keptLabels(length: number, ignoreIndex: number, ignored: (i: number) => boolean): Int32Array {
+/** Labels of a target without: `ignoreIndex` where the mask is 0 or a value is that index, something else elsewhere. */
+export function keptLabels(
+  length: number,
+  ignoreIndex: number,
+  mask: Mask | undefined,
+  values: Float32Array | undefined,
+): Int32Array {
   const labels = scratchOf(length)
   const kept = ignoreIndex === 0 ? 1 : 0
-  for (let i = 0; i < length; i++) labels[i] = ignored(i) ? ignoreIndex : kept
+  for (let i = 0; i < length; i++) {
+    labels[i] = mask?.[i] === 0 || values?.[i] === ignoreIndex ? ignoreIndex : kept
+  }
   return labels
 }
 

@@ -8,6 +8,8 @@ import { active } from '../backend/load.js'
 import { keptWeight } from '../backend/ts.js'
 import {
   agreedShape,
+  attached,
+  floatsOf,
   floatTensor,
   gradBuffer,
   kindOf,
@@ -442,8 +444,6 @@ interface Target {
   readonly ignoreIndex: number
 }
 
-let scratch = new Float32Array(0)
-
 function targetOf(
   loss: string,
   target: unknown,
@@ -457,16 +457,10 @@ function targetOf(
   const perScore =
     kindOf(data) === 'Float32Array' || (areLabels(data) && lengthOf(data) === length && axis.classes === 1)
   if (perScore || (kindOf(data) === 'Uint8Array' && lengthOf(data as Uint8Array) === length)) {
-    const array = data as Float32Array | LabelArray
+    const array = attached(loss, 'target', data as Float32Array | LabelArray)
     if (lengthOf(array) !== length) throw wrongValue(loss, 'target', `an array of ${length} elements`, array)
     if (targetShape !== undefined && shape !== undefined) sameShape(loss, 'shape of target', targetShape, shape)
-    let values = array as Float32Array
-    if (kindOf(array) !== 'Float32Array') {
-      // Kernels know one type.
-      if (scratch.length < length) scratch = new Float32Array(length)
-      values = scratch.subarray(0, length)
-      for (let i = 0; i < length; i++) values[i] = Number(array[i])
-    }
+    const values = kindOf(array) === 'Float32Array' ? (array as Float32Array) : floatsOf(array)
     if (ignoreIndex !== undefined && axis.classes > 1) {
       throw new RangeError(`${loss}: ignoreIndex needs class indices or one channel as target; use mask`)
     }
@@ -474,11 +468,7 @@ function targetOf(
     const labels =
       mask === undefined && ignoreIndex === undefined
         ? noLabels
-        : keptLabels(
-            positions,
-            index,
-            (i) => mask?.[i] === 0 || (ignoreIndex !== undefined && values[i] === ignoreIndex),
-          )
+        : keptLabels(positions, index, mask, ignoreIndex === undefined ? undefined : values)
     return { array, values, labels, ignoreIndex: index }
   }
   if (!areLabels(data)) {

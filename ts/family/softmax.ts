@@ -116,6 +116,8 @@ export interface SoftmaxDefinition {
 /** The checked options of a softmax loss. */
 export interface SoftmaxSettings extends Settings {
   readonly shape: readonly number[] | undefined
+  /** Of the shape, if the options say one. */
+  readonly axis: Axis | undefined
   readonly classAxis: 1 | -1
   readonly weight: Float32Array | undefined
   readonly alpha: number | Float32Array | undefined
@@ -171,14 +173,14 @@ export function softmax(definition: SoftmaxDefinition): unknown {
       distribution = float32Of(loss, 'target', x.length, given)
       if (shape === undefined) throw new RangeError(`${loss}: shape is needed where the target is a Float32Array`)
       if (targetShape !== undefined) sameShape(loss, 'shape of target', targetShape, shape)
-      axis = axisOf(loss, shape, settings.classAxis)
+      axis = settings.axis ?? axisOf(loss, shape, settings.classAxis)
       const count = axis.samples * axis.positions
       checkMask(loss, mask, count)
-      if (mask !== undefined) labels = keptLabels(count, ignoreIndex, (i) => mask[i] === 0)
+      if (mask !== undefined) labels = keptLabels(count, ignoreIndex, mask, undefined)
     } else {
       if (kind === 'teacher') throw wrongType(loss, 'target', 'a Float32Array', given)
       labels = int32Labels(loss, given, mask, ignoreIndex)
-      axis = labelledAxis(x.length, labels.length, shape, settings.classAxis)
+      axis = labelledAxis(x.length, labels.length, shape, settings)
       labelShape(loss, targetShape, shape, settings.classAxis)
     }
     const { samples, classes } = axis
@@ -234,7 +236,10 @@ export function softmax(definition: SoftmaxDefinition): unknown {
       )
     }
 
-    const kept = distribution === undefined ? keptOf(labels, given as LabelArray, classes) : countOf(labels)
+    const kept =
+      distribution === undefined
+        ? keptOf(labels, given as LabelArray, classes, settings)
+        : countOf(labels, positions, ignoreIndex)
     const denominator = settings.reduction === 'batchmean' ? samples : denominatorOf(settings, kept)
     if (wanted.dry) return result(Number.NaN, grad, targetGrad)
     if (positions === 0 || denominator === 0) {
@@ -256,30 +261,28 @@ export function softmax(definition: SoftmaxDefinition): unknown {
       extra,
     )
     return result(out ?? sum / denominator, grad, targetGrad)
+  }
 
-    /** Total weight of the positions that count. */
-    function keptOf(labels: Int32Array, given: LabelArray, classes: number): number {
-      const scan = labels.length <= SHORT ? keptWeight : active.keptWeight
-      const kept = scan(labels, classes, ignoreIndex, weight)
-      if (kept >= 0) return kept
-      const i = -1 - kept
-      const expected = `a class index in [0, ${classes}) or ignoreIndex (${ignoreIndex})`
-      throw wrongValue(loss, `target[${i}]`, expected, given[i])
-    }
-
-    /** Their number. */
-    function countOf(labels: Int32Array): number {
-      if (labels.length === 0) return positions
-      let count = 0
-      for (let i = 0; i < positions; i++) if (labels[i] !== ignoreIndex) count++
-      return count
-    }
+  /** Total weight of the positions that count. No closure of `run`, whose variables it would move to the heap. */
+  function keptOf(labels: Int32Array, given: LabelArray, classes: number, settings: SoftmaxSettings): number {
+    const { ignoreIndex, weight } = settings
+    const scan = labels.length <= SHORT ? keptWeight : active.keptWeight
+    const kept = scan(labels, classes, ignoreIndex, weight)
+    if (kept >= 0) return kept
+    const i = -1 - kept
+    const expected = `a class index in [0, ${classes}) or ignoreIndex (${ignoreIndex})`
+    throw wrongValue(loss, `target[${i}]`, expected, given[i])
   }
 
   /** The axes where the target is labels: without a shape the input is rows. */
-  function labelledAxis(scores: number, labels: number, shape: readonly number[] | undefined, classAxis: 1 | -1): Axis {
+  function labelledAxis(
+    scores: number,
+    labels: number,
+    shape: readonly number[] | undefined,
+    settings: SoftmaxSettings,
+  ): Axis {
     if (shape !== undefined) {
-      const axis = axisOf(loss, shape, classAxis)
+      const axis = settings.axis ?? axisOf(loss, shape, settings.classAxis)
       const positions = axis.samples * axis.positions
       if (positions !== labels) {
         throw new RangeError(
@@ -303,6 +306,14 @@ export function softmax(definition: SoftmaxDefinition): unknown {
   })
 }
 
+/** Number of positions that count. */
+function countOf(labels: Int32Array, positions: number, ignoreIndex: number): number {
+  if (labels.length === 0) return positions
+  let count = 0
+  for (let i = 0; i < positions; i++) if (labels[i] !== ignoreIndex) count++
+  return count
+}
+
 /** Class weights times alpha. */
 export function weightsOf(
   { weight, alpha }: Pick<SoftmaxSettings, 'weight' | 'alpha'>,
@@ -321,12 +332,15 @@ export function softmaxSettings(
 ): SoftmaxSettings {
   const { shape, weight, alpha, labelSmoothing = 0, temperature = 1 } = given
   const { reduction, emptyMean, normalizer } = commonSettings(loss, given, reductions)
+  const lengths = shape === undefined ? undefined : shapeOf(loss, 'shape', shape)
+  const classAxis = classAxisOf(loss, given.classAxis)
   return {
     reduction,
     emptyMean,
     normalizer,
-    shape: shape === undefined ? undefined : shapeOf(loss, 'shape', shape),
-    classAxis: classAxisOf(loss, given.classAxis),
+    shape: lengths,
+    axis: lengths === undefined ? undefined : axisOf(loss, lengths, classAxis),
+    classAxis,
     weight: weight === undefined ? undefined : smallWeights(loss, 'weight', weight),
     alpha: alpha === undefined || alpha === null ? undefined : alphaOf(loss, alpha),
     sampleWeight: sampleWeightOf(loss, given.sampleWeight),

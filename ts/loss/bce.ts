@@ -1,5 +1,5 @@
 import type { Loss } from '../family/loss.js'
-import { type Floats, type PointwiseOptions, pointwise } from '../family/pointwise.js'
+import { type Floats, type PointwiseOptions, type Probabilities, pointwise } from '../family/pointwise.js'
 
 /** Options of {@link bce}. */
 export interface BceOptions extends PointwiseOptions {
@@ -13,7 +13,7 @@ export interface BceOptions extends PointwiseOptions {
  * The gradient is (x − t)/max(x(1 − x), 1e-12) · gradOutput / denominator; by the target it is
  * (ln(1 − x) − ln x) · gradOutput / denominator, of the logarithms as the value has them.
  *
- * - `input`: probabilities. `target`: probabilities of the same length, 0 or 1 for hard labels. Where the model gives logits,
+ * - `input`: probabilities. `target`: probabilities of the same length, or a Uint8Array of 0 and 1. Where the model gives logits,
  *   `bceWithLogits` is more exact and needs no sigmoid.
  * - `weight`: factor per element, or per element of one sample with `shape: [N, …]`.
  * - `'mean'` (default) divides the sum by the number of elements, with weights too, or with `meanBy: 'weight'` by the sum of
@@ -33,7 +33,7 @@ export interface BceOptions extends PointwiseOptions {
  * bce.backward(probabilities, target, { reduction: 'sum' })[0] // → -2
  * @see PyTorch `torch.nn.functional.binary_cross_entropy`
  */
-export const bce: Loss<Floats, Floats, BceOptions> = /* @__PURE__ */ pointwise({
+export const bce: Loss<Floats, Probabilities, BceOptions> = /* @__PURE__ */ pointwise({
   family: 'pointwise',
   name: 'bce',
   params: {

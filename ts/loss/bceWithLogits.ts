@@ -1,5 +1,5 @@
 import type { Loss } from '../family/loss.js'
-import { type Floats, type PointwiseOptions, pointwise } from '../family/pointwise.js'
+import { type Floats, type PointwiseOptions, type Probabilities, pointwise } from '../family/pointwise.js'
 
 /** Options of {@link bceWithLogits}. */
 export interface BceWithLogitsOptions extends PointwiseOptions {
@@ -17,7 +17,7 @@ export interface BceWithLogitsOptions extends PointwiseOptions {
  * The gradient is ((1 − t)·σ(x) − w·t·σ(−x)) · gradOutput / denominator; by the target it is
  * (−x + (w − 1)·ln(1 + e^−x)) · gradOutput / denominator.
  *
- * - `input`: logits. `target`: probabilities of the same length, 0 or 1 for hard labels.
+ * - `input`: logits. `target`: probabilities of the same length, or a Uint8Array of 0 and 1.
  * - `weight`: factor per element, or per element of one sample with `shape: [N, …]`.
  * - `'mean'` (default) divides the sum by the number of elements, with weights too, or with `meanBy: 'weight'` by the sum of
  *   the weights; `'sum'` does not divide; `'none'` returns the value of each element. The mean over nothing is NaN
@@ -37,7 +37,7 @@ export interface BceWithLogitsOptions extends PointwiseOptions {
  * grad // → [-0.75, 0]
  * @see PyTorch `torch.nn.functional.binary_cross_entropy_with_logits`
  */
-export const bceWithLogits: Loss<Floats, Floats, BceWithLogitsOptions> = /* @__PURE__ */ pointwise({
+export const bceWithLogits: Loss<Floats, Probabilities, BceWithLogitsOptions> = /* @__PURE__ */ pointwise({
   family: 'pointwise',
   name: 'bceWithLogits',
   params: {

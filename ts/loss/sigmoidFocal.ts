@@ -1,5 +1,5 @@
 import type { Loss } from '../family/loss.js'
-import { type Floats, type PointwiseOptions, pointwise } from '../family/pointwise.js'
+import { type Floats, type PointwiseOptions, type Probabilities, pointwise } from '../family/pointwise.js'
 
 /** Options of {@link sigmoidFocal}. */
 export interface SigmoidFocalOptions extends Omit<PointwiseOptions, 'targetGrad'> {
@@ -15,7 +15,7 @@ export interface SigmoidFocalOptions extends Omit<PointwiseOptions, 'targetGrad'
  *
  * The gradient is α_t·m^γ·(σ(x) − t − γ·bce·(2t − 1)·σ(x)·σ(−x)/m) · gradOutput / denominator.
  *
- * - `input`: logits. `target`: probabilities of the same length, 0 or 1 for hard labels.
+ * - `input`: logits. `target`: probabilities of the same length, or a Uint8Array of 0 and 1.
  * - `weight`: factor per element, or per element of one sample with `shape: [N, …]`.
  * - `'mean'` (default) divides the sum by the number of elements, with weights too, or with `meanBy: 'weight'` by the sum of
  *   the weights; `'sum'` does not divide; `'none'` returns the value of each element. The mean over nothing is NaN
@@ -33,7 +33,7 @@ export interface SigmoidFocalOptions extends Omit<PointwiseOptions, 'targetGrad'
  * sigmoidFocal(logits, target, { alpha: null, gamma: 0 }).toFixed(4) // → '0.6931'
  * @see torchvision `torchvision.ops.sigmoid_focal_loss`; Lin et al., Focal Loss for Dense Object Detection (2017)
  */
-export const sigmoidFocal: Loss<Floats, Floats, SigmoidFocalOptions> = /* @__PURE__ */ pointwise({
+export const sigmoidFocal: Loss<Floats, Probabilities, SigmoidFocalOptions> = /* @__PURE__ */ pointwise({
   family: 'pointwise',
   name: 'sigmoidFocal',
   params: {
