@@ -1,6 +1,6 @@
 /** Everything that can compute a loss on this machine: the backends, and native once per instruction set. */
 
-import type { Backend } from '../ts/backend/contract.js'
+import type { Backend, RegistryRow } from '../ts/backend/contract.js'
 import { load, use } from '../ts/backend/load.js'
 
 export interface Platform {
@@ -16,7 +16,14 @@ const known = ['native avx512', 'native avx2', 'native neon', 'native scalar', '
 export const platforms: Platform[] = []
 export const missing: { name: string; reason: string }[] = []
 
+// With a backend forced, the tests are of that one.
+const forced = process.env.FUSED_LOSS_BACKEND
+const wanted = (name: string) => {
+  if (forced && forced !== name) throw new Error(`FUSED_LOSS_BACKEND forces ${forced}`)
+}
+
 try {
+  wanted('native')
   const native = load('native')
   for (const set of native.instructionSets) {
     platforms.push({
@@ -32,13 +39,19 @@ try {
   missing.push({ name: 'native', reason: (error as Error).message })
 }
 try {
+  wanted('wasm')
   const wasm = load('wasm')
   platforms.push({ name: 'wasm simd128', backend: wasm, activate: () => use(wasm) })
 } catch (error) {
   missing.push({ name: 'wasm simd128', reason: (error as Error).message })
 }
-const ts = load('ts')
-platforms.push({ name: 'ts', backend: ts, activate: () => use(ts) })
+try {
+  wanted('ts')
+  const ts = load('ts')
+  platforms.push({ name: 'ts', backend: ts, activate: () => use(ts) })
+} catch (error) {
+  missing.push({ name: 'ts', reason: (error as Error).message })
+}
 
 for (const name of known) {
   if (platforms.some((platform) => platform.name === name)) continue
@@ -47,5 +60,14 @@ for (const name of known) {
   }
 }
 
-/** The crate's registry, of whichever backend has it. */
-export const registry = platforms[0].backend.registry
+/** The crate's registry, of whichever backend loads that has it. */
+export const registry = registryOf()
+
+function registryOf(): readonly RegistryRow[] {
+  for (const name of ['native', 'wasm'] as const) {
+    try {
+      return load(name).registry
+    } catch {}
+  }
+  return []
+}

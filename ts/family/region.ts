@@ -17,6 +17,7 @@ import {
   number,
   sameShape,
   separate,
+  separateGrad,
   shapeOf,
   smallWeights,
   type TensorLike,
@@ -341,20 +342,24 @@ function runOf(loss: string, definition: RegionDefinition, foreground = false): 
     const gradOutput = arrayGradOutput(loss, buffers.gradOutput, settings, planes)
     const grad = wanted.grad ? gradBuffer(loss, buffers.grad, x.length) : undefined
     const out = valuesBuffer(loss, buffers.out, wanted, settings, planes)
-    separate(
-      loss,
-      [
-        ['grad', grad],
-        ['out', out],
-      ],
-      [
-        ['input', x],
-        ['target', given.array],
-        ['weight', weight],
-        ['mask', mask],
-        ['gradOutput', gradOutput],
-      ],
-    )
+    if (out === undefined && gradOutput === undefined && weight === undefined && mask === undefined) {
+      separateGrad(loss, grad, x, given.array)
+    } else {
+      separate(
+        loss,
+        [
+          ['grad', grad],
+          ['out', out],
+        ],
+        [
+          ['input', x],
+          ['target', given.array],
+          ['weight', weight],
+          ['mask', mask],
+          ['gradOutput', gradOutput],
+        ],
+      )
+    }
     const accumulate = buffers.accumulate === true
     if (wanted.dry) return { value: Number.NaN, grad }
     if (x.length === 0) {
@@ -364,56 +369,93 @@ function runOf(loss: string, definition: RegionDefinition, foreground = false): 
     }
 
     const call = callOf(x, given, axis, settings, foreground)
-    const sums = new Float64Array(samples * classes * PLANE)
+    const sums = sumsOf(samples * classes * PLANE)
     const partSum = active.regionSums(call, sums)
     if (settings.batch) addSamples(sums, samples, classes)
-
-    // Of each plane that counts its value and, for the gradient, the numbers by which p and y enter it.
-    const { numbers, squared, emptyClass } = settings
-    const values = out ?? new Float64Array(planes)
-    const skipped = new Uint8Array(planes)
-    let counted = planes
-    for (let plane = 0; plane < planes; plane++) {
-      const at =
-        PLANE * (Math.floor(plane / (classes - firstClass)) * classes + (plane % (classes - firstClass)) + firstClass)
-      const own = { p: sums[at], y: sums[at + 1], py: sums[at + 2] }
-      const empty = emptyClass !== undefined && own.y === 0
-      skipped[plane] = empty ? 1 : 0
-      if (empty && emptyClass === 'skip') counted--
-      const w = weight === undefined ? 1 : weight[(plane % (classes - firstClass)) + firstClass]
-      values[plane] = empty ? 0 : w * definition.value(own, numbers)
-    }
-    let total = 0
-    for (let plane = 0; plane < planes; plane++) total += values[plane]
+    const { total, counted } = reduce(definition, settings, sums, rows, classes, out)
     const denominator = denominatorOf(settings, counted)
     const nothing = settings.emptyMean === 'nan' ? Number.NaN : 0
     const regionValue = denominator === 0 ? nothing : total / denominator
     const partDenominator = part === undefined ? 1 : partCount(given, axis, settings, foreground)
-    const partValue = partDenominator === 0 ? nothing : partSum / partDenominator
-
     if (grad !== undefined) {
-      const { regionWeight } = settings
-      const slopes = new Float32Array(samples * classes * PLANE)
-      for (let plane = 0; plane < planes; plane++) {
-        if (skipped[plane] === 1 || denominator === 0) continue
-        const row = Math.floor(plane / (classes - firstClass))
-        const c = (plane % (classes - firstClass)) + firstClass
-        const at = PLANE * (row * classes + c)
-        const own = { p: sums[at], y: sums[at + 1], py: sums[at + 2] }
-        const up = gradOutput === undefined ? (scalar * regionWeight) / denominator : gradOutput[plane]
-        const factor = up * (weight === undefined ? 1 : weight[c])
-        const slope = definition.slope(own, numbers, squared)
-        for (let sample = row; sample < samples; sample += rows) {
-          for (let i = 0; i < PLANE; i++) slopes[PLANE * (sample * classes + c) + i] = factor * slope[i]
-        }
-      }
+      const factor = denominator === 0 ? 0 : (scalar * settings.regionWeight) / denominator
+      const slopes = slopesOf(definition, settings, sums, rows, axis, factor, gradOutput)
       const scale = part === undefined || partDenominator === 0 ? 0 : (scalar * part.weight) / partDenominator
       active.regionGradient(call, slopes, scale, grad, accumulate)
     }
     if (part === undefined) return { value: out ?? regionValue, grad }
+    const partValue = partDenominator === 0 ? nothing : partSum / partDenominator
     const value = settings.regionWeight * regionValue + part.weight * partValue
     return { value, grad, parts: { [part.name]: partValue, dice: regionValue } }
   }
+}
+
+// Arrays of a few numbers per plane stay from call to call: to make one takes longer than a small plane.
+let sums = new Float64Array(0)
+let slopes = new Float32Array(0)
+
+function sumsOf(length: number): Float64Array {
+  if (sums.length === length) return sums.fill(0)
+  sums = new Float64Array(length)
+  return sums
+}
+
+/** Whether a plane has a value of 0 because it has no target. */
+const isEmpty = ({ emptyClass }: RegionSettings, y: number) => emptyClass !== undefined && y === 0
+
+/** Sum of the planes' values, how many count, and each into `out`, where it is given. */
+function reduce(
+  definition: RegionDefinition,
+  settings: RegionSettings,
+  sums: Float64Array,
+  rows: number,
+  classes: number,
+  out: Float32Array | undefined,
+): { total: number; counted: number } {
+  const { includeBackground, weight, numbers, emptyClass } = settings
+  let total = 0
+  let counted = 0
+  let plane = 0
+  for (let row = 0; row < rows; row++) {
+    for (let c = includeBackground ? 0 : 1; c < classes; c++, plane++) {
+      const at = PLANE * (row * classes + c)
+      const empty = isEmpty(settings, sums[at + 1])
+      const own = empty ? 0 : definition.value({ p: sums[at], y: sums[at + 1], py: sums[at + 2] }, numbers)
+      const value = weight === undefined ? own : weight[c] * own
+      if (!empty || emptyClass === 'zero') counted++
+      if (out !== undefined) out[plane] = value
+      total += value
+    }
+  }
+  return { total, counted }
+}
+
+/** The numbers of all planes by which p and y enter the gradient. */
+function slopesOf(
+  definition: RegionDefinition,
+  settings: RegionSettings,
+  sums: Float64Array,
+  rows: number,
+  { samples, classes }: Axis,
+  factor: number,
+  gradOutput: Float32Array | undefined,
+): Float32Array {
+  const { includeBackground, weight, numbers, squared } = settings
+  if (slopes.length !== samples * classes * PLANE) slopes = new Float32Array(samples * classes * PLANE)
+  slopes.fill(0)
+  let plane = 0
+  for (let row = 0; row < rows; row++) {
+    for (let c = includeBackground ? 0 : 1; c < classes; c++, plane++) {
+      const at = PLANE * (row * classes + c)
+      const up = (gradOutput === undefined ? factor : gradOutput[plane]) * (weight === undefined ? 1 : weight[c])
+      if (up === 0 || isEmpty(settings, sums[at + 1])) continue
+      const slope = definition.slope({ p: sums[at], y: sums[at + 1], py: sums[at + 2] }, numbers, squared)
+      for (let sample = row; sample < samples; sample += rows) {
+        for (let i = 0; i < PLANE; i++) slopes[PLANE * (sample * classes + c) + i] = up * slope[i]
+      }
+    }
+  }
+  return slopes
 }
 
 /** Where the planes are: without a shape all is one. */

@@ -60,6 +60,9 @@ impl<T: Element> FromNapiValue for Array<T> {
 pub struct MaybeArray<T: Element>(Option<Array<T>>);
 
 impl<T: Element> MaybeArray<T> {
+    /// No array.
+    pub const NONE: Self = Self(None);
+
     /// The elements, if an array came.
     pub fn get(&self) -> Option<&[T]> {
         self.0.as_ref().map(Array::get)

@@ -272,11 +272,11 @@ impl Function<8> for Region {
     const NAME: &'static CStr = c"region";
 
     fn run(call: &Call<8>) -> Result<f64> {
-        let (x, target): (Floats, Maybe) = (call.array(0)?, call.maybe(1)?);
-        let labels: Array<i32> = call.array(2)?;
-        let (auxs, weight): (Maybe, Maybe) = (call.maybe(3)?, call.maybe(4)?);
-        let sums: MaybeArray<Cell<f64>> = call.maybe(5)?;
-        let (planes, dx): (Maybe, Maybe) = (call.maybe(6)?, call.maybe(7)?);
+        let (x, labels): (Floats, Array<i32>) = (call.array(0)?, call.array(1)?);
+        let target: Maybe = call.maybe(2)?;
+        let sums: MaybeArray<Cell<f64>> = call.maybe(3)?;
+        let (planes, dx): (Maybe, Maybe) = (call.maybe(4)?, call.maybe(5)?);
+        let (auxs, weight): (Maybe, Maybe) = (call.maybe(6)?, call.maybe(7)?);
         let part = (call.number(0) >= 0.0).then(|| region::Part {
             op: call.number(0) as usize,
             params: [call.number(9) as f32, call.number(10) as f32],
