@@ -172,7 +172,8 @@ export const tsBackend: Backend = {
   },
 
   regionSums(call, sums) {
-    const { axis, squared, part } = call
+    const { axis, activation, squared, part } = call
+    if (activation === 'softmax') return sumsOfSoftmax(call, sums)
     const { classes, positions } = axis
     let value = 0
     for (let plane = 0; plane < axis.samples * classes; plane++) {
@@ -355,7 +356,6 @@ function activate(call: RegionCall, sample: number, c: number, start: number, co
   const { x, target, labels, ignoreIndex, axis, activation, part } = call
   const { classes, positions, last } = axis
   const step = last ? classes : 1
-  const classStep = last ? 1 : positions
   let at = indexOf(axis, sample, c, start)
   for (let i = 0; i < count; i++, at += step) {
     const label = labels.length === 0 ? -1 : labels[sample * positions + start + i]
@@ -365,26 +365,14 @@ function activate(call: RegionCall, sample: number, c: number, start: number, co
     if (activation === 'none') {
       probabilities[i] = x[at]
       slopes[i] = 1
-    } else if (activation === 'sigmoid') {
+    } else {
       const e = Math.exp(-Math.abs(x[at]))
       const large = 1 / (1 + e)
       probabilities[i] = x[at] < 0 ? e * large : large
       slopes[i] = e * large * large
-    } else if (kept[i] !== 0) {
-      const first = at - c * classStep
-      const max = largest(x, first, first + classes * classStep, classStep)
-      let exp = 0
-      for (let d = 0; d < classes; d++) exp += Math.exp(x[first + d * classStep] - max)
-      probabilities[i] = Math.exp(x[at] - max) / exp
-      if (part !== undefined) {
-        const { value } = part.definition as SoftmaxDefinition
-        const q = (1 - part.labelSmoothing) * targets[i] + part.labelSmoothing / classes
-        const t = q * (part.weight === undefined ? 1 : part.weight[c])
-        partValues[i] = t === 0 ? 0 : t * value(x[at] - max - Math.log(exp), part.p0)
-      }
     }
   }
-  if (part === undefined || activation === 'softmax') return
+  if (part === undefined) return
   auxs.fill(typeof part.aux === 'number' ? part.aux : part.aux[c], 0, count)
   partTargets.set(targets.subarray(0, count))
   const { kernel } = part.definition as PointwiseDefinition
@@ -394,6 +382,39 @@ function activate(call: RegionCall, sample: number, c: number, start: number, co
     partValues[i] = w * values[i]
     partSlopes[i] = w * dxs[i]
   }
+}
+
+/** The sums where a position's probabilities depend on all its scores. */
+function sumsOfSoftmax(call: RegionCall, sums: Float64Array): number {
+  const { x, target, labels, ignoreIndex, axis, squared, part } = call
+  const { samples, classes, positions, last } = axis
+  const step = last ? 1 : positions
+  const smoothing = part?.labelSmoothing ?? 0
+  let value = 0
+  for (let sample = 0; sample < samples; sample++) {
+    for (let position = 0; position < positions; position++) {
+      const label = labels.length === 0 ? -1 : labels[sample * positions + position]
+      if (labels.length > 0 && label === ignoreIndex) continue
+      const first = indexOf(axis, sample, 0, position)
+      const max = largest(x, first, first + classes * step, step)
+      let exp = 0
+      for (let c = 0; c < classes; c++) exp += Math.exp(x[first + c * step] - max)
+      const logSum = Math.log(exp)
+      for (let c = 0; c < classes; c++) {
+        const z = x[first + c * step] - max
+        const p = Math.exp(z) / exp
+        const y = target === undefined ? (c === label ? 1 : 0) : target[first + c * step]
+        const plane = PLANE * (sample * classes + c)
+        sums[plane] += squared ? p * p : p
+        sums[plane + 1] += squared ? y * y : y
+        sums[plane + 2] += p * y
+        if (part === undefined) continue
+        const t = (part.weight?.[c] ?? 1) * ((1 - smoothing) * y + smoothing / classes)
+        if (t !== 0) value += t * (part.definition as SoftmaxDefinition).value(z - logSum, part.p0)
+      }
+    }
+  }
+  return value
 }
 
 /** With g_c the gradient by p_c it is p_c·(g_c − Σ g·p), and that of the part p_c·Σ s − s_c as in a softmax loss. */
