@@ -8,7 +8,7 @@ import { accumulated, type BatchReduction, definitionOf, type Loss } from '../ts
 import type { PointwiseDefinition, Values } from '../ts/family/pointwise.js'
 import type { SoftmaxDefinition } from '../ts/family/softmax.js'
 import * as library from '../ts/index.js'
-import { drawn, filled, generator, guarded, intact, normal } from './data.js'
+import { drawn, filled, generator, guarded, intact, normal, sameBits } from './data.js'
 import { missing, platforms, registry } from './platforms.js'
 import { type Layout, pointwiseReference, positionOf, type Reference, softmaxReference } from './reference.js'
 
@@ -256,12 +256,6 @@ function agree(
       return
     }
   }
-}
-
-function sameBits(a: ArrayLike<number>, b: ArrayLike<number>): boolean {
-  if (a.length !== b.length) return false
-  for (let i = 0; i < a.length; i++) if (!Object.is(a[i], b[i])) return false
-  return true
 }
 
 /** Results of the first platform for losses of class `exact`, by loss, case and reduction. */

@@ -50,3 +50,10 @@ export function intact(view: Float32Array): boolean {
   }
   return true
 }
+
+/** Whether two arrays are equal, −0 and 0 apart. */
+export function sameBits(a: ArrayLike<number>, b: ArrayLike<number>): boolean {
+  if (a.length !== b.length) return false
+  for (let i = 0; i < a.length; i++) if (!Object.is(a[i], b[i])) return false
+  return true
+}

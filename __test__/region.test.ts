@@ -8,7 +8,7 @@ import test, { type ExecutionContext } from 'ava'
 import { accumulated, definitionOf, type Loss } from '../ts/family/loss.js'
 import type { CompoundDefinition, RegionDefinition } from '../ts/family/region.js'
 import * as library from '../ts/index.js'
-import { filled, generator, guarded, intact, normal } from './data.js'
+import { filled, generator, guarded, intact, normal, sameBits } from './data.js'
 import { missing, platforms } from './platforms.js'
 import { derivative, type RegionNumbers, regionReference } from './reference.js'
 
@@ -125,8 +125,6 @@ function agree(
     }
   }
 }
-
-const sameBits = (a: Float32Array, b: Float32Array) => a.length === b.length && a.every((x, i) => Object.is(x, b[i]))
 
 /** Units of the largest entry: as other systems have it, and ten times as good as PyTorch's tests ask for. */
 const TOLERANCE = 2e-6

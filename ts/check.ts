@@ -118,6 +118,12 @@ export function number(
   return value
 }
 
+/** True or false. */
+export function flag(loss: string, parameter: string, value: unknown): boolean {
+  if (typeof value !== 'boolean') throw wrongType(loss, parameter, 'true or false', value)
+  return value
+}
+
 /** One of a few words. */
 export function word<W extends string>(loss: string, parameter: string, value: unknown, words: readonly W[]): W {
   if (words.includes(value as W)) return value as W

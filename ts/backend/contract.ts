@@ -53,6 +53,11 @@ export interface SoftmaxExtra {
   accumulate: boolean
 }
 
+/** Index of a position's score for class 0; those for the others are `inner` apart. */
+export function firstScore(position: number, inner: number, classes: number): number {
+  return Math.floor(position / inner) * inner * classes + (position % inner)
+}
+
 /** From scores to the probabilities of a region loss. */
 export const activations = ['none', 'sigmoid', 'softmax'] as const
 

@@ -12,7 +12,7 @@ import type { Axis } from '../family/positions.js'
 import type { SoftmaxDefinition } from '../family/softmax.js'
 import { BLOCK, fold, LANES, ROWS } from '../sum.js'
 import { version } from '../version.js'
-import { type Backend, PLANE, type RegionCall, type SoftmaxExtra } from './contract.js'
+import { type Backend, firstScore, PLANE, type RegionCall, type SoftmaxExtra } from './contract.js'
 
 const { fround } = Math
 
@@ -110,7 +110,7 @@ export const tsBackend: Backend = {
       const end = Math.min(positions, block + ROWS)
       lanes.fill(0)
       for (let position = block; position < end; position++) {
-        const first = Math.floor(position / inner) * inner * classes + (position % inner)
+        const first = firstScore(position, inner, classes)
         const last = first + classes * inner
         const y = labels.length === 0 ? -1 : labels[position]
         // The labels were checked; one that another thread changed since must still not reach past its position.
@@ -122,8 +122,7 @@ export const tsBackend: Backend = {
           if (out !== undefined) out[position] = 0
           continue
         }
-        let max = -Infinity
-        for (let i = first; i < last; i += inner) if (x[i] > max) max = x[i]
+        const max = largest(x, first, last, inner)
         let exp = 0
         for (let i = first; i < last; i += inner) exp += Math.exp((x[i] - max) / temperature)
         const logSum = Math.log(exp)
@@ -248,8 +247,7 @@ function picked(
   ignoreIndex: number,
   { inner, weight, sampleWeight, gradOutput, out, accumulate }: SoftmaxExtra,
 ): number {
-  const at = (position: number) =>
-    Math.floor(position / inner) * inner * classes + (position % inner) + labels[position] * inner
+  const at = (position: number) => firstScore(position, inner, classes) + labels[position] * inner
   const weightOf = (position: number) => {
     const y = labels[position]
     if (y === ignoreIndex || y < 0 || y >= classes) return 0
@@ -292,7 +290,7 @@ function distilled(
   const t = target!
   let sum = 0
   for (let position = 0; position < x.length / classes; position++) {
-    const first = Math.floor(position / inner) * inner * classes + (position % inner)
+    const first = firstScore(position, inner, classes)
     const last = first + classes * inner
     const maxX = largest(x, first, last, inner)
     const maxT = largest(t, first, last, inner)

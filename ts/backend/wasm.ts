@@ -11,6 +11,7 @@ import { BLOCK, ROWS } from '../sum.js'
 import {
   activations,
   type Backend,
+  firstScore,
   opsOf,
   PLANE,
   type PointwiseExtra,
@@ -180,7 +181,7 @@ class Arena {
   ): number {
     if (source === undefined || inner === 1) return this.copyIn(source, position * classes, count * classes)
     const at = this.place(count * classes)
-    const first = Math.floor(position / inner) * inner * classes + (position % inner)
+    const first = firstScore(position, inner, classes)
     for (let c = 0; c < classes; c++) {
       this.#floats.set(part(source, first + c * inner, count), (at >>> 2) + c * count)
     }
@@ -200,7 +201,7 @@ class Arena {
       this.copyOut(pointer, target, position * classes, count * classes)
       return
     }
-    const first = Math.floor(position / inner) * inner * classes + (position % inner)
+    const first = firstScore(position, inner, classes)
     for (let c = 0; c < classes; c++) this.copyOut(pointer + 4 * c * count, target, first + c * inner, count)
   }
 

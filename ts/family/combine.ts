@@ -11,6 +11,7 @@ import {
   type Result,
   type Settings,
   scalarGradOutput,
+  type Wanted,
 } from './loss.js'
 
 /** What a sum of losses is made of. */
@@ -35,11 +36,9 @@ export type PartOf<L extends AnyLoss = AnyLoss> = readonly [
   options?: Readonly<Record<string, unknown>>,
 ]
 
-type InputOf<P> = P extends readonly [Loss<infer Input, never, never>, ...unknown[]] ? Input : never
-
-/** What all parts know is passed on to them. */
 interface CombinedSettings extends Settings {
-  readonly shared: Readonly<Record<string, unknown>>
+  /** The losses of the parts, with the options of the whole bound. */
+  readonly losses: readonly AnyLoss[]
 }
 
 const own = new Set(['gradOutput', 'grad', 'out', 'targetGrad'])
@@ -68,7 +67,7 @@ const dry = { value: false, grad: true, dry: true }
 export function combine<const P extends readonly PartOf[]>(
   parts: P,
 ): Loss<
-  InputOf<P[number]> extends never ? unknown : Parameters<P[0][0]>[0],
+  Parameters<P[0][0]>[0],
   Parameters<P[0][0]>[1],
   CommonOptions<'mean' | 'sum'> & Readonly<Record<string, unknown>>,
   'mean',
@@ -90,29 +89,25 @@ export function combine<const P extends readonly PartOf[]>(
         )
       }
       const passed = Object.fromEntries(Object.entries(given).filter(([option]) => !own.has(option)))
-      // Checks them once for every part.
-      for (const { loss } of definition.parts) loss.with(passed)
-      return { reduction: 'mean', emptyMean: 'nan', normalizer: undefined, shared: passed }
+      const losses = definition.parts.map(({ loss }) => loss.with(passed))
+      return { reduction: 'mean', emptyMean: 'nan', normalizer: undefined, losses }
     },
-    run(wanted, input, target, { shared }, buffers): Result {
+    run(wanted, input, target, { losses }, buffers): Result {
       const scalar = scalarGradOutput(name, buffers.gradOutput)
       if (Number.isNaN(scalar)) throw wrongType(name, 'gradOutput', 'a number', buffers.gradOutput)
       const { data: x } = floatTensor(name, 'input', input)
-      const grad = wanted.grad ? (buffers.grad ?? new Float32Array(x.length)) : undefined
-      if (!wanted.grad) {
-        const values = definition.parts.map(({ loss }) => loss(input, target, shared) as number)
-        return { value: totalOf(values), grad: undefined }
-      }
-      const options = definition.parts.map(({ weight }) => ({ ...shared, grad, gradOutput: scalar * weight }))
+      if (!wanted.grad) return { value: totalOf(losses.map((loss) => loss(input, target) as number)), grad: undefined }
+      const grad = buffers.grad ?? new Float32Array(x.length)
+      const call = (wanted: Wanted) =>
+        losses.map((loss, i) => {
+          const gradOutput = scalar * definition.parts[i].weight
+          return accumulated(loss, wanted, input, target, { grad, gradOutput }).value as number
+        })
       // All checks of all parts before the first writes.
-      definition.parts.forEach(({ loss }, i) => {
-        accumulated(loss, dry, input, target, options[i])
-      })
-      if (grad !== undefined) separate(name, [['the gradient buffer', grad]], [['input', x]])
-      grad!.fill(0)
-      const values = definition.parts.map(({ loss }, i) => {
-        return accumulated(loss, together, input, target, options[i]).value as number
-      })
+      call(dry)
+      separate(name, [['the gradient buffer', grad]], [['input', x]])
+      grad.fill(0)
+      const values = call(together)
       return { value: totalOf(values), grad, parts: values }
     },
   })

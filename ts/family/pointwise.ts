@@ -6,6 +6,7 @@ import { firstOutside } from '../backend/ts.js'
 import {
   agreedShape,
   attached,
+  flag,
   floatsOf,
   floatTensor,
   gradBuffer,
@@ -44,6 +45,7 @@ import {
   valuesBuffer,
   type Wanted,
 } from './loss.js'
+import { classAxisOf } from './positions.js'
 
 /** An array, or a tensor of another library. */
 export type Floats = Float32Array | TensorLike<Float32Array>
@@ -161,7 +163,7 @@ export function pointwise<
   if (aux) options.add(aux.name).add('classAxis')
 
   function resolve(given: Readonly<Record<string, unknown>>): PointwiseSettings {
-    const { shape, classAxis = 1, weight, meanBy = 'count' } = given
+    const { shape, classAxis, weight, meanBy = 'count' } = given
     const { reduction, emptyMean, normalizer } = commonSettings(loss, given, definition.reductions)
     if (meanBy === 'weight' && reduction !== 'mean') {
       throw new RangeError(`${loss}: meanBy 'weight' needs the reduction 'mean', got '${reduction}'`)
@@ -175,7 +177,7 @@ export function pointwise<
       emptyMean,
       normalizer,
       shape: shape === undefined ? undefined : shapeOf(loss, 'shape', shape),
-      classAxis: classAxis === 1 ? 1 : number(loss, 'classAxis', classAxis, '1 or -1', (axis) => axis === -1),
+      classAxis: classAxisOf(loss, classAxis),
       weight: weights,
       meanBy: word(loss, 'meanBy', meanBy, ['count', 'weight']),
       weightSum: meanBy === 'weight' && weights !== undefined ? sumOf(weights) : 0,
@@ -331,8 +333,7 @@ export function paramOf(
   const value = given[name]
   if (value === undefined) return param.default
   if ('target' in param) {
-    if (typeof value !== 'boolean') throw wrongType(loss, name, 'true or false', value)
-    return value ? 1 : 0
+    return flag(loss, name, value) ? 1 : 0
   }
   if (value === null && param.none !== undefined) return param.none
   return number(loss, name, value, param.expected, param.holds)

@@ -33,8 +33,8 @@ export interface Axis {
 }
 
 /** The option `classAxis`. */
-export function classAxisOf(loss: string, value: unknown = 1): 1 | -1 {
-  return number(loss, 'classAxis', value, '1 or -1', (axis) => axis === 1 || axis === -1) as 1 | -1
+export function classAxisOf(loss: string, value: unknown = 1, expected = '1 or -1'): 1 | -1 {
+  return number(loss, 'classAxis', value, expected, (axis) => axis === 1 || axis === -1) as 1 | -1
 }
 
 /** The axes of a shape [N, C, d1, …], or [N, d1, …, C] where the class axis is −1. */
@@ -102,9 +102,7 @@ export function int32Labels(loss: string, value: unknown, mask: Mask | undefined
   }
   const labels = attached(loss, 'target', value as LabelArray)
   const { length } = labels
-  if (mask !== undefined && mask.length !== length) {
-    throw wrongValue(loss, 'mask', `an array of ${length}, one per position`, mask)
-  }
+  checkMask(loss, mask, length)
   const copy = scratchOf(length)
   for (let i = 0; i < length; i++) {
     if (mask !== undefined && mask[i] === 0) {
@@ -132,6 +130,14 @@ export function keptLabels(
     labels[i] = mask?.[i] === 0 || values?.[i] === ignoreIndex ? ignoreIndex : kept
   }
   return labels
+}
+
+/** Number of positions that count: all, where there are no labels. */
+export function countKept(labels: Int32Array, positions: number, ignoreIndex: number): number {
+  if (labels.length === 0) return positions
+  let count = 0
+  for (let i = 0; i < positions; i++) if (labels[i] !== ignoreIndex) count++
+  return count
 }
 
 /** No labels: every position counts. */

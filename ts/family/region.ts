@@ -5,10 +5,10 @@
 
 import { activations, PLANE, type RegionCall, type RegionPart } from '../backend/contract.js'
 import { active } from '../backend/load.js'
-import { keptWeight } from '../backend/ts.js'
 import {
   agreedShape,
   attached,
+  flag,
   floatsOf,
   floatTensor,
   gradBuffer,
@@ -48,6 +48,8 @@ import {
   axisOf,
   checkClassWeight,
   checkMask,
+  classAxisOf,
+  countKept,
   ignoreIndexOf,
   int32Labels,
   keptLabels,
@@ -58,7 +60,7 @@ import {
   maskOf,
   noLabels,
 } from './positions.js'
-import { alphaOf, type SoftmaxDefinition, weightsOf } from './softmax.js'
+import { alphaOf, labelSmoothingOf, type SoftmaxDefinition, weighLabels, weightsOf } from './softmax.js'
 
 /** From scores to probabilities. */
 export type Activation = (typeof activations)[number]
@@ -262,7 +264,7 @@ function partSettings(
   given: Readonly<Record<string, unknown>>,
 ): PartSettings {
   const params = Object.entries(definition.params)
-  const { labelSmoothing = 0, alpha } = given
+  const { labelSmoothing, alpha } = given
   const aux = definition.family === 'pointwise' ? definition.aux : undefined
   const own = definition.family === 'softmax'
   return {
@@ -272,8 +274,8 @@ function partSettings(
     p0: paramOf(loss, params[0], given),
     p1: paramOf(loss, params[1], given),
     aux: aux === undefined ? 0 : auxOf(loss, aux.name, given[aux.name], aux.default),
-    alpha: own && alpha !== undefined && alpha !== null ? alphaOf(loss, alpha) : undefined,
-    labelSmoothing: own ? number(loss, 'labelSmoothing', labelSmoothing, 'in [0, 1]', (e) => e >= 0 && e <= 1) : 0,
+    alpha: own ? alphaOf(loss, alpha) : undefined,
+    labelSmoothing: own ? labelSmoothingOf(loss, labelSmoothing) : 0,
   }
 }
 
@@ -285,12 +287,10 @@ function regionSettings(
   regionWeight: number,
   part: PartSettings | undefined,
 ): RegionSettings {
-  const { shape, classAxis = 1, weight, mask, ignoreIndex, emptyClass } = given
+  const { shape, classAxis, weight, mask, ignoreIndex, emptyClass } = given
   const { reduction, emptyMean, normalizer } = commonSettings(loss, given)
-  const flag = (name: string, otherwise: boolean) => {
-    const value = given[name]
-    if (value !== undefined && typeof value !== 'boolean') throw wrongType(loss, name, 'true or false', value)
-    return value ?? otherwise
+  const flagOf = (name: string, otherwise: boolean) => {
+    return given[name] === undefined ? otherwise : flag(loss, name, given[name])
   }
   const numbers = Object.entries({ smoothNr: smoothing, smoothDr: smoothing, ...params }).map((entry) => {
     return [entry[0], paramOf(loss, entry, given)] as const
@@ -300,12 +300,12 @@ function regionSettings(
     emptyMean,
     normalizer,
     shape: shape === undefined ? undefined : shapeOf(loss, 'shape', shape),
-    classAxis: classAxis === null ? null : axisNumber(loss, classAxis),
+    classAxis: classAxis === null ? null : classAxisOf(loss, classAxis, '1, -1 or null'),
     activation,
     numbers: Object.fromEntries(numbers),
-    squared: flag('squaredPred', false),
-    batch: flag('batch', false),
-    includeBackground: flag('includeBackground', true),
+    squared: flagOf('squaredPred', false),
+    batch: flagOf('batch', false),
+    includeBackground: flagOf('includeBackground', true),
     weight: weight === undefined ? undefined : smallWeights(loss, 'weight', weight),
     mask: maskOf(loss, mask),
     ignoreIndex: ignoreIndex === undefined ? undefined : ignoreIndexOf(loss, ignoreIndex),
@@ -313,10 +313,6 @@ function regionSettings(
     regionWeight,
     part,
   }
-}
-
-function axisNumber(loss: string, value: unknown): 1 | -1 {
-  return number(loss, 'classAxis', value, '1, -1 or null', (axis) => axis === 1 || axis === -1) as 1 | -1
 }
 
 function runOf(loss: string, definition: RegionDefinition, foreground = false): Family<RegionSettings>['run'] {
@@ -484,6 +480,8 @@ interface Target {
   readonly values: Float32Array | undefined
   readonly labels: Int32Array
   readonly ignoreIndex: number
+  /** Total weight of the class indices that count. */
+  readonly kept: number | undefined
 }
 
 function targetOf(
@@ -492,7 +490,7 @@ function targetOf(
   length: number,
   axis: Axis,
   shape: readonly number[] | undefined,
-  { mask, ignoreIndex, classAxis }: RegionSettings,
+  { mask, ignoreIndex, classAxis, weight }: RegionSettings,
 ): Target {
   const { data, shape: targetShape } = unwrap(loss, 'target', target)
   const positions = axis.samples * axis.positions
@@ -511,7 +509,7 @@ function targetOf(
       mask === undefined && ignoreIndex === undefined
         ? noLabels
         : keptLabels(positions, index, mask, ignoreIndex === undefined ? undefined : values)
-    return { array, values, labels, ignoreIndex: index }
+    return { array, values, labels, ignoreIndex: index, kept: undefined }
   }
   if (!areLabels(data)) {
     throw wrongType(loss, 'target', 'a Float32Array or Uint8Array of the shape of the input, or class indices', data)
@@ -523,13 +521,8 @@ function targetOf(
     throw wrongValue(loss, 'target', expected, data)
   }
   if (classAxis !== null) labelShape(loss, targetShape, shape, classAxis)
-  const bad = keptWeight(labels, axis.classes, index, undefined)
-  if (bad < 0) {
-    const i = -1 - bad
-    const expected = `a class index in [0, ${axis.classes}) or ignoreIndex (${index})`
-    throw wrongValue(loss, `target[${i}]`, expected, data[i])
-  }
-  return { array: data, values: undefined, labels, ignoreIndex: index }
+  const kept = weighLabels(loss, labels, data, axis.classes, index, weight)
+  return { array: data, values: undefined, labels, ignoreIndex: index, kept }
 }
 
 /** Adds the sums of all samples into those of the first. */
@@ -570,20 +563,14 @@ function callOf(
 
 /** What the mean of the part divides by. */
 function partCount(
-  { values, labels, ignoreIndex }: Target,
+  { labels, ignoreIndex, kept }: Target,
   { samples, classes, positions }: Axis,
-  { reduction, part, weight, includeBackground }: RegionSettings,
+  { reduction, part, includeBackground }: RegionSettings,
   foreground: boolean,
 ): number {
   if (reduction !== 'mean') return 1
-  let kept = samples * positions
-  if (part!.definition.family === 'softmax' && values === undefined) {
-    return keptWeight(labels, classes, ignoreIndex, weight)
-  }
-  if (labels.length > 0) {
-    kept = 0
-    for (let i = 0; i < labels.length; i++) if (labels[i] !== ignoreIndex) kept++
-  }
-  if (part!.definition.family === 'softmax') return kept
-  return kept * (foreground && !includeBackground ? classes - 1 : classes)
+  const ofPositions = part!.definition.family === 'softmax'
+  if (ofPositions && kept !== undefined) return kept
+  const count = countKept(labels, samples * positions, ignoreIndex)
+  return ofPositions ? count : count * (foreground && !includeBackground ? classes - 1 : classes)
 }

@@ -47,6 +47,7 @@ import {
   checkMask,
   checkSampleWeight,
   classAxisOf,
+  countKept,
   ignoreIndexOf,
   int32Labels,
   keptLabels,
@@ -238,8 +239,8 @@ export function softmax(definition: SoftmaxDefinition): unknown {
 
     const kept =
       distribution === undefined
-        ? keptOf(labels, given as LabelArray, classes, settings)
-        : countOf(labels, positions, ignoreIndex)
+        ? weighLabels(loss, labels, given as LabelArray, classes, ignoreIndex, weight)
+        : countKept(labels, positions, ignoreIndex)
     const denominator = settings.reduction === 'batchmean' ? samples : denominatorOf(settings, kept)
     if (wanted.dry) return result(Number.NaN, grad, targetGrad)
     if (positions === 0 || denominator === 0) {
@@ -261,17 +262,6 @@ export function softmax(definition: SoftmaxDefinition): unknown {
       extra,
     )
     return result(out ?? sum / denominator, grad, targetGrad)
-  }
-
-  /** Total weight of the positions that count. No closure of `run`, whose variables it would move to the heap. */
-  function keptOf(labels: Int32Array, given: LabelArray, classes: number, settings: SoftmaxSettings): number {
-    const { ignoreIndex, weight } = settings
-    const scan = labels.length <= SHORT ? keptWeight : active.keptWeight
-    const kept = scan(labels, classes, ignoreIndex, weight)
-    if (kept >= 0) return kept
-    const i = -1 - kept
-    const expected = `a class index in [0, ${classes}) or ignoreIndex (${ignoreIndex})`
-    throw wrongValue(loss, `target[${i}]`, expected, given[i])
   }
 
   /** The axes where the target is labels: without a shape the input is rows. */
@@ -306,12 +296,21 @@ export function softmax(definition: SoftmaxDefinition): unknown {
   })
 }
 
-/** Number of positions that count. */
-function countOf(labels: Int32Array, positions: number, ignoreIndex: number): number {
-  if (labels.length === 0) return positions
-  let count = 0
-  for (let i = 0; i < positions; i++) if (labels[i] !== ignoreIndex) count++
-  return count
+/** Total weight of the labels that are not ignored; refuses what is no class. `given` is what they are a copy of. */
+export function weighLabels(
+  loss: string,
+  labels: Int32Array,
+  given: LabelArray,
+  classes: number,
+  ignoreIndex: number,
+  weight: Float32Array | undefined,
+): number {
+  const scan = labels.length <= SHORT ? keptWeight : active.keptWeight
+  const kept = scan(labels, classes, ignoreIndex, weight)
+  if (kept >= 0) return kept
+  const i = -1 - kept
+  const expected = `a class index in [0, ${classes}) or ignoreIndex (${ignoreIndex})`
+  throw wrongValue(loss, `target[${i}]`, expected, given[i])
 }
 
 /** Class weights times alpha. */
@@ -330,7 +329,7 @@ export function softmaxSettings(
   { name: loss, params, reductions }: SoftmaxDefinition,
   given: Readonly<Record<string, unknown>>,
 ): SoftmaxSettings {
-  const { shape, weight, alpha, labelSmoothing = 0, temperature = 1 } = given
+  const { shape, weight, alpha, labelSmoothing, temperature = 1 } = given
   const { reduction, emptyMean, normalizer } = commonSettings(loss, given, reductions)
   const lengths = shape === undefined ? undefined : shapeOf(loss, 'shape', shape)
   const classAxis = classAxisOf(loss, given.classAxis)
@@ -342,18 +341,24 @@ export function softmaxSettings(
     axis: lengths === undefined ? undefined : axisOf(loss, lengths, classAxis),
     classAxis,
     weight: weight === undefined ? undefined : smallWeights(loss, 'weight', weight),
-    alpha: alpha === undefined || alpha === null ? undefined : alphaOf(loss, alpha),
+    alpha: alphaOf(loss, alpha),
     sampleWeight: sampleWeightOf(loss, given.sampleWeight),
     mask: maskOf(loss, given.mask),
     ignoreIndex: ignoreIndexOf(loss, given.ignoreIndex),
-    labelSmoothing: number(loss, 'labelSmoothing', labelSmoothing, 'in [0, 1]', (e) => e >= 0 && e <= 1),
+    labelSmoothing: labelSmoothingOf(loss, labelSmoothing),
     temperature: number(loss, 'temperature', temperature, '> 0, with an inverse in single precision', invertible),
     p0: paramOf(loss, Object.entries(params)[0], given),
   }
 }
 
-/** The option `alpha`: a number, or one per class. */
-export function alphaOf(loss: string, value: unknown): number | Float32Array {
+/** The option `labelSmoothing`. */
+export function labelSmoothingOf(loss: string, value: unknown = 0): number {
+  return number(loss, 'labelSmoothing', value, 'in [0, 1]', (e) => e >= 0 && e <= 1)
+}
+
+/** The option `alpha`: a number, or one per class; `null` for none. */
+export function alphaOf(loss: string, value: unknown): number | Float32Array | undefined {
+  if (value === undefined || value === null) return undefined
   if (typeof value === 'number') return number(loss, 'alpha', value, 'a finite number ≥ 0', (a) => a >= 0)
   if (typeof value !== 'object') throw wrongType(loss, 'alpha', 'a number, an array of one per class, or null', value)
   return smallWeights(loss, 'alpha', value)
