@@ -6,7 +6,7 @@
 use super::axis::{Axis, LaneTile, Tile};
 use super::pointwise::Pointwise;
 use super::softmax::Softmax;
-use super::softmax::tiles::{Both, Kept, Memory, Normal};
+use super::softmax::tiles::{Both, Normal, kept, memory};
 use crate::loss::{self, Params};
 use crate::math::exp::exp_nonpositive;
 use crate::math::sigmoid::sigmoid;
@@ -495,8 +495,8 @@ impl<L: Softmax> Kernel for Classes<'_, L> {
     fn run<S: Simd>(self, s: S) -> f64 {
         let Self { loss, args, pass } = self;
         let axis = args.axis();
-        let mut memory = Memory::new();
-        let kept = memory.kept();
+        let mut memory = memory();
+        let kept = kept(&mut memory);
         let mut sums = match pass {
             Pass::Sums(_) => vec![0.0; args.classes * NUMBERS * LANES],
             Pass::Gradient { .. } => Vec::new(),
@@ -547,12 +547,12 @@ fn class_sums<S: Simd, L: Softmax>(
     loss: L,
     args: &Args,
     tile: LaneTile,
-    kept: Kept,
+    [z, e, _]: [&[Chunk]; 3],
     sums: Cells,
 ) -> f64 {
     let zero = s.splat(0.0);
     let marks = args.marks(s, tile);
-    let normal = Normal::new(s, tile, args.x, 1.0, kept.z, kept.e);
+    let normal = Normal::new(s, tile, args.x, 1.0, z, e);
     let inverse = s.div(s.splat(1.0), normal.sum);
     let square = s.splat(f32::from(u8::from(args.squared)));
     let plain = s.splat(f32::from(u8::from(!args.squared)));
@@ -587,20 +587,20 @@ fn class_gradient<S: Simd, L: Softmax>(
     loss: L,
     args: &Args,
     tile: LaneTile,
-    kept: Kept,
+    [z, e, ys]: [&[Chunk]; 3],
     planes: Cells,
     dx: Cells,
     accumulate: bool,
 ) {
     let zero = s.splat(0.0);
     let marks = args.marks(s, tile);
-    let normal = Normal::new(s, tile, args.x, 1.0, kept.z, kept.e);
+    let normal = Normal::new(s, tile, args.x, 1.0, z, e);
     let inverse = s.div(s.splat(1.0), normal.sum);
     let scale = s.splat(args.part.map_or(0.0, |part| part.scale));
     let (mut mean, mut slopes) = (zero, zero);
     for (class, plane) in planes.as_chunks::<NUMBERS>().0.iter().enumerate() {
         let y = args.target(s, tile, &marks, class);
-        if let Some(kept) = kept.t.get(class) {
+        if let Some(kept) = ys.get(class) {
             s.store(kept, y);
         }
         let p = s.mul(normal.e(s, class), inverse);
@@ -613,7 +613,7 @@ fn class_gradient<S: Simd, L: Softmax>(
         }
     }
     for (class, plane) in planes.as_chunks::<NUMBERS>().0.iter().enumerate() {
-        let y = match kept.t.get(class) {
+        let y = match ys.get(class) {
             Some(kept) => s.load(kept),
             None => args.target(s, tile, &marks, class),
         };

@@ -2,7 +2,6 @@
 
 use crate::family::softmax::Softmax;
 use crate::loss::Params;
-use crate::simd::Lanes;
 
 /// Softmax cross-entropy.
 #[derive(Clone, Copy)]
@@ -18,14 +17,4 @@ impl CrossEntropy {
 
 impl Softmax for CrossEntropy {
     const LINEAR: bool = true;
-
-    #[inline(always)]
-    fn value<V: Lanes>(self, v: V, log_p: V::F32) -> V::F32 {
-        // Not `neg`: the loss of a certain row is 0, not −0.
-        v.sub(v.splat(0.0), log_p)
-    }
-    #[inline(always)]
-    fn slope<V: Lanes>(self, v: V, _: V::F32) -> V::F32 {
-        v.splat(1.0)
-    }
 }

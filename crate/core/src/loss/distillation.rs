@@ -2,7 +2,6 @@
 
 use crate::family::softmax::{Kind, Softmax};
 use crate::loss::Params;
-use crate::simd::Lanes;
 
 /// Knowledge distillation. Of its two softmaxes the family makes the divergence; this is the part of the student.
 #[derive(Clone, Copy)]
@@ -18,13 +17,4 @@ impl Distillation {
 
 impl Softmax for Distillation {
     const KIND: Kind = Kind::Teacher;
-
-    #[inline(always)]
-    fn value<V: Lanes>(self, v: V, log_p: V::F32) -> V::F32 {
-        v.sub(v.splat(0.0), log_p)
-    }
-    #[inline(always)]
-    fn slope<V: Lanes>(self, v: V, _: V::F32) -> V::F32 {
-        v.splat(1.0)
-    }
 }

@@ -33,10 +33,17 @@ pub trait Softmax: Copy {
     const LINEAR: bool = false;
     /// Whether there is no loss at all, beside a region.
     const NOTHING: bool = false;
-    /// The loss.
-    fn value<V: Lanes>(self, v: V, log_p: V::F32) -> V::F32;
+    /// The loss; −ln p unless it says otherwise.
+    #[inline(always)]
+    fn value<V: Lanes>(self, v: V, log_p: V::F32) -> V::F32 {
+        // Not `neg`: the loss of a certain row is 0, not −0.
+        v.sub(v.splat(0.0), log_p)
+    }
     /// −d(loss)/d(ln p_y); the gradient of the position is this times (p − e_y).
-    fn slope<V: Lanes>(self, v: V, log_p: V::F32) -> V::F32;
+    #[inline(always)]
+    fn slope<V: Lanes>(self, v: V, _: V::F32) -> V::F32 {
+        v.splat(1.0)
+    }
 }
 
 /// One call.

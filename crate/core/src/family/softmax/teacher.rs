@@ -1,70 +1,32 @@
 //! T²·KL(softmax(t/T) ‖ softmax(x/T)): the target is a second softmax.
 
-use super::tiles::{KEPT, Normal, Sum, WIDE};
+use super::tiles::{EachTile, Normal, Sum, walk};
 use super::{Args, Extra};
-use crate::family::axis::{RowTile, Tile, put, total};
-use crate::simd::{Cells, Chunk, Kernel, LANES, Level, Simd, cells};
+use crate::family::axis::{Tile, put, total};
+use crate::simd::{Cells, Chunk, LANES, Level, Simd};
 
 pub(super) fn run(level: Level, args: Args) -> f64 {
     let Some((extra, target)) = args.extra.and_then(|extra| Some((extra, extra.target?))) else {
         panic!("no teacher");
     };
-    if cfg!(not(target_arch = "wasm32")) && extra.inner == 1 && args.classes >= WIDE {
-        level.run(Rows(args, extra, target))
-    } else {
-        level.run(Lanes16(args, extra, target))
-    }
+    walk(level, args, Distilled(args, extra, target))
 }
 
-struct Rows<'a>(Args<'a>, Extra<'a>, Cells<'a>);
+#[derive(Clone, Copy)]
+struct Distilled<'a>(Args<'a>, Extra<'a>, Cells<'a>);
 
-impl Kernel for Rows<'_> {
-    type Out = f64;
-
+impl EachTile<4> for Distilled<'_> {
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) -> f64 {
-        let Self(args, extra, target) = self;
-        let mut memory = [[0.0; KEPT * LANES]; 4];
-        let kept = memory.each_mut().map(|m| cells(m).as_chunks().0);
-        let mut sum = args.sum;
-        for position in 0..args.positions() {
-            let classes = args.classes;
-            let row = RowTile { position, classes };
-            sum += tile(s, &args, &extra, target, row, kept);
-        }
-        sum
-    }
-}
-
-struct Lanes16<'a>(Args<'a>, Extra<'a>, Cells<'a>);
-
-impl Kernel for Lanes16<'_> {
-    type Out = f64;
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) -> f64 {
-        let Self(args, extra, target) = self;
-        let mut memory = [[0.0; KEPT * LANES]; 4];
-        let kept = memory.each_mut().map(|m| cells(m).as_chunks().0);
-        let mut sum = args.sum;
-        let axis = args.axis();
-        for sample in 0..args.samples() {
-            for i in (0..axis.positions).step_by(LANES) {
-                let lanes = axis.tile(sample, i, axis.positions);
-                sum += tile(s, &args, &extra, target, lanes, kept);
-            }
-        }
-        sum
+    fn tile<S: Simd, T: Tile>(&self, s: S, tile: T, kept: [&[Chunk]; 4]) -> f64 {
+        distill(s, self, tile, kept)
     }
 }
 
 /// `kept` has room for z and e^z of both.
 #[inline(always)]
-fn tile<S: Simd, T: Tile>(
+fn distill<S: Simd, T: Tile>(
     s: S,
-    args: &Args,
-    extra: &Extra,
-    target: Cells,
+    Distilled(args, extra, target): &Distilled,
     tile: T,
     kept: [&[Chunk]; 4],
 ) -> f64 {

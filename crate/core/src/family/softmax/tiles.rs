@@ -72,106 +72,104 @@ pub(super) fn run<L: Softmax>(level: Level, loss: L, args: Args) -> f64 {
         dt: None,
         accumulate: false,
     });
-    let spread = extra.target.is_some() || args.label_smoothing > 0.0;
-    // WebAssembly has to be small: it takes rows 16 at a time too.
-    let rows = cfg!(not(target_arch = "wasm32")) && extra.inner == 1 && args.classes >= WIDE;
-    match (rows, spread) {
-        (true, true) => level.run(Rows::<L, true> { loss, args, extra }),
-        (true, false) => level.run(Rows::<L, false> { loss, args, extra }),
-        (false, true) => level.run(Lanes16::<L, true> { loss, args, extra }),
-        (false, false) => level.run(Lanes16::<L, false> { loss, args, extra }),
+    let call = Call {
+        loss,
+        args,
+        extra,
+        inverse_temperature: 1.0 / args.temperature,
+        keep: 1.0 - args.label_smoothing,
+        spread: args.label_smoothing / args.classes as f32,
+    };
+    if extra.target.is_some() || args.label_smoothing > 0.0 {
+        walk(level, args, OverDistribution(call))
+    } else {
+        walk(level, args, AtLabels(call))
     }
 }
 
-/// A tile is a row. `SPREAD` says that the target may be any distribution.
-struct Rows<'a, L, const SPREAD: bool> {
-    loss: L,
-    args: Args<'a>,
-    extra: Extra<'a>,
+/// What is done with the tiles of a call, with room for `N` arrays of [`Memory`].
+pub(super) trait EachTile<const N: usize>: Copy {
+    /// Value and gradients; the sum of the values. Must be `#[inline(always)]`.
+    fn tile<S: Simd, T: Tile>(&self, s: S, tile: T, kept: [&[Chunk]; N]) -> f64;
 }
 
-impl<L: Softmax, const SPREAD: bool> Kernel for Rows<'_, L, SPREAD> {
+/// All positions, by rows or 16 at a time; the sum of their values.
+pub(super) fn walk<const N: usize, E: EachTile<N>>(level: Level, args: Args, each: E) -> f64 {
+    let axis = args.axis();
+    // WebAssembly has to be small: it takes rows 16 at a time too.
+    if cfg!(not(target_arch = "wasm32")) && axis.last && axis.classes >= WIDE {
+        level.run(ByRow::<E, N>(args, each))
+    } else {
+        level.run(ByLanes::<E, N>(args, each))
+    }
+}
+
+/// A tile is a row.
+struct ByRow<'a, E, const N: usize>(Args<'a>, E);
+
+impl<E: EachTile<N>, const N: usize> Kernel for ByRow<'_, E, N> {
     type Out = f64;
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> f64 {
-        let call = Call::new(self.loss, &self.args, &self.extra);
-        let mut memory = Memory::new();
-        let kept = memory.kept();
-        let mut sum = self.args.sum;
-        for position in 0..self.args.positions() {
-            let classes = self.args.classes;
-            sum += call.tile::<S, _, SPREAD>(s, RowTile { position, classes }, kept);
+        let Self(args, each) = self;
+        let mut memory = memory();
+        let kept = kept(&mut memory);
+        let mut sum = args.sum;
+        for position in 0..args.positions() {
+            let classes = args.classes;
+            sum += each.tile(s, RowTile { position, classes }, kept);
         }
         sum
     }
 }
 
 /// A tile is as many neighbouring positions as a vector has lanes.
-struct Lanes16<'a, L, const SPREAD: bool> {
-    loss: L,
-    args: Args<'a>,
-    extra: Extra<'a>,
-}
+struct ByLanes<'a, E, const N: usize>(Args<'a>, E);
 
-impl<L: Softmax, const SPREAD: bool> Kernel for Lanes16<'_, L, SPREAD> {
+impl<E: EachTile<N>, const N: usize> Kernel for ByLanes<'_, E, N> {
     type Out = f64;
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> f64 {
-        let call = Call::new(self.loss, &self.args, &self.extra);
-        let mut memory = Memory::new();
-        let kept = memory.kept();
-        let mut sum = self.args.sum;
-        let axis = self.args.axis();
-        for sample in 0..self.args.samples() {
+        let Self(args, each) = self;
+        let mut memory = memory();
+        let kept = kept(&mut memory);
+        let mut sum = args.sum;
+        let axis = args.axis();
+        for sample in 0..args.samples() {
             for i in (0..axis.positions).step_by(LANES) {
-                let tile = axis.tile(sample, i, axis.positions);
-                sum += call.tile::<S, _, SPREAD>(s, tile, kept);
+                sum += each.tile(s, axis.tile(sample, i, axis.positions), kept);
             }
         }
         sum
     }
 }
 
+/// Room for the first vectors of a tile, in `N` arrays.
+pub(in crate::family) type Memory<const N: usize> = [[f32; KEPT * LANES]; N];
+
+#[inline(always)]
+pub(in crate::family) fn memory<const N: usize>() -> Memory<N> {
+    [[0.0; KEPT * LANES]; N]
+}
+
+#[inline(always)]
+pub(in crate::family) fn kept<const N: usize>(memory: &mut Memory<N>) -> [&[Chunk]; N] {
+    memory.each_mut().map(|array| cells(array).as_chunks().0)
+}
+
 /// The numbers that are the same for all tiles.
+#[derive(Clone, Copy)]
 struct Call<'a, L> {
     loss: L,
-    args: &'a Args<'a>,
-    extra: &'a Extra<'a>,
+    args: Args<'a>,
+    extra: Extra<'a>,
     inverse_temperature: f32,
     /// 1 − ε
     keep: f32,
     /// ε/C
     spread: f32,
-}
-
-/// Room for the first vectors of a tile.
-pub(in crate::family) struct Memory([[f32; KEPT * LANES]; 3]);
-
-/// z, e^z and the target of the first steps.
-#[derive(Clone, Copy)]
-pub(in crate::family) struct Kept<'a> {
-    pub z: &'a [Chunk],
-    pub e: &'a [Chunk],
-    pub t: &'a [Chunk],
-}
-
-impl Memory {
-    #[inline(always)]
-    pub(in crate::family) fn new() -> Self {
-        Self([[0.0; KEPT * LANES]; 3])
-    }
-
-    #[inline(always)]
-    pub(in crate::family) fn kept(&mut self) -> Kept<'_> {
-        let [z, e, t] = &mut self.0;
-        Kept {
-            z: cells(z).as_chunks().0,
-            e: cells(e).as_chunks().0,
-            t: cells(t).as_chunks().0,
-        }
-    }
 }
 
 /// The softmax of a tile, in each lane that of its position.
@@ -293,23 +291,41 @@ struct Positions<S: Simd> {
     upstream: S::F32,
 }
 
-impl<'a, L: Softmax> Call<'a, L> {
-    #[inline(always)]
-    fn new(loss: L, args: &'a Args, extra: &'a Extra) -> Self {
-        Self {
-            loss,
-            args,
-            extra,
-            inverse_temperature: 1.0 / args.temperature,
-            keep: 1.0 - args.label_smoothing,
-            spread: args.label_smoothing / args.classes as f32,
-        }
-    }
+/// The target is one class.
+#[derive(Clone, Copy)]
+struct AtLabels<'a, L>(Call<'a, L>);
 
-    /// Value and gradients of a tile; the sum of the values.
+impl<L: Softmax> EachTile<2> for AtLabels<'_, L> {
     #[inline(always)]
-    fn tile<S: Simd, T: Tile, const SPREAD: bool>(&self, s: S, tile: T, kept: Kept) -> f64 {
-        let (args, first) = (self.args, tile.position());
+    fn tile<S: Simd, T: Tile>(&self, s: S, tile: T, [z, e]: [&[Chunk]; 2]) -> f64 {
+        let Self(call) = self;
+        let (labels, positions) = call.positions(s, tile);
+        let normal = Normal::new(s, tile, call.args.x, call.inverse_temperature, z, e);
+        let value = call.at_labels(s, tile, &normal, &positions, &labels);
+        call.finish(s, tile, &positions, value)
+    }
+}
+
+/// The target is any distribution.
+#[derive(Clone, Copy)]
+struct OverDistribution<'a, L>(Call<'a, L>);
+
+impl<L: Softmax> EachTile<3> for OverDistribution<'_, L> {
+    #[inline(always)]
+    fn tile<S: Simd, T: Tile>(&self, s: S, tile: T, [z, e, t]: [&[Chunk]; 3]) -> f64 {
+        let Self(call) = self;
+        let (labels, positions) = call.positions(s, tile);
+        let normal = Normal::new(s, tile, call.args.x, call.inverse_temperature, z, e);
+        let value = call.over_distribution(s, tile, &normal, &positions, &labels, t);
+        call.finish(s, tile, &positions, value)
+    }
+}
+
+impl<L: Softmax> Call<'_, L> {
+    /// Labels and weights of the positions; −1 is no label.
+    #[inline(always)]
+    fn positions<S: Simd, T: Tile>(&self, s: S, tile: T) -> ([i32; LANES], Positions<S>) {
+        let (args, first) = (&self.args, tile.position());
         let (mut counts, mut labels) = ([0.0; LANES], [-1; LANES]);
         let (mut weights, mut upstreams) = ([1.0; LANES], [args.scale; LANES]);
         for j in 0..tile.count() {
@@ -335,14 +351,20 @@ impl<'a, L: Softmax> Call<'a, L> {
             weight: tile.per_position(s, weights),
             upstream: tile.per_position(s, upstreams),
         };
-        let normal = Normal::new(s, tile, args.x, self.inverse_temperature, kept.z, kept.e);
-        let value = if SPREAD {
-            self.over_distribution(s, tile, &normal, &positions, &labels, kept.t)
-        } else {
-            self.at_labels(s, tile, &normal, &positions, &labels)
-        };
+        (labels, positions)
+    }
+
+    /// Weighs the values and writes them; their sum.
+    #[inline(always)]
+    fn finish<S: Simd, T: Tile>(
+        &self,
+        s: S,
+        tile: T,
+        positions: &Positions<S>,
+        value: S::F32,
+    ) -> f64 {
         let value = s.zero_where(positions.ignored, s.mul(value, positions.weight));
-        if let Some(out) = args.out {
+        if let Some(out) = self.args.out {
             put(s, tile, out, value);
         }
         total(s, tile, value)
@@ -375,7 +397,7 @@ impl<'a, L: Softmax> Call<'a, L> {
         positions: &Positions<S>,
         labels: &[i32; LANES],
     ) -> S::F32 {
-        let args = self.args;
+        let args = &self.args;
         let max = s.to_array(normal.max);
         let (mut z_y, mut weights) = ([0.0; LANES], [0.0; LANES]);
         for j in 0..tile.count() {
@@ -417,7 +439,7 @@ impl<'a, L: Softmax> Call<'a, L> {
         labels: &[i32; LANES],
         kept: &[Chunk],
     ) -> S::F32 {
-        let (args, zero) = (self.args, s.splat(0.0));
+        let (args, zero) = (&self.args, s.splat(0.0));
         let mut label = [0.0; LANES];
         for (label, &y) in label.iter_mut().zip(labels) {
             *label = y as f32;
