@@ -11,6 +11,7 @@ import {
   crossEntropy,
   dice,
   diceCe,
+  diceFocal,
   distillation,
   huber,
   klDiv,
@@ -493,4 +494,19 @@ everywhere('targets of bytes give the same as floats', (t) => {
   const over = new Float32Array(bytes.buffer, 0, 10)
   const error = { instanceOf: RangeError, message: /grad must not overlap target/ }
   t.throws(() => bceWithLogits.backward(x.subarray(0, 10), bytes.subarray(30, 40), { grad: over }), error)
+})
+
+everywhere('diceFocal leaves the background out of both parts', (t) => {
+  const random = generator(6)
+  const x = filled(12, () => normal(random, 2))
+  const mask = filled(12, () => Math.round(random()))
+  const options = { shape: [1, 3, 4], includeBackground: false }
+  const { parts, grad } = diceFocal.valueAndGrad(x, mask, options)
+  const focal = sigmoidFocal.valueAndGrad(x.subarray(4), mask.subarray(4), { alpha: null })
+  const own = dice.valueAndGrad(x, mask, { ...options, activation: 'sigmoid' })
+  t.true(Math.abs(parts.focal - focal.value) < 1e-6 && Math.abs(parts.dice - own.value) < 1e-6)
+  equals(t, grad.subarray(0, 4), [0, 0, 0, 0])
+  focal.grad.forEach((g, i) => {
+    t.true(Math.abs(grad[i + 4] - g - own.grad[i + 4]) < 1e-6)
+  })
 })
