@@ -60,6 +60,10 @@ export function firstScore(position: number, inner: number, classes: number): nu
 
 /** From scores to the probabilities of a region loss. */
 export const activations = ['none', 'sigmoid', 'softmax'] as const
+export type Activation = (typeof activations)[number]
+
+/** As kernels know them: `kept` are scores that a pass of sums has left for the gradient. */
+export const activationNumber = { none: 0, sigmoid: 1, softmax: 2, kept: 3 } as const
 
 /** A call of the region kernels, which sum over all positions of a sample and a class. */
 export interface RegionCall {
@@ -70,7 +74,7 @@ export interface RegionCall {
   readonly labels: Int32Array
   readonly ignoreIndex: number
   readonly axis: Axis
-  readonly activation: (typeof activations)[number]
+  readonly activation: Activation | 'kept'
   /** Whether p and y are squared in their own sums. */
   readonly squared: boolean
   /** Another loss of the same scores, computed in the same passes. */
@@ -136,8 +140,11 @@ export interface Backend {
     extra: SoftmaxExtra | undefined,
   ): number
 
-  /** Adds Σ p, Σ y and Σ p·y of each plane to `sums`; the sum of the part's values. */
-  regionSums(call: RegionCall, sums: Float64Array): number
+  /**
+   * Adds Σ p, Σ y and Σ p·y of each plane to `sums`; the sum of the part's values. With a sigmoid and no part it may leave in
+   * `keep`, which may be `x`, what the gradient needs: ±σ(−|x|) with the sign of x, as scores of the activation `kept`.
+   */
+  regionSums(call: RegionCall, sums: Float64Array, keep: Float32Array | undefined): number
 
   /**
    * The gradient by `x`: that by p is a·y + k·p + b·(1 − y) with a, k and b of each plane in `planes`, that of the part is

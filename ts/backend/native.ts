@@ -2,7 +2,7 @@
 
 import { createRequire } from 'node:module'
 import { separateGrad } from '../check.js'
-import { activations, type Backend, opsOf, type RegionCall, type RegistryRow } from './contract.js'
+import { activationNumber, type Backend, opsOf, type RegionCall, type RegistryRow } from './contract.js'
 
 type Floats = Float32Array | undefined
 
@@ -167,8 +167,8 @@ export function loadNative(): NativeBackend {
       }
       return numbers[0]
     },
-    regionSums(call, sums) {
-      return pass(call, 0, sums, undefined, undefined, false)
+    regionSums(call, sums, keep) {
+      return pass(call, 0, sums, undefined, keep, false)
     },
     regionGradient(call, planes, scale, dx, accumulate) {
       pass(call, scale, undefined, planes, dx, accumulate)
@@ -189,7 +189,7 @@ export function loadNative(): NativeBackend {
     numbers[3] = ignoreIndex
     numbers[5] = axis.positions
     numbers[6] = axis.last ? 1 : 0
-    numbers[7] = activations.indexOf(activation)
+    numbers[7] = activationNumber[activation]
     numbers[8] = squared ? 1 : 0
     numbers[12] = accumulate ? 1 : 0
     let auxs: Floats
@@ -203,8 +203,8 @@ export function loadNative(): NativeBackend {
     // Arguments that are left out at the end cost nothing, others that are undefined 40 ns.
     const weight = part?.weight
     if (auxs !== undefined || weight !== undefined) region(x, labels, target, sums, planes, dx, auxs, weight)
-    else if (sums !== undefined) region(x, labels, target, sums)
-    else region(x, labels, target, undefined, planes, dx)
+    else if (sums !== undefined && dx === undefined) region(x, labels, target, sums)
+    else region(x, labels, target, sums, planes, dx)
     return numbers[0]
   }
 }

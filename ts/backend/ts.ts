@@ -16,6 +16,9 @@ import { type Backend, firstScore, PLANE, type RegionCall, type SoftmaxExtra } f
 
 const { fround } = Math
 
+/** Smallest normal number. */
+const LEAST = 2 ** -126
+
 // Of one block: what the loss gives, and its extra parameter.
 const values = new Float32Array(BLOCK)
 const dxs = new Float32Array(BLOCK)
@@ -170,10 +173,11 @@ export const tsBackend: Backend = {
     return sum
   },
 
-  regionSums(call, sums) {
-    const { axis, activation, squared, part } = call
+  regionSums(call, sums, keep) {
+    const { x, axis, activation, squared, part } = call
     if (activation === 'softmax') return sumsOfSoftmax(call, sums)
-    const { classes, positions } = axis
+    const { classes, positions, last } = axis
+    const step = last ? classes : 1
     let value = 0
     for (let plane = 0; plane < axis.samples * classes; plane++) {
       const sample = Math.floor(plane / classes)
@@ -188,6 +192,13 @@ export const tsBackend: Backend = {
           sums[PLANE * plane + 1] += squared ? y * y : y
           sums[PLANE * plane + 2] += p * y
           if (part !== undefined) value += partValues[i]
+        }
+        if (keep === undefined) continue
+        let at = indexOf(axis, sample, plane % classes, start)
+        for (let i = 0; i < count; i++, at += step) {
+          // Never 0, so that it has a sign.
+          const small = Math.max(smalls[i], LEAST)
+          keep[at] = x[at] < 0 ? -small : small
         }
       }
     }
@@ -341,6 +352,8 @@ const kept = new Uint8Array(BLOCK)
 const probabilities = new Float64Array(BLOCK)
 /** dp/dx where the activation is of each score by itself. */
 const slopes = new Float64Array(BLOCK)
+/** σ(−|x|) of a sigmoid. */
+const smalls = new Float64Array(BLOCK)
 const partValues = new Float64Array(BLOCK)
 const partSlopes = new Float64Array(BLOCK)
 
@@ -363,11 +376,16 @@ function activate(call: RegionCall, sample: number, c: number, start: number, co
     if (activation === 'none') {
       probabilities[i] = x[at]
       slopes[i] = 1
+    } else if (activation === 'kept') {
+      const small = Math.abs(x[at])
+      probabilities[i] = x[at] < 0 ? small : 1 - small
+      slopes[i] = small * (1 - small)
     } else {
       const e = Math.exp(-Math.abs(x[at]))
       const large = 1 / (1 + e)
       probabilities[i] = x[at] < 0 ? e * large : large
       slopes[i] = e * large * large
+      smalls[i] = e * large
     }
   }
   if (part === undefined) return

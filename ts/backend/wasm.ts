@@ -9,7 +9,7 @@ import { createRequire } from 'node:module'
 import { separateGrad } from '../check.js'
 import { BLOCK, ROWS } from '../sum.js'
 import {
-  activations,
+  activationNumber,
   type Backend,
   firstScore,
   opsOf,
@@ -354,8 +354,8 @@ export function loadWasm(): Backend {
       }
       return sum
     },
-    regionSums(call, sums) {
-      return region(call, 0, sums, undefined, undefined, false)
+    regionSums(call, sums, keep) {
+      return region(call, 0, sums, undefined, keep, false)
     },
     regionGradient(call, planes, scale, dx, accumulate) {
       region(call, scale, undefined, planes, dx, accumulate)
@@ -399,7 +399,7 @@ export function loadWasm(): Backend {
           targetAt,
           labelsAt,
           ignoreIndex,
-          activations.indexOf(activation),
+          activationNumber[activation],
           squared,
           op,
           part?.p0 ?? 0,

@@ -3,7 +3,7 @@
  * passes of the backend, the reduction.
  */
 
-import { activations, PLANE, type RegionCall, type RegionPart } from '../backend/contract.js'
+import { type Activation, activations, PLANE, type RegionCall, type RegionPart } from '../backend/contract.js'
 import { active } from '../backend/load.js'
 import {
   agreedShape,
@@ -62,8 +62,7 @@ import {
 } from './positions.js'
 import { alphaOf, labelSmoothingOf, type SoftmaxDefinition, weighLabels, weightsOf } from './softmax.js'
 
-/** From scores to probabilities. */
-export type Activation = (typeof activations)[number]
+export type { Activation }
 
 /** A target of a region loss: a value per score, or a class index per position. */
 export type RegionTarget = Floats | Uint8Array | TensorLike<Uint8Array> | Labels
@@ -366,7 +365,9 @@ function runOf(loss: string, definition: RegionDefinition, foreground = false): 
 
     const call = callOf(x, given, axis, settings, foreground)
     const sums = sumsOf(samples * classes * PLANE)
-    const partSum = active.regionSums(call, sums)
+    // The gradient's buffer holds the sigmoids meanwhile, so that they are computed once.
+    const keep = grad !== undefined && !accumulate && part === undefined && settings.activation === 'sigmoid'
+    const partSum = active.regionSums(call, sums, keep ? grad : undefined)
     if (settings.batch) addSamples(sums, samples, classes)
     const { total, counted } = reduce(definition, settings, sums, rows, classes, out)
     const denominator = denominatorOf(settings, counted)
@@ -377,7 +378,8 @@ function runOf(loss: string, definition: RegionDefinition, foreground = false): 
       const factor = denominator === 0 ? 0 : (scalar * settings.regionWeight) / denominator
       const slopes = slopesOf(definition, settings, sums, rows, axis, factor, gradOutput)
       const scale = part === undefined || partDenominator === 0 ? 0 : (scalar * part.weight) / partDenominator
-      active.regionGradient(call, slopes, scale, grad, accumulate)
+      const rest: RegionCall = keep ? { ...call, x: grad, activation: 'kept' } : call
+      active.regionGradient(rest, slopes, scale, grad, accumulate)
     }
     if (part === undefined) return { value: out ?? regionValue, grad }
     const partValue = partDenominator === 0 ? nothing : partSum / partDenominator

@@ -280,6 +280,7 @@ fn both_passes(
     activation: Activation,
     part: Option<usize>,
     in_place: bool,
+    keep: bool,
 ) -> (Vec<f64>, Vec<f32>) {
     let scores = samples * positions * classes;
     let (mut x, mut dx) = (numbers(scores), vec![9.0; scores]);
@@ -299,7 +300,8 @@ fn both_passes(
         scale: 0.5,
     });
     let x_cells = cells(&mut x);
-    let args = region::Args {
+    let dx_cells = if in_place { x_cells } else { cells(&mut dx) };
+    let mut args = region::Args {
         x: x_cells,
         target: Some(cells(&mut target)),
         labels: &labels,
@@ -311,11 +313,18 @@ fn both_passes(
         squared: positions % 2 == 0,
         part,
     };
-    let pass = region::Pass::Sums(Cell::from_mut(&mut sums[..]).as_slice_of_cells());
+    let pass = region::Pass::Sums {
+        sums: Cell::from_mut(&mut sums[..]).as_slice_of_cells(),
+        keep: keep.then_some(dx_cells),
+    };
     let value = region::region(level, args, pass);
+    if keep {
+        args.x = dx_cells;
+        args.activation = Activation::Kept;
+    }
     let gradient = region::Pass::Gradient {
         planes: cells(&mut planes),
-        dx: if in_place { x_cells } else { cells(&mut dx) },
+        dx: dx_cells,
         accumulate: false,
     };
     region::region(level, args, gradient);
@@ -337,7 +346,7 @@ fn instruction_sets_agree_on_regions() {
     for (activation, part) in parts {
         for shape in [[1, 1, 1], [2, 16, 3], [1, 1025, 2], [3, 35, 1], [1, 5, 70]] {
             for classes_last in [false, true] {
-                let run = |level, in_place| {
+                let run = |level, in_place, keep| {
                     both_passes(
                         level,
                         shape,
@@ -345,12 +354,17 @@ fn instruction_sets_agree_on_regions() {
                         activation,
                         part.map(op),
                         in_place,
+                        keep,
                     )
                 };
-                let (sums, gradient) = run(Level::available()[0], false);
-                for level in Level::available() {
-                    let name = (level.name(), activation, part, shape, classes_last);
-                    let (other_sums, other_gradient) = run(level, false);
+                let (sums, gradient) = run(Level::available()[0], false, false);
+                let keeps = activation == Activation::Sigmoid && part.is_none();
+                let ways = Level::available()
+                    .into_iter()
+                    .flat_map(|level| [(level, false), (level, keeps)]);
+                for (level, keep) in ways {
+                    let name = (level.name(), activation, part, shape, classes_last, keep);
+                    let (other_sums, other_gradient) = run(level, false, keep);
                     for (a, b) in sums.iter().zip(&other_sums) {
                         assert!(
                             (a - b).abs() <= 4e-6 * a.abs().max(1.0),
@@ -363,7 +377,11 @@ fn instruction_sets_agree_on_regions() {
                             "{name:?}: {a} {b}"
                         );
                     }
-                    assert_eq!((other_sums, other_gradient), run(level, true), "{name:?}");
+                    assert_eq!(
+                        (other_sums, other_gradient),
+                        run(level, true, keep),
+                        "{name:?}"
+                    );
                 }
             }
         }

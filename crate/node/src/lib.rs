@@ -263,9 +263,10 @@ fn softmax_args<'a, const N: usize>(
     }
 }
 
-/// A pass of a region loss: adds to the sums, where they are given, with the sum of the part's values as result; otherwise
-/// writes the gradient by way of the planes' numbers into dx. Numbers: op of the part or −1, its scale, classes, ignoreIndex,
-/// labelSmoothing, positions of a sample, whether classes are last, activation, squared, p0, p1, aux, whether dx is added to.
+/// A pass of a region loss: adds to the sums, where they are given, with the sum of the part's values as result, and keeps
+/// what it can in dx; otherwise writes the gradient by way of the planes' numbers into dx. Numbers: op of the part or −1, its
+/// scale, classes, ignoreIndex, labelSmoothing, positions of a sample, whether classes are last, activation, squared, p0, p1,
+/// aux, whether dx is added to.
 struct Region;
 
 impl Function<8> for Region {
@@ -299,7 +300,7 @@ impl Function<8> for Region {
             part,
         };
         let pass = match (sums.get(), planes.get(), dx.get()) {
-            (Some(sums), ..) => region::Pass::Sums(sums),
+            (Some(sums), _, keep) => region::Pass::Sums { sums, keep },
             (_, Some(planes), Some(dx)) => region::Pass::Gradient {
                 planes,
                 dx,

@@ -232,7 +232,7 @@ pub unsafe fn softmax(
 }
 
 /// A pass of a region loss over some positions of one sample: adds to `sums`, where they are given, and returns the sum of
-/// the part's values; otherwise writes the gradient by way of `planes` into `dx`.
+/// the part's values, and keeps what it can in `dx`; otherwise writes the gradient by way of `planes` into `dx`.
 ///
 /// # Safety
 /// `x`, `target` and `dx` must point to `positions · classes` elements inside the arena, `labels` to `positions`, `auxs` and
@@ -289,7 +289,10 @@ pub unsafe fn region(
         }),
     };
     let pass = match sums {
-        Some(sums) => region::Pass::Sums(sums),
+        Some(sums) => region::Pass::Sums {
+            sums,
+            keep: floats(dx, positions * classes),
+        },
         None => region::Pass::Gradient {
             planes: floats(planes, classes * region::NUMBERS).unwrap_or_default(),
             dx: floats(dx, positions * classes).unwrap_or_default(),

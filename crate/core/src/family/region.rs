@@ -26,16 +26,19 @@ pub enum Activation {
     Sigmoid,
     /// Over the classes.
     Softmax,
+    /// What a pass of sums with [`Activation::Sigmoid`] has kept.
+    Kept,
 }
 
 impl Activation {
-    /// 0, 1 and 2 in this order, as the bindings say it.
+    /// 0 to 3 in this order, as the bindings say it.
     #[must_use]
     pub fn from_number(number: u32) -> Self {
         match number {
             0 => Self::None,
             1 => Self::Sigmoid,
-            _ => Self::Softmax,
+            2 => Self::Softmax,
+            _ => Self::Kept,
         }
     }
 }
@@ -88,7 +91,13 @@ pub struct Part<'a> {
 #[derive(Clone, Copy)]
 pub enum Pass<'a> {
     /// Adds to the three sums of each plane; the part's sum is returned.
-    Sums(&'a [Cell<f64>]),
+    Sums {
+        /// Three of each plane.
+        sums: &'a [Cell<f64>],
+        /// What the gradient needs of a sigmoid without a part goes here, so that its exponential is computed once: ±σ(−|x|),
+        /// with the sign of x. May be the same memory as `x`.
+        keep: Option<Cells<'a>>,
+    },
     /// The gradient by `x`.
     Gradient {
         /// a, k and b of each plane.
@@ -123,7 +132,11 @@ pub fn region(level: Level, args: Args, pass: Pass) -> f64 {
                 .part
                 .is_none_or(|part| fits(part.auxs, classes) && fits(part.weight, classes))
             && match pass {
-                Pass::Sums(sums) => sums.len() == planes,
+                Pass::Sums { sums, keep } => {
+                    sums.len() == planes
+                        && fits(keep, n)
+                        && (keep.is_none() || args.activation == Activation::Sigmoid)
+                }
                 Pass::Gradient { planes: p, dx, .. } => p.len() == planes && dx.len() == n,
             },
         "a slice of a wrong length"
@@ -131,6 +144,11 @@ pub fn region(level: Level, args: Args, pass: Pass) -> f64 {
     match (args.activation, args.part) {
         (Activation::None, _) => level.run(Elements {
             formula: Identity,
+            args,
+            pass,
+        }),
+        (Activation::Kept, _) => level.run(Elements {
+            formula: FromKept,
             args,
             pass,
         }),
@@ -190,9 +208,32 @@ impl Map<3, 4> for Sigmoid {
     fn eval<V: Lanes>(self, v: V, [x, _, _]: [V::F32; 3]) -> [V::F32; 4] {
         let zero = v.splat(0.0);
         let s = sigmoid(v, exp_nonpositive(v, v.neg(v.abs(x))));
-        let p = v.select(v.lt(x, zero), s.small, s.large);
-        [p, v.mul(s.small, s.large), zero, zero]
+        let negative = v.lt(x, zero);
+        let p = v.select(negative, s.small, s.large);
+        // In place of a part's value. Never 0, so that it has a sign; NaN stays NaN.
+        let small = v.max(v.splat(f32::MIN_POSITIVE), s.small);
+        let kept = v.neg_where(negative, small);
+        [p, v.mul(s.small, s.large), kept, zero]
     }
+}
+
+/// The sigmoid again, from ±σ(−|x|). Neither p nor 1 − p loses digits.
+#[derive(Clone, Copy)]
+struct FromKept;
+
+impl Map<3, 4> for FromKept {
+    #[inline(always)]
+    fn eval<V: Lanes>(self, v: V, [kept, _, _]: [V::F32; 3]) -> [V::F32; 4] {
+        let zero = v.splat(0.0);
+        let small = v.abs(kept);
+        let large = v.sub(v.splat(1.0), small);
+        let p = v.select(v.lt(kept, zero), small, large);
+        [p, v.mul(small, large), zero, zero]
+    }
+}
+
+impl Formula for FromKept {
+    const PART: bool = false;
 }
 
 impl Formula for Sigmoid {
@@ -328,8 +369,8 @@ impl<F: Formula> Kernel for Elements<'_, F> {
             for class in 0..args.classes {
                 let plane = (block.sample * args.classes + class) * NUMBERS;
                 match pass {
-                    Pass::Sums(sums) => {
-                        let [part, own @ ..] = element_sums(s, formula, &args, block, class);
+                    Pass::Sums { sums, keep } => {
+                        let [part, own @ ..] = element_sums(s, formula, &args, block, class, keep);
                         value += part;
                         for (sum, own) in sums[plane..plane + NUMBERS].iter().zip(own) {
                             sum.set(sum.get() + own);
@@ -358,6 +399,7 @@ fn element_sums<S: Simd, F: Formula>(
     args: &Args,
     block: Block,
     class: usize,
+    keep: Option<Cells>,
 ) -> [f64; 1 + NUMBERS] {
     let axis = args.axis();
     let mut sums = [s.splat(0.0); 1 + NUMBERS];
@@ -368,12 +410,15 @@ fn element_sums<S: Simd, F: Formula>(
     let plain = s.splat(f32::from(u8::from(!args.squared)));
     let mut i = block.first;
     if let Some([x, t]) = args.runs(block, class) {
-        // Whole vectors of positions that all count; the rest is left to the loop below.
-        for (x, t) in x.iter().zip(t) {
+        // Whole vectors of positions that all count; the rest is left to the loop below. What is not kept is `x` again.
+        let kept = keep.map_or(x, |keep| args.run(keep, block, class));
+        for ((x, t), kept) in x.iter().zip(t).zip(kept) {
             let y = s.load(t);
             let [p, _, part, _] = s.map(formula, [s.load(x), y, aux]);
             if F::PART {
                 sums[0] = s.add(sums[0], s.mul(part, weight));
+            } else if keep.is_some() {
+                s.store(kept, part);
             }
             sums[1] = s.add(sums[1], s.mul(p, s.add(s.mul(p, square), plain)));
             sums[2] = s.add(sums[2], s.mul(y, s.add(s.mul(y, square), plain)));
@@ -390,6 +435,8 @@ fn element_sums<S: Simd, F: Formula>(
         if F::PART {
             let part = s.mul(part, weight);
             sums[0] = s.add(sums[0], s.zero_where(marks.ignored, part));
+        } else if let Some(keep) = keep {
+            tile.store(s, keep, class, part);
         }
         sums[1] = s.add(sums[1], s.mul(p, s.add(s.mul(p, square), plain)));
         sums[2] = s.add(sums[2], s.mul(y, s.add(s.mul(y, square), plain)));
@@ -498,7 +545,7 @@ impl<L: Softmax> Kernel for Classes<'_, L> {
         let mut memory = memory();
         let kept = kept(&mut memory);
         let mut sums = match pass {
-            Pass::Sums(_) => vec![0.0; args.classes * NUMBERS * LANES],
+            Pass::Sums { .. } => vec![0.0; args.classes * NUMBERS * LANES],
             Pass::Gradient { .. } => Vec::new(),
         };
         let sums = cells(&mut sums);
@@ -509,7 +556,7 @@ impl<L: Softmax> Kernel for Classes<'_, L> {
             for i in (block.first..block.end).step_by(LANES) {
                 let tile = axis.tile(block.sample, i, block.end);
                 match pass {
-                    Pass::Sums(_) => value += class_sums(s, loss, &args, tile, kept, sums),
+                    Pass::Sums { .. } => value += class_sums(s, loss, &args, tile, kept, sums),
                     Pass::Gradient {
                         planes: numbers,
                         dx,
@@ -520,7 +567,7 @@ impl<L: Softmax> Kernel for Classes<'_, L> {
                     }
                 }
             }
-            if let Pass::Sums(totals) = pass {
+            if let Pass::Sums { sums: totals, .. } = pass {
                 for (total, lanes) in totals[planes].iter().zip(sums.as_chunks::<LANES>().0) {
                     total.set(total.get() + f64::from(s.sum(s.load(lanes))));
                     s.store(lanes, s.splat(0.0));
