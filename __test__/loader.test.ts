@@ -33,12 +33,12 @@ let files = 0
 
 async function start(
   project: string,
-  { forced = '', flags = [] as string[], code = esm }: { forced?: string; flags?: string[]; code?: string } = {},
+  { forced = '', threads = '', flags = [] as string[], code = esm } = {},
 ): Promise<BackendInfo & { value: number }> {
   // A name of its own: tests run at the same time.
   const file = join(project, `main${files++}.${code === cjs ? 'cjs' : 'mjs'}`)
   writeFileSync(file, code)
-  const env = { ...process.env, FUSED_LOSS_BACKEND: forced }
+  const env = { ...process.env, FUSED_LOSS_BACKEND: forced, FUSED_LOSS_THREADS: threads }
   const { stdout, stderr } = await run(process.execPath, [...flags, file], { env, cwd: project })
   if (stderr !== '') throw new Error(`wrote to stderr: ${stderr}`)
   return JSON.parse(stdout)
@@ -131,6 +131,16 @@ test('FUSED_LOSS_BACKEND forces a backend', async (t) => {
   await t.throwsAsync(start(project, { forced: 'native', flags: ['--no-addons'] }), {
     message: /FUSED_LOSS_BACKEND=native, but that backend does not load: /,
   })
+})
+
+test('FUSED_LOSS_THREADS says how many threads there are', async (t) => {
+  t.is((await start(project, { threads: '3' })).threads, 3)
+  t.is((await start(project, { threads: '3', forced: 'ts' })).threads, 1)
+  for (const threads of ['0', 'two', '1.5', '1000']) {
+    await t.throwsAsync(start(project, { threads }), {
+      message: new RegExp(`RangeError: FUSED_LOSS_THREADS must be an integer from 1 to 256, got ${threads}`),
+    })
+  }
 })
 
 test('an unknown backend is an error', async (t) => {

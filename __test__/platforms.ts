@@ -1,4 +1,4 @@
-/** Everything that can compute a loss on this machine: the backends, and native once per instruction set. */
+/** Everything that can compute a loss on this machine: the backends, native once per instruction set, and once with threads. */
 
 import type { Backend, RegistryRow } from '../ts/backend/contract.js'
 import { load, use } from '../ts/backend/load.js'
@@ -11,7 +11,7 @@ export interface Platform {
 }
 
 /** The combinations that there are at all; those that this machine lacks are named, never silently passed. */
-const known = ['native avx512', 'native avx2', 'native neon', 'native scalar', 'wasm simd128', 'ts']
+const known = ['native avx512', 'native avx2', 'native neon', 'native scalar', 'native 3 threads', 'wasm simd128', 'ts']
 
 export const platforms: Platform[] = []
 export const missing: { name: string; reason: string }[] = []
@@ -25,16 +25,20 @@ const wanted = (name: string) => {
 try {
   wanted('native')
   const native = load('native')
-  for (const set of native.instructionSets) {
+  const add = (name: string, set: string, threads: number) =>
     platforms.push({
-      name: `native ${set}`,
+      name: `native ${name}`,
       backend: native,
       activate() {
         native.pin(set)
+        native.setThreads(threads)
+        // Also what would be too small for threads.
+        native.splitAll(threads > 1)
         use(native)
       },
     })
-  }
+  for (const set of native.instructionSets) add(set, set, 1)
+  add('3 threads', native.instructionSets[0], 3)
 } catch (error) {
   missing.push({ name: 'native', reason: (error as Error).message })
 }

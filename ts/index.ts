@@ -1,4 +1,4 @@
-export { type BackendInfo, backend } from './backend/load.js'
+export { type BackendInfo, backend, setThreads } from './backend/load.js'
 export type { TensorLike } from './check.js'
 export { combine } from './family/combine.js'
 export type { BatchReduction, CommonOptions, Loss, Reduction, Value, ValueAndGrad } from './family/loss.js'

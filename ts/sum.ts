@@ -6,9 +6,6 @@
 /** Elements of one block. */
 export const BLOCK = 1024
 
-/** Rows of one block, where a row has a loss. */
-export const ROWS = 64
-
 /** Lanes of the virtual vector. A Float32Array rounds each sum to single precision as it is stored. */
 export const LANES = 16
 
@@ -18,4 +15,13 @@ export function fold(lanes: Float32Array): number {
     for (let j = 0; j < half; j++) lanes[j] += lanes[j + half]
   }
   return lanes[0]
+}
+
+/** Scores of a row that is a block of its own. */
+const LONG = 4096
+
+/** Positions of a sample whose losses make one block. */
+export function positionsOfBlock(classes: number, last: boolean): number {
+  if (last && classes >= LONG) return 1
+  return Math.max(LANES, 2 ** Math.ceil(Math.log2(BLOCK / classes)))
 }

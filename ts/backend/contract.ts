@@ -104,6 +104,9 @@ export interface Backend {
   readonly name: 'native' | 'wasm' | 'ts'
   /** Instruction set in use. */
   readonly instructionSet: string
+  /** Threads that a large call may use, where there can be more than one. */
+  readonly threads?: number
+  setThreads?(count: number): void
   readonly version: string
   /** The crate's registry; empty for the TypeScript backend, which has the definitions themselves. */
   readonly registry: readonly RegistryRow[]

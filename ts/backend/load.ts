@@ -16,9 +16,14 @@ export interface BackendInfo {
   /** `avx512`, `avx2`, `neon`, `scalar` for native, `simd128` for wasm, `none` for TypeScript. */
   readonly instructionSet: string
   readonly version: string
+  /** How many threads a large call may use; 1 for wasm and TypeScript. */
+  readonly threads: number
   /** The faster backends that did not load, and why. */
   readonly skipped: readonly { readonly name: Name; readonly reason: string }[]
 }
+
+/** More than this helps no loss. */
+const MOST_THREADS = 256
 
 const skipped: { name: Name; reason: string }[] = []
 
@@ -75,6 +80,41 @@ export function use(other: Backend): void {
  * console.log(`${name} (${instructionSet})`, skipped) // for example: native (avx2) []
  */
 export function backend(): BackendInfo {
-  const { name, instructionSet, version } = active
-  return { name, instructionSet, version, skipped: skipped.map((skip) => ({ ...skip })) }
+  const { name, instructionSet, version, threads = 1 } = active
+  return { name, instructionSet, version, threads, skipped: skipped.map((skip) => ({ ...skip })) }
 }
+
+/**
+ * Sets how many threads a large call may use, in the thread of Node that calls this. At first they are all cores that the
+ * process may use, or as many as the environment variable `FUSED_LOSS_THREADS` says. Results have the same bits for every number.
+ *
+ * Only the native backend has threads, and only for calls of some 100 µs and more; elsewhere this changes nothing.
+ *
+ * @param count 1 to 256
+ * @throws TypeError or RangeError where `count` is no such integer
+ * @example
+ * import { setThreads } from 'fused-loss'
+ *
+ * setThreads(1) // leaves the other cores alone
+ */
+export function setThreads(count: number): void {
+  if (typeof count !== 'number') throw new TypeError(`setThreads: count must be a number, got ${typeof count}`)
+  if (!isThreads(count))
+    throw new RangeError(`setThreads: count must be an integer from 1 to ${MOST_THREADS}, got ${count}`)
+  active.setThreads?.(count)
+}
+
+function isThreads(count: number): boolean {
+  return Number.isInteger(count) && count >= 1 && count <= MOST_THREADS
+}
+
+function threadsOfEnvironment(): void {
+  const given = process.env.FUSED_LOSS_THREADS
+  if (!given) return
+  if (!isThreads(Number(given))) {
+    throw new RangeError(`FUSED_LOSS_THREADS must be an integer from 1 to ${MOST_THREADS}, got ${given}`)
+  }
+  active.setThreads?.(Number(given))
+}
+
+threadsOfEnvironment()

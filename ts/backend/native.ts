@@ -15,7 +15,11 @@ interface Addon {
   pinInstructionSet(name: string): boolean
   firstOutside(values: Float32Array, low: number, high: number): number
   keptWeight(labels: Int32Array, classes: number, ignoreIndex: number, weight: Floats): number
-  /** The numbers of a call without number arguments; its result comes back in the first. */
+  availableThreads(): number
+  /**
+   * The numbers of a call without number arguments; its result comes back in the first. The last two stay from call to call:
+   * whether small calls are split too, and the number of threads.
+   */
   readonly numbers: Float64Array
   /** Numbers: op, scale, aux, p0, p1. */
   pointwise(x: Float32Array, t: Float32Array, dx: Floats): void
@@ -60,11 +64,17 @@ interface Addon {
   ): void
 }
 
-/** The native backend; a test may pin one of the machine's instruction sets. */
+/** The native backend; a test may pin one of the machine's instruction sets, and have small calls split among threads too. */
 export interface NativeBackend extends Backend {
   readonly instructionSets: readonly string[]
   pin(instructionSet: string): void
+  splitAll(all: boolean): void
+  setThreads(count: number): void
 }
+
+// In the array of numbers.
+const SPLIT_ALL = 14
+const THREADS = 15
 
 /** Name of the platform as in the names of the addon and of its package, such as `linux-x64-gnu`. */
 export function platform(): string {
@@ -96,6 +106,7 @@ export function loadNative(): NativeBackend {
   const registry = addon.registry()
   const ops = opsOf(registry)
   const { numbers, pointwise, pointwiseGeneral, softmax, softmaxGeneral, region } = addon
+  numbers[THREADS] = addon.availableThreads()
   let last: object | undefined
   let lastOp = 0
   // The map takes 15 ns, and most calls are of the same loss as the one before.
@@ -118,6 +129,15 @@ export function loadNative(): NativeBackend {
       if (!addon.pinInstructionSet(instructionSet)) {
         throw new RangeError(`instruction set must be one of ${addon.instructionSets()}, got ${instructionSet}`)
       }
+    },
+    splitAll(all) {
+      numbers[SPLIT_ALL] = all ? 1 : 0
+    },
+    get threads() {
+      return numbers[THREADS]
+    },
+    setThreads(count) {
+      numbers[THREADS] = count
     },
     firstOutside: addon.firstOutside,
     keptWeight: addon.keptWeight,

@@ -10,7 +10,7 @@ import { separateGrad } from '../check.js'
 import type { PointwiseDefinition } from '../family/pointwise.js'
 import type { Axis } from '../family/positions.js'
 import type { SoftmaxDefinition } from '../family/softmax.js'
-import { BLOCK, fold, LANES, ROWS } from '../sum.js'
+import { BLOCK, fold, LANES, positionsOfBlock } from '../sum.js'
 import { version } from '../version.js'
 import { type Backend, firstScore, PLANE, type RegionCall, type SoftmaxExtra } from './contract.js'
 
@@ -108,9 +108,10 @@ export const tsBackend: Backend = {
     const keep = 1 - labelSmoothing
     const spread = labelSmoothing / classes
     const atOne = target === undefined && labelSmoothing === 0
+    const size = positionsOfBlock(classes, inner === 1)
     let sum = 0
-    for (let block = 0; block < positions; block += ROWS) {
-      const end = Math.min(positions, block + ROWS)
+    for (let block = 0; block < positions; block += size) {
+      const end = Math.min(positions, block + size)
       lanes.fill(0)
       for (let position = block; position < end; position++) {
         const first = firstScore(position, inner, classes)
@@ -264,18 +265,19 @@ function picked(
     if (y === ignoreIndex || y < 0 || y >= classes) return 0
     return fround((weight === undefined ? 1 : weight[y]) * (sampleWeight === undefined ? 1 : sampleWeight[position]))
   }
+  const size = positionsOfBlock(classes, inner === 1)
   let sum = 0
-  // By tiles of 16 positions of a sample, as the other backends add them.
+  // By blocks of positions of a sample, as the other backends add them.
   for (let first = 0; first < labels.length; ) {
     const left = inner === 1 ? labels.length - first : inner - (first % inner)
-    const end = first + Math.min(LANES, left)
+    const end = first + Math.min(size, left)
     lanes.fill(0)
     for (let position = first; position < end; position++) {
       const w = weightOf(position)
       // ∞ · 0 of a position that counts for nothing is 0.
       const value = w === 0 ? 0 : fround(w * loss.value(x[at(position)], 0))
       if (out !== undefined) out[position] = value
-      lanes[position - first] = value
+      lanes[(position - first) & (LANES - 1)] += value
     }
     sum += fold(lanes)
     first = end

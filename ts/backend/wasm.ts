@@ -7,7 +7,7 @@
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { separateGrad } from '../check.js'
-import { BLOCK, ROWS } from '../sum.js'
+import { BLOCK, positionsOfBlock } from '../sum.js'
 import {
   activationNumber,
   type Backend,
@@ -243,11 +243,12 @@ const part = (array: Float32Array, start: number, length: number) =>
   new Float32Array(array.buffer, array.byteOffset + 4 * start, length)
 
 /**
- * Positions of the piece from `start`: whole blocks of rows, so that sums go on as in one piece, and positions of one sample
+ * Positions of the piece from `start`: whole blocks, so that sums go on as in one piece, and positions of one sample
  * only where those of a sample lie between each other. Not a generator: that takes a microsecond of a small call.
  */
 function pieceOf(start: number, positions: number, inner: number, classes: number): number {
-  const most = Math.max(1, Math.floor(PIECE / (classes * ROWS))) * ROWS
+  const block = positionsOfBlock(classes, inner === 1)
+  const most = Math.max(1, Math.floor(PIECE / (classes * block))) * block
   return Math.min(inner === 1 ? positions - start : inner - (start % inner), most)
 }
 

@@ -6,6 +6,7 @@
 //! - [`simd`]: a vector of 16 lanes on every instruction set; the only `unsafe`.
 //! - [`math`]: exp, log, sigmoid over such vectors, each with its tested error.
 //! - [`mod@sum`]: the one order of summation.
+//! - [`share`]: the part of a call that a thread computes.
 //! - [`family`]: the loops.
 //! - [`loss`]: the formulas, and the registry with one row per loss.
 //!
@@ -20,6 +21,8 @@ pub mod family;
 pub mod loss;
 #[forbid(unsafe_code)]
 pub mod math;
+#[forbid(unsafe_code)]
+pub mod share;
 #[allow(unsafe_code)]
 pub mod simd;
 #[forbid(unsafe_code)]

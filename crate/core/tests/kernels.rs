@@ -8,6 +8,7 @@ use fused_loss_core::family::region::{self, Activation};
 use fused_loss_core::family::softmax::{self, kept_weight, softmax};
 use fused_loss_core::family::stream::Stream;
 use fused_loss_core::loss::{Agreement, REGISTRY, Row};
+use fused_loss_core::share::Share;
 use fused_loss_core::simd::{Cells, Level, cells};
 
 fn op(name: &str) -> usize {
@@ -42,6 +43,7 @@ fn mse<'a>(x: Cells<'a>, t: Cells<'a>, dx: Option<Cells<'a>>, sum: f64) -> point
         aux: 1.0,
         sum,
         params: [0.0; 2],
+        share: Share::ALL,
         extra: None,
     }
 }
@@ -66,6 +68,7 @@ fn cross_entropy<'a>(
         temperature: 1.0,
         sum: 0.0,
         params: [0.0; 2],
+        share: Share::ALL,
         extra: None,
     }
 }
@@ -312,6 +315,7 @@ fn both_passes(
         activation,
         squared: positions % 2 == 0,
         part,
+        share: Share::ALL,
     };
     let pass = region::Pass::Sums {
         sums: Cell::from_mut(&mut sums[..]).as_slice_of_cells(),

@@ -5,6 +5,7 @@
 //! number takes 8 ns and a number as result 14 ns, an element of this array 1 ns.
 
 use crate::array::{Array, Element, MaybeArray};
+use crate::threads;
 use core::cell::Cell;
 use core::ffi::{CStr, c_void};
 use core::ptr;
@@ -14,6 +15,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Elements of the array of numbers.
 pub const NUMBERS: usize = 16;
+
+/// Number of threads, and whether small calls are split too: numbers that stay from call to call.
+const THREADS: usize = 15;
+const SPLIT_ALL: usize = 14;
 
 type Numbers = [Cell<f64>; NUMBERS];
 
@@ -38,6 +43,16 @@ impl<const N: usize> Call<'_, N> {
     /// Number i that the caller has set.
     pub fn number(&self, i: usize) -> f64 {
         self.numbers[i].get()
+    }
+
+    /// Threads for so many elements, of which each should have at least `least`. A test may have every call split.
+    pub fn threads(&self, elements: usize, least: usize, units: usize) -> usize {
+        let least = if self.number(SPLIT_ALL) == 0.0 {
+            least
+        } else {
+            1
+        };
+        threads::count(self.number(THREADS) as usize, elements, least, units)
     }
 
     /// Argument i.

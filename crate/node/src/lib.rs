@@ -3,6 +3,7 @@
 
 mod array;
 mod direct;
+mod threads;
 
 use array::{Array, MaybeArray};
 use core::cell::Cell;
@@ -14,6 +15,7 @@ use fused_loss_core::family::region;
 use fused_loss_core::family::softmax;
 use fused_loss_core::family::stream::Stream;
 use fused_loss_core::loss::{Agreement, REGISTRY};
+use fused_loss_core::share::Share;
 use fused_loss_core::simd::{Cells, Level, overlap};
 use napi::bindgen_prelude::Object;
 use napi::{Env, Error, Result, Status};
@@ -52,6 +54,12 @@ pub fn pin_instruction_set(name: String) -> bool {
         LEVEL.store(index, Ordering::Relaxed);
     }
     found.is_some()
+}
+
+/// Threads that this process may use at the same time: its cores, or what its control group leaves of them.
+#[napi]
+pub fn available_threads() -> u32 {
+    std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1))
 }
 
 /// Version of the crate, which the facade compares with its own.
@@ -119,9 +127,10 @@ impl Function<3> for Pointwise {
             aux: call.number(2) as f32,
             sum: 0.0,
             params: [call.number(3) as f32, call.number(4) as f32],
+            share: Share::ALL,
             extra: None,
         };
-        Ok(pointwise::pointwise(level(), call.number(0) as usize, args))
+        Ok(run_pointwise(call, args))
     }
 }
 
@@ -135,6 +144,37 @@ fn separate<T>(dx: Option<Cells>, x: Cells, t: &[T]) -> Result<()> {
         )),
         _ => Ok(()),
     }
+}
+
+/// Elements that a thread should have at least, where each costs an exponential, and where it is little more than memory.
+/// Below twice as many the second thread gains less than it takes to wake it: `npm run bench -- --threads 2`.
+const SOME: usize = 50_000;
+const MANY: usize = 200_000;
+
+fn run_pointwise<const N: usize>(call: &Call<N>, args: pointwise::Args) -> f64 {
+    let op = call.number(0) as usize;
+    let exact = REGISTRY
+        .get(op)
+        .is_some_and(|row| row.agreement == Agreement::Exact);
+    let least = if exact { MANY } else { SOME };
+    let threads = call.threads(args.x.len(), least, args.units());
+    let run = |share: Share| pointwise::pointwise(level(), op, pointwise::Args { share, ..args });
+    // SAFETY: an element has a place of its own in all arrays that are written, and the kernels read those arrays nowhere else;
+    // the facade refuses others that overlap.
+    unsafe { on_threads(threads, args.units(), run) }
+}
+
+/// Runs a call whose units have one sum each; their total.
+///
+/// # Safety
+/// As of [`threads::run`].
+unsafe fn on_threads<R: Fn(Share) -> f64>(threads: usize, units: usize, run: R) -> f64 {
+    if threads == 1 {
+        return run(Share::ALL);
+    }
+    // SAFETY: the caller's.
+    let sums = unsafe { threads::run(threads, units, 1, |share| _ = run(share)) };
+    sums.into_iter().fold(0.0, |total, sum| total + sum)
 }
 
 fn stream(values: &Maybe, inner: usize) -> Option<Stream<'_>> {
@@ -165,6 +205,7 @@ impl Function<8> for PointwiseGeneral {
             aux: call.number(2) as f32,
             sum: 0.0,
             params: [call.number(3) as f32, call.number(4) as f32],
+            share: Share::ALL,
             extra: Some(Extra {
                 weight: stream(&weight, 1),
                 aux: stream(&aux, call.number(5) as usize),
@@ -174,7 +215,7 @@ impl Function<8> for PointwiseGeneral {
                 accumulate: call.number(6) != 0.0,
             }),
         };
-        Ok(pointwise::pointwise(level(), call.number(0) as usize, args))
+        Ok(run_pointwise(call, args))
     }
 }
 
@@ -204,7 +245,7 @@ impl Function<3> for Softmax {
         let dx: Maybe = call.maybe(2)?;
         separate(dx.get(), x.get(), labels.get())?;
         let args = softmax_args(call, x.get(), labels.get(), dx.get());
-        Ok(softmax::softmax(level(), call.number(0) as usize, args))
+        Ok(run_softmax(call, args))
     }
 }
 
@@ -235,7 +276,7 @@ impl Function<9> for SoftmaxGeneral {
             extra: extra.needed().then_some(extra),
             ..softmax_args(call, x.get(), labels.get(), dx.get())
         };
-        Ok(softmax::softmax(level(), call.number(0) as usize, args))
+        Ok(run_softmax(call, args))
     }
 }
 
@@ -259,8 +300,18 @@ fn softmax_args<'a, const N: usize>(
         temperature: call.number(5) as f32,
         sum: 0.0,
         params: [call.number(6) as f32, 0.0],
+        share: Share::ALL,
         extra: None,
     }
+}
+
+fn run_softmax<const N: usize>(call: &Call<N>, args: softmax::Args) -> f64 {
+    let op = call.number(0) as usize;
+    let run = |share: Share| softmax::softmax(level(), op, softmax::Args { share, ..args });
+    let threads = call.threads(args.x.len(), SOME, args.units());
+    // SAFETY: a position has elements of its own in all arrays that are written, and the kernels read those arrays nowhere else;
+    // the facade refuses others that overlap.
+    unsafe { on_threads(threads, args.units(), run) }
 }
 
 /// A pass of a region loss: adds to the sums, where they are given, with the sum of the part's values as result, and keeps
@@ -298,6 +349,7 @@ impl Function<8> for Region {
             activation: region::Activation::from_number(call.number(7) as u32),
             squared: call.number(8) != 0.0,
             part,
+            share: Share::ALL,
         };
         let pass = match (sums.get(), planes.get(), dx.get()) {
             (Some(sums), _, keep) => region::Pass::Sums { sums, keep },
@@ -311,6 +363,28 @@ impl Function<8> for Region {
                 return Err(Error::new(Status::InvalidArg, message));
             }
         };
-        Ok(region::region(level(), args, pass))
+        let run = |share: Share| region::region(level(), region::Args { share, ..args }, pass);
+        let little = args.activation == region::Activation::None;
+        let least = if little { MANY } else { SOME };
+        let threads = match args.x.len() {
+            0 => 1,
+            n => call.threads(n, least, args.units()),
+        };
+        if threads == 1 {
+            return Ok(run(Share::ALL));
+        }
+        let numbers = match pass {
+            region::Pass::Sums { .. } => args.sums_of_unit(),
+            region::Pass::Gradient { .. } => 0,
+        };
+        // SAFETY: a position has elements of its own in all arrays that are written but for the sums, which the shares leave to
+        // this thread; the facade refuses arrays that overlap.
+        let mut left =
+            unsafe { threads::run(threads, args.units(), numbers, |share| _ = run(share)) };
+        let left = Cell::from_mut(&mut left[..]).as_slice_of_cells();
+        Ok(match pass {
+            region::Pass::Sums { sums, .. } => region::add_up(args, left, sums),
+            region::Pass::Gradient { .. } => 0.0,
+        })
     }
 }

@@ -11,6 +11,7 @@ use fused_loss_core::family::region;
 use fused_loss_core::family::softmax;
 use fused_loss_core::family::stream::Stream;
 use fused_loss_core::loss::{Agreement, REGISTRY};
+use fused_loss_core::share::Share;
 use fused_loss_core::simd::{Cells, Level, Simd128};
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -106,6 +107,7 @@ pub unsafe fn pointwise(
         aux,
         sum,
         params: [p0, p1],
+        share: Share::ALL,
         extra: None,
     };
     pointwise::pointwise(level(), op, args)
@@ -150,6 +152,7 @@ pub unsafe fn pointwise_general(
         aux,
         sum,
         params: [p0, p1],
+        share: Share::ALL,
         extra: Some(Extra {
             weight: floats(weight, weight_length).map(|values| Stream {
                 values,
@@ -226,6 +229,7 @@ pub unsafe fn softmax(
         temperature,
         sum,
         params: [p0, 0.0],
+        share: Share::ALL,
         extra: extra.needed().then_some(extra),
     };
     softmax::softmax(level(), op, args)
@@ -287,6 +291,7 @@ pub unsafe fn region(
             label_smoothing,
             scale,
         }),
+        share: Share::ALL,
     };
     let pass = match sums {
         Some(sums) => region::Pass::Sums {

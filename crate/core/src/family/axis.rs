@@ -1,6 +1,7 @@
 //! Where the scores of a position lie: next to each other, or a plane apart. Kernels walk them in tiles, and are written
 //! once for both ways of putting a tile into vectors.
 
+use crate::share::Share;
 use crate::simd::{Cells, LANES, Simd};
 
 /// Element of position i of a sample for class c: `(sample·positions + i)·classes + c` where the classes are last, else
@@ -16,6 +17,38 @@ pub struct Axis {
 }
 
 impl Axis {
+    /// Blocks of `size` positions in all samples.
+    pub(super) fn units(self, samples: usize, size: usize) -> usize {
+        samples * self.positions.div_ceil(size)
+    }
+
+    /// Those of a share.
+    #[inline(always)]
+    pub(super) fn blocks(
+        self,
+        samples: usize,
+        size: usize,
+        share: Share,
+    ) -> impl Iterator<Item = Block> {
+        let per_sample = self.positions.div_ceil(size);
+        (share.first..share.end.min(samples * per_sample)).map(move |unit| {
+            let first = unit % per_sample * size;
+            Block {
+                sample: unit / per_sample,
+                first,
+                end: self.positions.min(first + size),
+            }
+        })
+    }
+
+    /// The tiles of a block.
+    #[inline(always)]
+    pub(super) fn tiles(self, block: Block) -> impl Iterator<Item = LaneTile> {
+        (block.first..block.end)
+            .step_by(LANES)
+            .map(move |i| self.tile(block.sample, i, block.end))
+    }
+
     /// The tile of at most 16 positions of a sample from `i`, none of which is behind `end`.
     #[inline(always)]
     pub(super) fn tile(self, sample: usize, i: usize, end: usize) -> LaneTile {
@@ -38,6 +71,14 @@ impl Axis {
             classes,
         }
     }
+}
+
+/// Some neighbouring positions of a sample.
+#[derive(Clone, Copy)]
+pub(super) struct Block {
+    pub sample: usize,
+    pub first: usize,
+    pub end: usize,
 }
 
 /// Some positions with all their classes, as a number of vectors.

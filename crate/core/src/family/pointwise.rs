@@ -2,6 +2,7 @@
 
 use super::stream::Stream;
 use crate::loss::{self, Params};
+use crate::share::{Share, Total};
 use crate::simd::{Cells, Kernel, LANES, Lanes, Level, Map, Simd, cells};
 use crate::sum::BLOCK;
 
@@ -87,8 +88,18 @@ pub struct Args<'a> {
     pub sum: f64,
     /// Scalar parameters of the loss, as its registry row says.
     pub params: Params,
+    /// Which blocks to compute.
+    pub share: Share<'a>,
     /// What most calls do without.
     pub extra: Option<Extra<'a>>,
+}
+
+impl Args<'_> {
+    /// Blocks of the whole call.
+    #[must_use]
+    pub fn units(&self) -> usize {
+        self.x.len().div_ceil(BLOCK)
+    }
 }
 
 /// The streams that take the general loop.
@@ -190,13 +201,10 @@ fn plain<S: Simd, L: Pointwise, const GRAD: bool>(s: S, loss: L, args: &Args, dx
     let formula = Whole(loss);
     let scale = s.splat(args.scale);
     let aux = s.splat(args.aux);
-    let mut sum = args.sum;
-    let blocks = args
-        .x
-        .chunks(BLOCK)
-        .zip(args.t.chunks(BLOCK))
-        .zip(dx.chunks(BLOCK));
-    for ((x, t), dx) in blocks {
+    let mut total = Total::new(args.share, args.sum);
+    let range = args.share.elements(BLOCK, args.x.len());
+    let [x, t, dx] = [args.x, args.t, dx].map(|array| array[range.clone()].chunks(BLOCK));
+    for ((x, t), dx) in x.zip(t).zip(dx) {
         let mut lanes = s.splat(0.0);
         let (x, x_tail) = x.as_chunks::<LANES>();
         let (t, t_tail) = t.as_chunks::<LANES>();
@@ -236,19 +244,18 @@ fn plain<S: Simd, L: Pointwise, const GRAD: bool>(s: S, loss: L, args: &Args, dx
             // The loss of (0, 0) in the lanes behind the tail need not be 0.
             lanes = s.add(lanes, s.head(value, x_tail.len()));
         }
-        sum += f64::from(s.sum(lanes));
+        total.add(f64::from(s.sum(lanes)));
     }
-    sum
+    total.get()
 }
 
 /// Any combination of streams and outputs.
 #[inline(always)]
 fn general<S: Simd, L: Pointwise>(s: S, loss: L, args: &Args, extra: &Extra) -> f64 {
-    let n = args.x.len();
-    let mut sum = args.sum;
-    let mut block = 0;
-    while block < n {
-        let end = n.min(block + BLOCK);
+    let mut total = Total::new(args.share, args.sum);
+    let range = args.share.elements(BLOCK, args.x.len());
+    for block in range.clone().step_by(BLOCK) {
+        let end = range.end.min(block + BLOCK);
         let mut lanes = s.splat(0.0);
         let mut at = block;
         while at < end {
@@ -282,10 +289,9 @@ fn general<S: Simd, L: Pointwise>(s: S, loss: L, args: &Args, extra: &Extra) -> 
             lanes = s.add(lanes, s.head(value, count));
             at += count;
         }
-        sum += f64::from(s.sum(lanes));
-        block = end;
+        total.add(f64::from(s.sum(lanes)));
     }
-    sum
+    total.get()
 }
 
 #[inline(always)]

@@ -3,13 +3,14 @@
 //! for every such loss is a·y + k·p + b·(1 − y) with three numbers per plane. The activation from `x` to p is done here, in both
 //! passes, and so may be a loss of the same scores, whose exponentials then serve both.
 
-use super::axis::{Axis, LaneTile, Tile};
+use super::axis::{Axis, Block, LaneTile, Tile};
 use super::pointwise::Pointwise;
 use super::softmax::Softmax;
 use super::softmax::tiles::{Both, Normal, kept, memory};
 use crate::loss::{self, Params};
 use crate::math::exp::exp_nonpositive;
 use crate::math::sigmoid::sigmoid;
+use crate::share::Share;
 use crate::simd::{Cells, Chunk, Kernel, LANES, Lanes, Level, Map, Simd, cells};
 use crate::sum::BLOCK;
 use core::cell::Cell;
@@ -66,6 +67,8 @@ pub struct Args<'a> {
     pub squared: bool,
     /// Another loss of the same scores.
     pub part: Option<Part<'a>>,
+    /// Which blocks to compute. The sums of a block are [`Args::sums_of_unit`] numbers, see [`add_up`].
+    pub share: Share<'a>,
 }
 
 /// A loss that is computed in the same passes.
@@ -281,6 +284,28 @@ struct Marks<S: Simd> {
 }
 
 impl Args<'_> {
+    /// Blocks of the whole call.
+    #[must_use]
+    pub fn units(&self) -> usize {
+        self.axis().units(self.samples(), BLOCK)
+    }
+
+    /// Numbers that a block has as sums: of each class the part and the three of its plane.
+    #[must_use]
+    pub fn sums_of_unit(&self) -> usize {
+        self.classes * (1 + NUMBERS)
+    }
+
+    fn samples(&self) -> usize {
+        self.x.len() / (self.classes * self.positions)
+    }
+
+    /// The blocks of the share.
+    #[inline(always)]
+    fn blocks(&self) -> impl Iterator<Item = Block> {
+        self.axis().blocks(self.samples(), BLOCK, self.share)
+    }
+
     fn axis(&self) -> Axis {
         Axis {
             classes: self.classes,
@@ -325,25 +350,53 @@ impl Args<'_> {
     }
 }
 
-/// A block of positions of a sample.
-#[derive(Clone, Copy)]
-struct Block {
-    sample: usize,
-    first: usize,
-    end: usize,
+/// Adds up what shares of a pass of sums have left, in the order of the blocks; the part's sum is returned.
+pub fn add_up(args: Args, left: &[Cell<f64>], sums: &[Cell<f64>]) -> f64 {
+    let mut into = Sums::new(&args, sums);
+    let mut left = left.chunks_exact(1 + NUMBERS);
+    for block in args.blocks() {
+        for (class, own) in left.by_ref().take(args.classes).enumerate() {
+            into.add(block, class, [0, 1, 2, 3].map(|i| own[i].get()));
+        }
+    }
+    into.part
 }
 
-/// All positions, in blocks.
-fn blocks(args: &Args) -> impl Iterator<Item = Block> {
-    let positions = args.positions;
-    let samples = args.x.len() / (args.classes * positions);
-    (0..samples).flat_map(move |sample| {
-        (0..positions).step_by(BLOCK).map(move |first| Block {
-            sample,
-            first,
-            end: positions.min(first + BLOCK),
-        })
-    })
+/// Takes the sums of a block for each class in turn: the part, Σ p, Σ y, Σ p·y.
+struct Sums<'a> {
+    planes: &'a [Cell<f64>],
+    classes: usize,
+    part: f64,
+    /// Where they go instead, for who adds them up.
+    left: Option<core::slice::ChunksExact<'a, Cell<f64>>>,
+}
+
+impl<'a> Sums<'a> {
+    #[inline(always)]
+    fn new(args: &Args<'a>, planes: &'a [Cell<f64>]) -> Self {
+        Self {
+            planes,
+            classes: args.classes,
+            part: 0.0,
+            left: args.share.sums.map(|sums| sums.chunks_exact(1 + NUMBERS)),
+        }
+    }
+
+    #[inline(always)]
+    fn add(&mut self, block: Block, class: usize, own: [f64; 1 + NUMBERS]) {
+        if let Some(left) = &mut self.left {
+            for (left, own) in left.next().into_iter().flatten().zip(own) {
+                left.set(own);
+            }
+            return;
+        }
+        let [part, own @ ..] = own;
+        self.part += part;
+        let plane = (block.sample * self.classes + class) * NUMBERS;
+        for (sum, own) in self.planes[plane..plane + NUMBERS].iter().zip(own) {
+            sum.set(sum.get() + own);
+        }
+    }
 }
 
 /// Each score by itself, in blocks of positions, class by class: the sums stay in registers, and the block in the cache
@@ -364,30 +417,32 @@ impl<F: Formula> Kernel for Elements<'_, F> {
             args,
             pass,
         } = self;
-        let mut value = 0.0;
-        for block in blocks(&args) {
-            for class in 0..args.classes {
-                let plane = (block.sample * args.classes + class) * NUMBERS;
-                match pass {
-                    Pass::Sums { sums, keep } => {
-                        let [part, own @ ..] = element_sums(s, formula, &args, block, class, keep);
-                        value += part;
-                        for (sum, own) in sums[plane..plane + NUMBERS].iter().zip(own) {
-                            sum.set(sum.get() + own);
-                        }
+        match pass {
+            Pass::Sums { sums, keep } => {
+                let mut sums = Sums::new(&args, sums);
+                for block in args.blocks() {
+                    for class in 0..args.classes {
+                        let own = element_sums(s, formula, &args, block, class, keep);
+                        sums.add(block, class, own);
                     }
-                    Pass::Gradient {
-                        planes,
-                        dx,
-                        accumulate,
-                    } => {
+                }
+                sums.part
+            }
+            Pass::Gradient {
+                planes,
+                dx,
+                accumulate,
+            } => {
+                for block in args.blocks() {
+                    for class in 0..args.classes {
+                        let plane = (block.sample * args.classes + class) * NUMBERS;
                         let plane = [0, 1, 2].map(|i| planes[plane + i].get());
                         element_gradient(s, formula, &args, block, class, plane, dx, accumulate);
                     }
                 }
+                0.0
             }
         }
-        value
     }
 }
 
@@ -544,37 +599,44 @@ impl<L: Softmax> Kernel for Classes<'_, L> {
         let axis = args.axis();
         let mut memory = memory();
         let kept = kept(&mut memory);
-        let mut sums = match pass {
-            Pass::Sums { .. } => vec![0.0; args.classes * NUMBERS * LANES],
-            Pass::Gradient { .. } => Vec::new(),
-        };
-        let sums = cells(&mut sums);
-        let mut value = 0.0;
-        for block in blocks(&args) {
-            let plane = block.sample * args.classes * NUMBERS;
-            let planes = plane..plane + args.classes * NUMBERS;
-            for i in (block.first..block.end).step_by(LANES) {
-                let tile = axis.tile(block.sample, i, block.end);
-                match pass {
-                    Pass::Sums { .. } => value += class_sums(s, loss, &args, tile, kept, sums),
-                    Pass::Gradient {
-                        planes: numbers,
-                        dx,
-                        accumulate,
-                    } => {
-                        let numbers = &numbers[planes.clone()];
-                        class_gradient(s, loss, &args, tile, kept, numbers, dx, accumulate);
+        match pass {
+            Pass::Sums { sums, .. } => {
+                let mut sums = Sums::new(&args, sums);
+                // Of the block so far, in each lane that of its positions.
+                let mut lanes = vec![0.0; args.classes * NUMBERS * LANES];
+                let lanes = cells(&mut lanes);
+                for block in args.blocks() {
+                    let mut part = 0.0;
+                    for tile in axis.tiles(block) {
+                        part += class_sums(s, loss, &args, tile, kept, lanes);
+                    }
+                    let planes = lanes.as_chunks::<LANES>().0.chunks_exact(NUMBERS);
+                    for (class, plane) in planes.enumerate() {
+                        let [p, y, product] =
+                            [0, 1, 2].map(|i| f64::from(s.sum(s.load(&plane[i]))));
+                        sums.add(block, class, [part, p, y, product]);
+                        // Counted with the first class.
+                        part = 0.0;
+                    }
+                    lanes.iter().for_each(|lane| lane.set(0.0));
+                }
+                sums.part
+            }
+            Pass::Gradient {
+                planes,
+                dx,
+                accumulate,
+            } => {
+                for block in args.blocks() {
+                    let plane = block.sample * args.classes * NUMBERS;
+                    let planes = &planes[plane..plane + args.classes * NUMBERS];
+                    for tile in axis.tiles(block) {
+                        class_gradient(s, loss, &args, tile, kept, planes, dx, accumulate);
                     }
                 }
-            }
-            if let Pass::Sums { sums: totals, .. } = pass {
-                for (total, lanes) in totals[planes].iter().zip(sums.as_chunks::<LANES>().0) {
-                    total.set(total.get() + f64::from(s.sum(s.load(lanes))));
-                    s.store(lanes, s.splat(0.0));
-                }
+                0.0
             }
         }
-        value
     }
 }
 

@@ -8,10 +8,11 @@ mod rows;
 mod teacher;
 pub(super) mod tiles;
 
-use super::axis::Axis;
+use super::axis::{Axis, Block};
 use crate::loss::{self, Params};
+use crate::share::Share;
 use crate::simd::{Cells, Lanes, Level};
-use crate::sum::BLOCK;
+use crate::sum::{BLOCK, positions_of_unit};
 
 /// What the input and the target are.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -75,6 +76,8 @@ pub struct Args<'a> {
     pub sum: f64,
     /// Scalar parameters of the loss, as its registry row says.
     pub params: Params,
+    /// Which units to compute.
+    pub share: Share<'a>,
     /// What most calls do without.
     pub extra: Option<Extra<'a>>,
 }
@@ -124,6 +127,23 @@ impl Args<'_> {
         } else {
             self.positions() / inner
         }
+    }
+
+    /// Positions of a unit.
+    fn unit(&self) -> usize {
+        positions_of_unit(self.classes, self.axis().last)
+    }
+
+    /// Units of the whole call.
+    #[must_use]
+    pub fn units(&self) -> usize {
+        self.axis().units(self.samples(), self.unit())
+    }
+
+    /// The units of the share.
+    #[inline(always)]
+    fn blocks(&self) -> impl Iterator<Item = Block> {
+        self.axis().blocks(self.samples(), self.unit(), self.share)
     }
 
     fn positions(&self) -> usize {

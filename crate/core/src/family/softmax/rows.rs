@@ -4,8 +4,9 @@ use super::tiles::weigh;
 use super::{Args, Softmax};
 use crate::math::exp::Exp;
 use crate::math::log::log_positive;
+use crate::share::Total;
 use crate::simd::{Cells, Kernel, LANES, Level, Simd};
-use crate::sum::{BLOCK, ROWS};
+use crate::sum::BLOCK;
 
 /// Each loop is a kernel, and so a function, of its own.
 pub(super) fn run<L: Softmax>(level: Level, loss: L, args: Args) -> f64 {
@@ -124,11 +125,14 @@ fn rows<S: Simd, L: Softmax, const NARROW: bool, const GRAD: bool, const SMOOTH:
             _ => args.classes as f32,
         },
     };
-    let mut total = args.sum;
-    for (b, block) in args.labels.chunks(ROWS).enumerate() {
+    let mut total = Total::new(args.share, args.sum);
+    for block in args.blocks() {
         let mut lanes = s.splat(0.0);
-        for (c, labels) in block.chunks(LANES).enumerate() {
-            let first = b * ROWS + c * LANES;
+        for (c, labels) in args.labels[block.first..block.end]
+            .chunks(LANES)
+            .enumerate()
+        {
+            let first = block.first + c * LANES;
             let batch = if NARROW {
                 narrow_rows::<S, L, GRAD, SMOOTH>(s, loss, args, &call, first, labels)
             } else {
@@ -147,9 +151,9 @@ fn rows<S: Simd, L: Softmax, const NARROW: bool, const GRAD: bool, const SMOOTH:
             }
             lanes = s.add(lanes, value);
         }
-        total += f64::from(s.sum(lanes));
+        total.add(f64::from(s.sum(lanes)));
     }
-    total
+    total.get()
 }
 
 /// Row number `index`, or nothing where it is ignored.

@@ -1,6 +1,6 @@
 //! T²·KL(softmax(t/T) ‖ softmax(x/T)): the target is a second softmax.
 
-use super::tiles::{EachTile, Normal, Sum, walk};
+use super::tiles::{EachTile, Normal, Sum, fill, walk};
 use super::{Args, Extra};
 use crate::family::axis::{Tile, put, total};
 use crate::simd::{Cells, Chunk, LANES, Level, Simd};
@@ -39,9 +39,10 @@ fn distill<S: Simd, T: Tile>(
     );
     let mut upstreams = [args.scale; LANES];
     if let Some(upstream) = args.grad_output {
-        for (j, lane) in upstreams.iter_mut().enumerate().take(tile.count()) {
-            *lane = upstream[tile.position() + j].get();
-        }
+        fill(
+            &mut upstreams,
+            &upstream[tile.position()..tile.position() + tile.count()],
+        );
     }
     let factor = s.mul(tile.per_position(s, upstreams), temperature);
 

@@ -4,6 +4,7 @@ use super::{Args, Extra, Softmax};
 use crate::family::axis::{RowTile, Tile, put, total};
 use crate::math::exp::Exp;
 use crate::math::log::log_positive;
+use crate::share::Total;
 use crate::simd::{Cells, Chunk, Kernel, LANES, Lanes, Level, Map, Simd, cells};
 
 /// Rows of at least so many scores are a tile of their own: gathering 16 of them costs more than their sums.
@@ -15,7 +16,7 @@ pub(super) const WIDE: usize = 64;
 pub(in crate::family) const KEPT: usize = 64;
 
 /// Steps after which a partial sum goes into the total.
-const STEPS: usize = 64;
+const STEPS: usize = KEPT;
 
 /// A sum over the steps of a tile, in blocks, with double precision across blocks.
 #[derive(Clone, Copy)]
@@ -33,12 +34,30 @@ impl<S: Simd> Sum<S> {
         }
     }
 
+    /// After the steps that are kept, which are the first block.
+    #[inline(always)]
+    fn from_first_block(s: S, block: S::F32, steps: usize) -> Self {
+        let mut sum = Self {
+            block,
+            ..Self::new(s)
+        };
+        if steps >= STEPS {
+            sum.flush(s);
+        }
+        sum
+    }
+
+    #[inline(always)]
+    fn flush(&mut self, s: S) {
+        flush(&mut self.total, &s.to_array(self.block));
+        self.block = s.splat(0.0);
+    }
+
     #[inline(always)]
     pub(super) fn add(&mut self, s: S, step: usize, v: S::F32) {
         self.block = s.add(self.block, v);
         if step % STEPS == STEPS - 1 {
-            flush(&mut self.total, &s.to_array(self.block));
-            self.block = s.splat(0.0);
+            self.flush(s);
         }
     }
 
@@ -115,12 +134,16 @@ impl<E: EachTile<N>, const N: usize> Kernel for ByRow<'_, E, N> {
         let Self(args, each) = self;
         let mut memory = memory();
         let kept = kept(&mut memory);
-        let mut sum = args.sum;
-        for position in 0..args.positions() {
-            let classes = args.classes;
-            sum += each.tile(s, RowTile { position, classes }, kept);
+        let mut total = Total::new(args.share, args.sum);
+        for block in args.blocks() {
+            let mut sum = 0.0;
+            for position in block.first..block.end {
+                let classes = args.classes;
+                sum += each.tile(s, RowTile { position, classes }, kept);
+            }
+            total.add(sum);
         }
-        sum
+        total.get()
     }
 }
 
@@ -135,14 +158,15 @@ impl<E: EachTile<N>, const N: usize> Kernel for ByLanes<'_, E, N> {
         let Self(args, each) = self;
         let mut memory = memory();
         let kept = kept(&mut memory);
-        let mut sum = args.sum;
-        let axis = args.axis();
-        for sample in 0..args.samples() {
-            for i in (0..axis.positions).step_by(LANES) {
-                sum += each.tile(s, axis.tile(sample, i, axis.positions), kept);
+        let mut total = Total::new(args.share, args.sum);
+        for block in args.blocks() {
+            let mut sum = 0.0;
+            for tile in args.axis().tiles(block) {
+                sum += each.tile(s, tile, kept);
             }
+            total.add(sum);
         }
-        sum
+        total.get()
     }
 }
 
@@ -197,13 +221,19 @@ impl<'a, S: Simd, T: Tile> Normal<'a, S, T> {
         z: &'a [Chunk],
         e: &'a [Chunk],
     ) -> Self {
+        let steps = tile.steps();
+        let own = steps.min(KEPT);
+        let (z, e) = (&z[..own], &e[..own]);
+        // Loads may be calls, before which every register goes to memory: so they have a loop of their own.
+        for (step, z) in z.iter().enumerate() {
+            s.store(z, tile.load(s, x, step, f32::NEG_INFINITY));
+        }
         let mut max = s.splat(f32::NEG_INFINITY);
-        for step in 0..tile.steps() {
-            let x = tile.load(s, x, step, f32::NEG_INFINITY);
-            if let Some(z) = z.get(step) {
-                s.store(z, x);
-            }
-            max = s.max(max, x);
+        for z in z {
+            max = s.max(max, s.load(z));
+        }
+        for step in own..steps {
+            max = s.max(max, tile.load(s, x, step, f32::NEG_INFINITY));
         }
         let mut normal = Self {
             tile,
@@ -215,21 +245,20 @@ impl<'a, S: Simd, T: Tile> Normal<'a, S, T> {
             sum: s.splat(0.0),
             log_sum: s.splat(0.0),
         };
-        let mut sum = Sum::new(s);
-        for step in 0..tile.steps() {
-            let value = match z.get(step) {
-                Some(z) => s.load(z),
-                None => tile.load(s, x, step, f32::NEG_INFINITY),
-            };
-            let own = s.mul(s.sub(value, normal.max), normal.inverse_temperature);
+        let mut first = s.splat(0.0);
+        for (z, e) in z.iter().zip(e) {
+            let own = s.mul(s.sub(s.load(z), normal.max), normal.inverse_temperature);
             let [exp] = s.map_compact(Exp, [own]);
-            if let (Some(z), Some(e)) = (z.get(step), e.get(step)) {
-                s.store(z, own);
-                s.store(e, exp);
-            }
+            s.store(z, own);
+            s.store(e, exp);
+            first = s.add(first, exp);
+        }
+        let mut sum = Sum::from_first_block(s, first, steps);
+        for step in own..steps {
+            let [exp] = s.map_compact(Exp, [normal.z(s, step)]);
             sum.add(s, step, exp);
         }
-        normal.sum = tile.sum(s, sum.get(s, tile.steps()));
+        normal.sum = tile.sum(s, sum.get(s, steps));
         normal.log_sum = log_positive(s, normal.sum);
         normal
     }
@@ -281,6 +310,14 @@ pub(super) fn weigh<S: Simd>(s: S, value: S::F32, weight: S::F32) -> S::F32 {
     s.select(s.eq(weight, zero), nothing, product)
 }
 
+/// Copies one value per position.
+#[inline(always)]
+pub(super) fn fill(lanes: &mut [f32; LANES], from: Cells) {
+    for (lane, from) in lanes.iter_mut().zip(from) {
+        *lane = from.get();
+    }
+}
+
 /// What the positions of a tile weigh.
 struct Positions<S: Simd> {
     /// Those that count for nothing.
@@ -325,26 +362,31 @@ impl<L: Softmax> Call<'_, L> {
     /// Labels and weights of the positions; −1 is no label.
     #[inline(always)]
     fn positions<S: Simd, T: Tile>(&self, s: S, tile: T) -> ([i32; LANES], Positions<S>) {
-        let (args, first) = (&self.args, tile.position());
+        let (args, first, count) = (&self.args, tile.position(), tile.count());
+        let range = first..first + count;
         let (mut counts, mut labels) = ([0.0; LANES], [-1; LANES]);
+        if args.labels.is_empty() {
+            counts[..count].fill(1.0);
+        } else {
+            // Labels were checked; one that another thread changed since must still not reach past its position. Where there is
+            // another target they only say what is ignored.
+            let any = self.extra.target.is_some();
+            let lanes = counts.iter_mut().zip(&mut labels);
+            for ((count, label), &y) in lanes.zip(&args.labels[range.clone()]) {
+                let counts = (y != args.ignore_index) & (any | ((y as usize) < args.classes));
+                *count = f32::from(u8::from(counts));
+                *label = if counts { y } else { -1 };
+            }
+        }
         let (mut weights, mut upstreams) = ([1.0; LANES], [args.scale; LANES]);
-        for j in 0..tile.count() {
-            let label = args.labels.get(first + j).copied();
-            if let Some(weight) = self.extra.sample_weight {
-                weights[j] = weight[first + j].get();
-            }
-            if let Some(upstream) = args.grad_output {
-                upstreams[j] = upstream[first + j].get();
-            }
-            upstreams[j] *= weights[j] * self.inverse_temperature;
-            // Labels were checked; one that another thread changed since must still not reach past its position.
-            let class = label.filter(|&y| y != args.ignore_index && (y as usize) < args.classes);
-            let counted = match self.extra.target {
-                Some(_) => label.is_none_or(|y| y != args.ignore_index),
-                None => class.is_some(),
-            };
-            counts[j] = f32::from(u8::from(counted));
-            labels[j] = class.unwrap_or(-1);
+        if let Some(weight) = self.extra.sample_weight {
+            fill(&mut weights, &weight[range.clone()]);
+        }
+        if let Some(upstream) = args.grad_output {
+            fill(&mut upstreams, &upstream[range]);
+        }
+        for (upstream, weight) in upstreams.iter_mut().zip(weights) {
+            *upstream *= weight * self.inverse_temperature;
         }
         let positions = Positions {
             ignored: s.eq(tile.per_position(s, counts), s.splat(0.0)),
