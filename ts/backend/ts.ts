@@ -10,7 +10,8 @@ import { separateGrad } from '../check.js'
 import type { PointwiseDefinition } from '../family/pointwise.js'
 import type { Axis } from '../family/positions.js'
 import type { SoftmaxDefinition } from '../family/softmax.js'
-import { BLOCK, fold, LANES, positionsOfBlock } from '../sum.js'
+import { exp } from '../math.js'
+import { BLOCK, fold, LANES, positionsOfBlock, total } from '../sum.js'
 import { version } from '../version.js'
 import { type Backend, firstScore, PLANE, type RegionCall, type SoftmaxExtra } from './contract.js'
 
@@ -77,24 +78,21 @@ export const tsBackend: Backend = {
         }
       }
       loss.kernel(x, t, auxs, start, count, p0, p1, values, dxs, dt)
-      lanes.fill(0)
       if (weight === undefined && gradOutput === undefined && !accumulate) {
-        for (let i = 0; i < count; i++) lanes[i & (LANES - 1)] += values[i]
-        if (dx !== undefined) for (let i = 0; i < count; i++) dx[start + i] = dxs[i] * factor
-        if (targetGrad !== undefined) for (let i = 0; i < count; i++) targetGrad[start + i] = dts[i] * factor
-        if (out !== undefined) for (let i = 0; i < count; i++) out[start + i] = values[i]
+        if (dx !== undefined) scaled(dxs, factor, dx, start, count)
+        if (targetGrad !== undefined) scaled(dts, factor, targetGrad, start, count)
+        if (out !== undefined) scaled(values, 1, out, start, count)
       } else {
         for (let i = 0; i < count; i++) {
           const w = weight === undefined ? 1 : weight[(start + i) % weight.length]
           const f = fround(w * (gradOutput === undefined ? factor : gradOutput[start + i]))
-          const value = fround(values[i] * w)
-          lanes[i & (LANES - 1)] += value
+          values[i] *= w
           if (dx !== undefined) dx[start + i] = accumulate ? dx[start + i] + fround(dxs[i] * f) : dxs[i] * f
           if (targetGrad !== undefined) targetGrad[start + i] = dts[i] * f
-          if (out !== undefined) out[start + i] = value
+          if (out !== undefined) out[start + i] = values[i]
         }
       }
-      sum += fold(lanes)
+      sum += total(values, count)
     }
     return sum
   },
@@ -109,6 +107,9 @@ export const tsBackend: Backend = {
     const spread = labelSmoothing / classes
     const atOne = target === undefined && labelSmoothing === 0
     const size = positionsOfBlock(classes, inner === 1)
+    const sharpness = 1 / temperature
+    const { exps, owns } = scratchOf(classes)
+    owns.fill(0)
     let sum = 0
     for (let block = 0; block < positions; block += size) {
       const end = Math.min(positions, block + size)
@@ -127,47 +128,44 @@ export const tsBackend: Backend = {
           continue
         }
         const max = largest(x, first, last, inner)
-        let exp = 0
-        for (let i = first; i < last; i += inner) exp += Math.exp((x[i] - max) / temperature)
-        const logSum = Math.log(exp)
+        const whole = exponentials(x, first, last, inner, max, sharpness, exps)
+        const logSum = Math.log(whole)
         const own = sampleWeight === undefined ? 1 : sampleWeight[position]
         const factor = ((gradOutput === undefined ? scale : gradOutput[position]) * own) / temperature
         let value = 0
-        // Σ t_c · slope(ln p_c), t_c the weighted target of a class.
+        // Σ t_c · slope(ln p_c), t_c the weighted target of a class; each term stays in `owns`.
         let slope = 0
         if (atOne) {
-          const logP = (x[first + y * inner] - max) / temperature - logSum
+          const logP = (x[first + y * inner] - max) * sharpness - logSum
           const w = weight === undefined ? 1 : weight[y]
           value = loss.value(logP, p0) * w
           slope = loss.slope(logP, p0) * w
+          owns[y] = slope
         } else {
           for (let c = 0, i = first; c < classes; c++, i += inner) {
-            const q = target === undefined ? (c === y ? 1 : 0) : target[i]
-            const t = (weight === undefined ? 1 : weight[c]) * (keep * q + spread)
+            const q = target === undefined ? Number(c === y) : target[i]
+            const w = weight === undefined ? 1 : weight[c]
+            const t = w * (keep * q + spread)
+            const logP = (x[i] - max) * sharpness - logSum
+            if (targetGrad !== undefined) targetGrad[i] = keep * w * loss.value(logP, p0) * factor * temperature
+            owns[c] = 0
             // 0 · ∞ is 0 here: a class that cannot be and is not asked for costs nothing.
             if (t === 0) continue
-            const logP = (x[i] - max) / temperature - logSum
             value += t * loss.value(logP, p0)
-            slope += t * loss.slope(logP, p0)
+            slope += owns[c] = t * loss.slope(logP, p0)
           }
         }
         value *= own
         if (out !== undefined) out[position] = value
         lanes[(position - block) & (LANES - 1)] += value
-        if (dx === undefined && targetGrad === undefined) continue
-        for (let c = 0, i = first; c < classes; c++, i += inner) {
-          const z = (x[i] - max) / temperature
-          let g = slope * (Math.exp(z) / exp)
-          if (atOne) {
-            if (c === y) g -= slope
-          } else {
-            const w = weight === undefined ? 1 : weight[c]
-            const t = w * (keep * (target === undefined ? (c === y ? 1 : 0) : target[i]) + spread)
-            if (t !== 0) g -= t * loss.slope(z - logSum, p0)
-            if (targetGrad !== undefined) targetGrad[i] = keep * w * loss.value(z - logSum, p0) * factor * temperature
+        if (dx !== undefined) {
+          const share = slope / whole
+          for (let c = 0, i = first; c < classes; c++, i += inner) {
+            const g = (share * exps[c] - owns[c]) * factor
+            dx[i] = accumulate ? dx[i] + g : g
           }
-          if (dx !== undefined) dx[i] = accumulate ? dx[i] + g * factor : g * factor
         }
+        if (atOne) owns[y] = 0
       }
       sum += fold(lanes)
     }
@@ -185,22 +183,12 @@ export const tsBackend: Backend = {
       for (let start = 0; start < positions; start += BLOCK) {
         const count = Math.min(positions - start, BLOCK)
         activate(call, sample, plane % classes, start, count)
-        for (let i = 0; i < count; i++) {
-          if (kept[i] === 0) continue
-          const p = probabilities[i]
-          const y = targets[i]
-          sums[PLANE * plane] += squared ? p * p : p
-          sums[PLANE * plane + 1] += squared ? y * y : y
-          sums[PLANE * plane + 2] += p * y
-          if (part !== undefined) value += partValues[i]
-        }
+        addUp(sums, PLANE * plane, squared, count)
+        if (part !== undefined) for (let i = 0; i < count; i++) value += kept[i] === 0 ? 0 : partValues[i]
         if (keep === undefined) continue
         let at = indexOf(axis, sample, plane % classes, start)
-        for (let i = 0; i < count; i++, at += step) {
-          // Never 0, so that it has a sign.
-          const small = Math.max(smalls[i], LEAST)
-          keep[at] = x[at] < 0 ? -small : small
-        }
+        // Never 0, so that it has a sign.
+        for (let i = 0; i < count; i++, at += step) keep[at] = (1 - 2 * Number(x[at] < 0)) * Math.max(smalls[i], LEAST)
       }
     }
     return value
@@ -226,8 +214,8 @@ export const tsBackend: Backend = {
         for (let i = 0; i < count; i++, at += step) {
           let g = 0
           if (kept[i] !== 0) {
-            const p = probabilities[i]
-            g = (a * targets[i] + k * p + b * (1 - targets[i])) * slopes[i]
+            const y = targets[i]
+            g = (a * y + k * probabilities[i] + b * (1 - y)) * slopes[i]
             if (part !== undefined) g += scale * partSlopes[i]
           }
           dx[at] = accumulate ? dx[at] + g : g
@@ -235,6 +223,11 @@ export const tsBackend: Backend = {
       }
     }
   },
+}
+
+/** A function of its own: V8 compiles it for the arrays at hand, within a long one the loop takes twice the time. */
+function scaled(from: Float32Array, factor: number, to: Float32Array, start: number, count: number): void {
+  for (let i = 0; i < count; i++) to[start + i] = from[i] * factor
 }
 
 const plain: SoftmaxExtra = {
@@ -301,42 +294,65 @@ function distilled(
   { inner, target, gradOutput, targetGrad, out, accumulate }: SoftmaxExtra,
 ): number {
   const t = target!
+  const { exps, owns: expsT } = scratchOf(classes)
+  const sharpness = 1 / temperature
   let sum = 0
   for (let position = 0; position < x.length / classes; position++) {
     const first = firstScore(position, inner, classes)
     const last = first + classes * inner
     const maxX = largest(x, first, last, inner)
     const maxT = largest(t, first, last, inner)
-    let expX = 0
-    let expT = 0
-    for (let i = first; i < last; i += inner) {
-      expX += Math.exp((x[i] - maxX) / temperature)
-      expT += Math.exp((t[i] - maxT) / temperature)
-    }
-    const logX = maxX / temperature + Math.log(expX)
-    const logT = maxT / temperature + Math.log(expT)
+    const expX = exponentials(x, first, last, inner, maxX, sharpness, exps)
+    const expT = exponentials(t, first, last, inner, maxT, sharpness, expsT)
+    // ln of the teacher's p over the other's is the difference of the scores, but for what both have in common.
+    const logs = Math.log(expX) - Math.log(expT)
+    const shareX = 1 / expX
+    const shareT = 1 / expT
     let kl = 0
-    for (let i = first; i < last; i += inner) {
-      const lnT = t[i] / temperature - logT
-      const p = Math.exp(lnT)
+    for (let c = 0, i = first; c < classes; c++, i += inner) {
+      const p = expsT[c] * shareT
       // What the teacher rules out costs nothing.
-      if (p !== 0) kl += p * (lnT - (x[i] / temperature - logX))
+      if (p !== 0) kl += p * ((t[i] - maxT - (x[i] - maxX)) * sharpness + logs)
     }
     const value = temperature * temperature * kl
     if (out !== undefined) out[position] = value
     sum += value
     if (dx === undefined && targetGrad === undefined) continue
     const factor = temperature * (gradOutput === undefined ? scale : gradOutput[position])
-    for (let i = first; i < last; i += inner) {
-      const lnX = x[i] / temperature - logX
-      const lnT = t[i] / temperature - logT
-      const p = Math.exp(lnT)
-      if (targetGrad !== undefined) targetGrad[i] = p === 0 ? 0 : p * (lnT - lnX - kl) * factor
+    for (let c = 0, i = first; c < classes; c++, i += inner) {
+      const p = expsT[c] * shareT
+      if (targetGrad !== undefined) {
+        const ratio = (t[i] - maxT - (x[i] - maxX)) * sharpness + logs
+        targetGrad[i] = p === 0 ? 0 : p * (ratio - kl) * factor
+      }
       if (dx === undefined) continue
-      const g = (Math.exp(lnX) - p) * factor
+      const g = (exps[c] * shareX - p) * factor
       dx[i] = accumulate ? dx[i] + g : g
     }
   }
+  return sum
+}
+
+// Of one position, by class: e^((x − max)/T), and the class's own part of the gradient.
+let scratch = { exps: new Float64Array(0), owns: new Float64Array(0) }
+
+function scratchOf(classes: number): typeof scratch {
+  if (scratch.exps.length !== classes) scratch = { exps: new Float64Array(classes), owns: new Float64Array(classes) }
+  return scratch
+}
+
+/** Writes e^((x − max) · sharpness) of a position into `exps`; their sum. Divisions are slow, so callers multiply. */
+function exponentials(
+  x: Float32Array,
+  first: number,
+  last: number,
+  step: number,
+  max: number,
+  sharpness: number,
+  exps: Float64Array,
+): number {
+  let sum = 0
+  for (let i = first, c = 0; i < last; i += step, c++) sum += exps[c] = exp((x[i] - max) * sharpness)
   return sum
 }
 
@@ -348,8 +364,7 @@ function largest(x: Float32Array, first: number, last: number, step: number): nu
 
 // Of one block of positions and one class: what a region loss and its part are made of.
 const scores = new Float32Array(BLOCK)
-const targets = new Float64Array(BLOCK)
-const partTargets = new Float32Array(BLOCK)
+const targets = new Float32Array(BLOCK)
 const kept = new Uint8Array(BLOCK)
 const probabilities = new Float64Array(BLOCK)
 /** dp/dx where the activation is of each score by itself. */
@@ -364,37 +379,64 @@ function indexOf({ classes, positions, last }: Axis, sample: number, c: number, 
   return last ? (sample * positions + position) * classes + c : (sample * classes + c) * positions + position
 }
 
+function gather(from: Float32Array, first: number, step: number, to: Float32Array, count: number): void {
+  for (let i = 0, at = first; i < count; i++, at += step) to[i] = from[at]
+}
+
+/** Adds what {@link activate} has filled in to the three sums of a plane. */
+function addUp(sums: Float64Array, plane: number, squared: boolean, count: number): void {
+  let ofP = sums[plane]
+  let ofY = sums[plane + 1]
+  let ofBoth = sums[plane + 2]
+  for (let i = 0; i < count; i++) {
+    if (kept[i] === 0) continue
+    const p = probabilities[i]
+    const y = targets[i]
+    ofP += squared ? p * p : p
+    ofY += squared ? y * y : y
+    ofBoth += p * y
+  }
+  sums[plane] = ofP
+  sums[plane + 1] = ofY
+  sums[plane + 2] = ofBoth
+}
+
 /** Fills the arrays above. */
 function activate(call: RegionCall, sample: number, c: number, start: number, count: number): void {
   const { x, target, labels, ignoreIndex, axis, activation, part } = call
   const { classes, positions, last } = axis
   const step = last ? classes : 1
-  let at = indexOf(axis, sample, c, start)
-  for (let i = 0; i < count; i++, at += step) {
-    const label = labels.length === 0 ? -1 : labels[sample * positions + start + i]
-    kept[i] = labels.length > 0 && label === ignoreIndex ? 0 : 1
-    targets[i] = target === undefined ? (label === c ? 1 : 0) : target[at]
-    scores[i] = x[at]
+  const first = indexOf(axis, sample, c, start)
+  const own = sample * positions + start
+  gather(x, first, step, scores, count)
+  if (target !== undefined) gather(target, first, step, targets, count)
+  else for (let i = 0; i < count; i++) targets[i] = Number(labels[own + i] === c)
+  if (labels.length === 0) kept.fill(1, 0, count)
+  else for (let i = 0; i < count; i++) kept[i] = Number(labels[own + i] !== ignoreIndex)
+  for (let i = 0; i < count; i++) {
+    const xi = scores[i]
+    // Factors of 0 and 1 in place of a branch on the sign, as in bceWithLogits.
+    const below = Number(xi < 0)
+    const above = 1 - below
     if (activation === 'none') {
-      probabilities[i] = x[at]
+      probabilities[i] = xi
       slopes[i] = 1
     } else if (activation === 'kept') {
-      const small = Math.abs(x[at])
-      probabilities[i] = x[at] < 0 ? small : 1 - small
+      const small = Math.abs(xi)
+      probabilities[i] = below * small + above * (1 - small)
       slopes[i] = small * (1 - small)
     } else {
-      const e = Math.exp(-Math.abs(x[at]))
+      const e = exp(-Math.abs(xi))
       const large = 1 / (1 + e)
-      probabilities[i] = x[at] < 0 ? e * large : large
+      probabilities[i] = (above + below * e) * large
       slopes[i] = e * large * large
       smalls[i] = e * large
     }
   }
   if (part === undefined) return
   auxs.fill(typeof part.aux === 'number' ? part.aux : part.aux[c], 0, count)
-  partTargets.set(targets.subarray(0, count))
   const { kernel } = part.definition as PointwiseDefinition
-  kernel(scores, partTargets, auxs, 0, count, part.p0, part.p1, values, dxs, undefined)
+  kernel(scores, targets, auxs, 0, count, part.p0, part.p1, values, dxs, undefined)
   const w = part.weight === undefined ? 1 : part.weight[c]
   for (let i = 0; i < count; i++) {
     partValues[i] = w * values[i]
@@ -408,27 +450,27 @@ function sumsOfSoftmax(call: RegionCall, sums: Float64Array): number {
   const { samples, classes, positions, last } = axis
   const step = last ? 1 : positions
   const smoothing = part?.labelSmoothing ?? 0
+  const { exps } = scratchOf(classes)
   let value = 0
   for (let sample = 0; sample < samples; sample++) {
+    const firstPlane = PLANE * classes * sample
     for (let position = 0; position < positions; position++) {
       const label = labels.length === 0 ? -1 : labels[sample * positions + position]
       if (labels.length > 0 && label === ignoreIndex) continue
       const first = indexOf(axis, sample, 0, position)
       const max = largest(x, first, first + classes * step, step)
-      let exp = 0
-      for (let c = 0; c < classes; c++) exp += Math.exp(x[first + c * step] - max)
-      const logSum = Math.log(exp)
-      for (let c = 0; c < classes; c++) {
-        const z = x[first + c * step] - max
-        const p = Math.exp(z) / exp
-        const y = target === undefined ? (c === label ? 1 : 0) : target[first + c * step]
-        const plane = PLANE * (sample * classes + c)
+      const whole = exponentials(x, first, first + classes * step, step, max, 1, exps)
+      const share = 1 / whole
+      const logSum = part === undefined ? 0 : Math.log(whole)
+      for (let c = 0, at = first, plane = firstPlane; c < classes; c++, at += step, plane += PLANE) {
+        const p = exps[c] * share
+        const y = target === undefined ? Number(c === label) : target[at]
         sums[plane] += squared ? p * p : p
         sums[plane + 1] += squared ? y * y : y
         sums[plane + 2] += p * y
         if (part === undefined) continue
         const t = (part.weight?.[c] ?? 1) * ((1 - smoothing) * y + smoothing / classes)
-        if (t !== 0) value += t * (part.definition as SoftmaxDefinition).value(z - logSum, part.p0)
+        if (t !== 0) value += t * (part.definition as SoftmaxDefinition).value(x[at] - max - logSum, part.p0)
       }
     }
   }
@@ -447,9 +489,10 @@ function throughSoftmax(
   const step = last ? 1 : positions
   const smoothing = part?.labelSmoothing ?? 0
   const g = new Float64Array(classes)
-  const p = new Float64Array(classes)
-  const owns = new Float64Array(classes)
+  const { exps: p, owns } = scratchOf(classes)
+  owns.fill(0)
   for (let sample = 0; sample < samples; sample++) {
+    const firstPlane = PLANE * classes * sample
     for (let position = 0; position < positions; position++) {
       const first = indexOf(axis, sample, 0, position)
       const label = labels.length === 0 ? -1 : labels[sample * positions + position]
@@ -458,26 +501,25 @@ function throughSoftmax(
         continue
       }
       const max = largest(x, first, first + classes * step, step)
-      let exp = 0
-      for (let c = 0; c < classes; c++) exp += p[c] = Math.exp(x[first + c * step] - max)
+      const whole = exponentials(x, first, first + classes * step, step, max, 1, p)
+      const share = 1 / whole
+      const logSum = part === undefined ? 0 : Math.log(whole)
       let mean = 0
       let slope = 0
-      for (let c = 0; c < classes; c++) {
-        const plane = PLANE * (sample * classes + c)
-        p[c] /= exp
-        const y = target === undefined ? (c === label ? 1 : 0) : target[first + c * step]
+      for (let c = 0, at = first, plane = firstPlane; c < classes; c++, at += step, plane += PLANE) {
+        p[c] *= share
+        const y = target === undefined ? Number(c === label) : target[at]
         g[c] = planes[plane] * y + planes[plane + 1] * p[c] + planes[plane + 2] * (1 - y)
         mean += g[c] * p[c]
         if (part === undefined) continue
         const t = (part.weight?.[c] ?? 1) * ((1 - smoothing) * y + smoothing / classes)
         owns[c] = 0
         if (t === 0) continue
-        const own = t * (part.definition as SoftmaxDefinition).slope(x[first + c * step] - max - Math.log(exp), part.p0)
+        const own = t * (part.definition as SoftmaxDefinition).slope(x[at] - max - logSum, part.p0)
         slope += own
         owns[c] = own
       }
-      for (let c = 0; c < classes; c++) {
-        const at = first + c * step
+      for (let c = 0, at = first; c < classes; c++, at += step) {
         const by = p[c] * (g[c] - mean + scale * slope) - scale * owns[c]
         dx[at] = accumulate ? dx[at] + by : by
       }

@@ -1,5 +1,6 @@
 import type { Loss } from '../family/loss.js'
 import { type Floats, type PointwiseOptions, type Probabilities, pointwise } from '../family/pointwise.js'
+import { exp, log1p } from '../math.js'
 
 /** Options of {@link bceWithLogits}. */
 export interface BceWithLogitsOptions extends PointwiseOptions {
@@ -51,22 +52,26 @@ export const bceWithLogits: Loss<Floats, Probabilities, BceWithLogitsOptions> = 
     return y * w * (Math.max(-x, 0) + log1p) + (1 - y) * (Math.max(x, 0) + log1p)
   },
   kernel(x, t, aux, start, count, smoothing, _p1, value, dx, dt) {
+    const keep = 1 - smoothing
     for (let i = 0; i < count; i++) {
       const xi = x[start + i]
       const w = aux[i]
-      const positives = w * (t[start + i] * (1 - smoothing) + smoothing / 2)
-      const negatives = 1 - (t[start + i] * (1 - smoothing) + smoothing / 2)
-      const e = Math.exp(-Math.abs(xi))
-      const log1p = Math.log1p(e)
+      const y = t[start + i] * keep + smoothing / 2
+      const positives = w * y
+      const negatives = 1 - y
+      const e = exp(-Math.abs(xi))
+      const log = log1p(e)
       const large = 1 / (1 + e)
-      const small = e * large
-      // ∞ · 0 is 0 here: an infinite logit on the right side costs nothing. NaN reaches the value by `log1p`.
-      const side = xi < 0 ? positives : negatives
-      value[i] = (side === 0 ? 0 : Math.abs(xi) * side) + (positives + negatives) * log1p
-      dx[i] = xi < 0 ? negatives * small - positives * large : negatives * large - positives * small
+      // Factors of 0 and 1: a branch on the sign of a logit would be guessed wrong half the time.
+      const below = Number(xi < 0)
+      const above = 1 - below
+      // ∞ · 0 is 0 here: an infinite logit on the right side costs nothing.
+      const size = Math.min(Math.abs(xi), Number.MAX_VALUE)
+      value[i] = size * (below * positives + above * negatives) + (positives + negatives) * log
+      dx[i] = (negatives * (above + below * e) - positives * (above * e + below)) * large
       if (dt !== undefined) {
-        const tilt = w === 1 ? 0 : (w - 1) * ((xi < 0 ? -xi : 0) + log1p)
-        dt[i] = (tilt - xi) * (1 - smoothing)
+        const tilt = w === 1 ? 0 : (w - 1) * ((xi < 0 ? -xi : 0) + log)
+        dt[i] = (tilt - xi) * keep
       }
     }
   },

@@ -1,5 +1,6 @@
 import type { Loss } from '../family/loss.js'
 import { type Floats, type PointwiseOptions, pointwise } from '../family/pointwise.js'
+import { sign } from '../math.js'
 
 const { fround } = Math
 
@@ -47,7 +48,7 @@ export const huber: Loss<Floats, Floats, HuberOptions> = /* @__PURE__ */ pointwi
       const d = fround(x[start + i] - t[start + i])
       const size = Math.abs(d)
       const outside = delta < size
-      const slope = outside ? (d < 0 ? -delta : delta) : d
+      const slope = outside ? sign(d) * delta : d
       value[i] = outside ? delta * fround(size - 0.5 * delta) : 0.5 * d * d
       dx[i] = slope
       if (dt !== undefined) dt[i] = -slope

@@ -1,5 +1,6 @@
 import type { Loss } from '../family/loss.js'
 import { type Floats, type PointwiseOptions, pointwise } from '../family/pointwise.js'
+import { sign } from '../math.js'
 
 const { fround } = Math
 
@@ -36,11 +37,10 @@ export const l1: Loss<Floats, Floats, PointwiseOptions> = /* @__PURE__ */ pointw
   kernel(x, t, _aux, start, count, _p0, _p1, value, dx, dt) {
     for (let i = 0; i < count; i++) {
       const d = fround(x[start + i] - t[start + i])
-      // NaN and 0 stay what they are.
-      const sign = d > 0 ? 1 : d < 0 ? -1 : d
+      const slope = sign(d)
       value[i] = Math.abs(d)
-      dx[i] = sign
-      if (dt !== undefined) dt[i] = -sign
+      dx[i] = slope
+      if (dt !== undefined) dt[i] = -slope
     }
   },
 })

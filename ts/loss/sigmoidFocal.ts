@@ -1,5 +1,6 @@
 import type { Loss } from '../family/loss.js'
 import { type Floats, type PointwiseOptions, type Probabilities, pointwise } from '../family/pointwise.js'
+import { exp, log1p, power } from '../math.js'
 
 /** Options of {@link sigmoidFocal}. */
 export interface SigmoidFocalOptions extends Omit<PointwiseOptions, 'targetGrad'> {
@@ -61,16 +62,17 @@ export const sigmoidFocal: Loss<Floats, Probabilities, SigmoidFocalOptions> = /*
       const xi = x[start + i]
       const on = t[start + i]
       const off = 1 - on
-      const e = Math.exp(-Math.abs(xi))
+      const e = exp(-Math.abs(xi))
       const large = 1 / (1 + e)
-      const small = e * large
-      const p = xi < 0 ? small : large
-      const q = xi < 0 ? large : small
-      // ∞ · 0 is 0 here, as in bceWithLogits.
-      const side = xi < 0 ? on : off
-      const bce = (side === 0 ? 0 : Math.abs(xi) * side) + Math.log1p(e)
+      // Without branches, and ∞ · 0 is 0, as in bceWithLogits.
+      const below = Number(xi < 0)
+      const above = 1 - below
+      const p = (above + below * e) * large
+      const q = (above * e + below) * large
+      const size = Math.min(Math.abs(xi), Number.MAX_VALUE)
+      const bce = size * (below * on + above * off) + log1p(e)
       const miss = p * off + q * on
-      const weight = (tilt * on + base) * miss ** gamma
+      const weight = (tilt * on + base) * power(miss, gamma)
       // At most 1; an infinite bce has a quotient of 0.
       const turn = p * q === 0 ? 0 : (gamma * (on - off) * p * q) / miss
       value[i] = weight * bce

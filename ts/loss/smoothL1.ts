@@ -1,5 +1,6 @@
 import type { Loss } from '../family/loss.js'
 import { type Floats, type PointwiseOptions, pointwise } from '../family/pointwise.js'
+import { sign } from '../math.js'
 
 const { fround } = Math
 
@@ -48,9 +49,8 @@ export const smoothL1: Loss<Floats, Floats, SmoothL1Options> = /* @__PURE__ */ p
       const d = fround(x[start + i] - t[start + i])
       const size = Math.abs(d)
       const inside = size < beta
-      const ratio = fround(d / beta)
-      const slope = inside ? ratio : d > 0 ? 1 : d < 0 ? -1 : d
-      value[i] = inside ? 0.5 * d * ratio : size - 0.5 * beta
+      const slope = inside ? fround(d / beta) : sign(d)
+      value[i] = inside ? 0.5 * d * slope : size - 0.5 * beta
       dx[i] = slope
       if (dt !== undefined) dt[i] = -slope
     }

@@ -2,6 +2,7 @@ import type { Loss } from '../family/loss.js'
 import type { Floats } from '../family/pointwise.js'
 import type { Labels } from '../family/positions.js'
 import { type SoftmaxOptions, softmax } from '../family/softmax.js'
+import { power } from '../math.js'
 
 /** Options of {@link softmaxFocal}. */
 export interface SoftmaxFocalOptions extends SoftmaxOptions {
@@ -44,13 +45,13 @@ export const softmaxFocal: Loss<Floats, Labels | Floats, SoftmaxFocalOptions> = 
     gamma: { default: 2, expected: 'a number ≥ 0', holds: (gamma) => gamma >= 0, samples: [0, 0.5, 1, 3.7] },
   },
   alpha: true,
-  value: (logP, gamma) => (0 - logP) * (gamma === 0 ? 1 : (-Math.expm1(logP)) ** gamma),
+  value: (logP, gamma) => (0 - logP) * power(-Math.expm1(logP), gamma),
   slope(logP, gamma) {
     if (gamma === 0) return 1
-    const p = Math.exp(logP)
     const q = -Math.expm1(logP)
+    const p = 1 - q
     // The ratio goes to 1 as q goes to 0, and p·ln p to 0 as p does.
     const share = p === 0 ? 0 : q === 0 ? 1 : (p * -logP) / q
-    return q ** gamma * (1 + gamma * share)
+    return power(q, gamma) * (1 + gamma * share)
   },
 })
