@@ -19,6 +19,8 @@ impl Huber {
 }
 
 impl Pointwise for Huber {
+    const LIGHT: bool = true;
+
     /// The derivative is d held within ±δ, so that there is no kink. NaN is not outside and stays NaN.
     #[inline(always)]
     fn eval<V: Lanes>(self, v: V, x: V::F32, _: V::F32, t: V::F32, _: V::F32) -> Eval<V> {

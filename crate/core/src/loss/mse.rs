@@ -17,6 +17,8 @@ impl Mse {
 }
 
 impl Pointwise for Mse {
+    const LIGHT: bool = true;
+
     #[inline(always)]
     fn eval<V: Lanes>(self, v: V, x: V::F32, _: V::F32, t: V::F32, _: V::F32) -> Eval<V> {
         let d = v.sub(x, t);

@@ -20,6 +20,8 @@ impl SmoothL1 {
 }
 
 impl Pointwise for SmoothL1 {
+    const LIGHT: bool = true;
+
     #[inline(always)]
     fn eval<V: Lanes>(self, v: V, x: V::F32, _: V::F32, t: V::F32, _: V::F32) -> Eval<V> {
         let half = v.splat(0.5);

@@ -153,6 +153,24 @@ impl Simd for Avx2<2> {
         each!(i in 2 => _mm256_storeu_ps(to.as_ptr().add(8 * i).cast_mut().cast(), v[i]));
     }
     #[inline(always)]
+    fn stream(self, to: &Chunk, v: Self::F32) {
+        let at: *mut f32 = to.as_ptr().cast_mut().cast();
+        // The addresses of an array's chunks are alike, so the branch is predicted. V8's large arrays start 16 bytes behind a
+        // page: lines fill up by quarters, which the buffers of the core put together.
+        if !at.addr().is_multiple_of(16) {
+            return self.store(to, v);
+        }
+        each!(i in 2 => {
+            _mm_stream_ps(at.add(8 * i), _mm256_castps256_ps128(v[i]));
+            _mm_stream_ps(at.add(8 * i + 4), _mm256_extractf128_ps::<1>(v[i]));
+        });
+    }
+    #[inline(always)]
+    fn fence(self) {
+        // SAFETY: every x86-64 has SSE.
+        unsafe { _mm_sfence() }
+    }
+    #[inline(always)]
     fn load_head(self, from: Cells, fill: f32) -> Self::F32 {
         let count = from.len().min(LANES);
         // A masked load touches no memory where the mask is 0: `wrapping_add` may point past a short slice.

@@ -123,6 +123,15 @@ pub trait Simd: Lanes {
     fn load(self, from: &Chunk) -> Self::F32;
     /// Stores 16 elements to any alignment.
     fn store(self, to: &Chunk, v: Self::F32);
+    /// Stores 16 elements past the caches, where the set can: what is written is not read before, which saves a third of the
+    /// traffic of one array in and one out. For more memory than the caches hold; [`Simd::fence`] follows the last one.
+    #[inline(always)]
+    fn stream(self, to: &Chunk, v: Self::F32) {
+        self.store(to, v);
+    }
+    /// Has other threads see what was streamed before they see what is stored after.
+    #[inline(always)]
+    fn fence(self) {}
     /// Loads the at most 16 elements of `from`; the lanes behind them take `fill`. Reads nothing past the slice.
     fn load_head(self, from: Cells, fill: f32) -> Self::F32;
     /// Stores the first lanes over the at most 16 elements of `to`. Writes nothing past the slice.
