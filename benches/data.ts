@@ -103,7 +103,9 @@ export function prepare(name: string, { elements, classes = 1 }: Size): () => Va
   const samples = planes && positions % 4096 === 0 ? positions / 4096 : 1
   const shape = planes ? [samples, classes, positions / samples] : [positions, classes]
   const shaped = definition.family === 'pointwise' || (classes === 1 && !labels) ? {} : { shape }
-  const bound = loss.with({ ...options, ...shaped, grad: new Float32Array(elements) })
+  // Filled, since the first write to a page is the dearest.
+  const grad = new Float32Array(elements).fill(0)
+  const bound = loss.with({ ...options, ...shaped, grad })
   return () => bound.valueAndGrad(input, target)
 }
 

@@ -1,0 +1,88 @@
+//! `count LOSS LEVEL N`: value and gradient of N elements, in calls of 10,240, for a tool that counts instructions. Rows of
+//! the losses over classes have 10 scores. `count` alone prints the losses.
+
+use fused_loss_core::family::pointwise::{self, pointwise};
+use fused_loss_core::family::softmax::{self, softmax};
+use fused_loss_core::loss::REGISTRY;
+use fused_loss_core::simd::{Level, cells};
+use std::hint::black_box;
+
+const ELEMENTS: usize = 10_240;
+const CLASSES: usize = 10;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [loss, level, n] = &arguments[..] else {
+        for row in REGISTRY {
+            println!("{}", row.name);
+        }
+        return;
+    };
+    let op = REGISTRY.iter().position(|row| row.name == loss);
+    let op = op.expect("a loss of the registry");
+    let level = Level::available()
+        .into_iter()
+        .find(|available| available.name() == level)
+        .expect("an instruction set of this machine");
+    let n: usize = n.parse().expect("a number of elements");
+
+    // Probabilities, which are scores as well; their negatives are logarithms of such.
+    let sign = if loss == "klDiv" || loss == "nll" {
+        -1.0
+    } else {
+        1.0
+    };
+    let mut x: Vec<f32> = (0..ELEMENTS)
+        .map(|i| sign * (((i * 7919) % 1000) as f32 + 0.5) / 1000.0)
+        .collect();
+    let mut t: Vec<f32> = x.iter().rev().map(|x| sign * x).collect();
+    let mut dx = vec![0.0; ELEMENTS];
+    let labels: Vec<i32> = (0..ELEMENTS / CLASSES)
+        .map(|i| (i * 7 % CLASSES) as i32)
+        .collect();
+    let (x, t, dx) = (cells(&mut x), cells(&mut t), cells(&mut dx));
+    let params = [0.0; 2];
+    for _ in 0..n / ELEMENTS {
+        black_box(match REGISTRY[op].family {
+            "pointwise" => {
+                let args = pointwise::Args {
+                    x,
+                    t,
+                    dx: Some(dx),
+                    scale: 1.0,
+                    aux: 1.0,
+                    sum: 0.0,
+                    params,
+                    extra: None,
+                };
+                pointwise(level, op, args)
+            }
+            _ => {
+                let teacher = (loss == "distillation").then_some(softmax::Extra {
+                    inner: 1,
+                    target: Some(t),
+                    sample_weight: None,
+                    dt: None,
+                    accumulate: false,
+                });
+                let args = softmax::Args {
+                    x,
+                    labels: &labels,
+                    classes: CLASSES,
+                    dx: Some(dx),
+                    out: None,
+                    weight: None,
+                    grad_output: None,
+                    scale: 1.0,
+                    ignore_index: -100,
+                    label_smoothing: 0.0,
+                    temperature: 1.0,
+                    sum: 0.0,
+                    params,
+                    extra: teacher,
+                };
+                softmax(level, op, args)
+            }
+        });
+    }
+}
