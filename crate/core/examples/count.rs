@@ -4,6 +4,7 @@
 use fused_loss_core::family::pointwise::{self, pointwise};
 use fused_loss_core::family::softmax::{self, softmax};
 use fused_loss_core::loss::REGISTRY;
+use fused_loss_core::share::Share;
 use fused_loss_core::simd::{Level, cells};
 use std::hint::black_box;
 
@@ -41,7 +42,16 @@ fn main() {
         .map(|i| (i * 7 % CLASSES) as i32)
         .collect();
     let (x, t, dx) = (cells(&mut x), cells(&mut t), cells(&mut dx));
-    let params = [0.0; 2];
+    // The defaults of the package.
+    let mut params = [0.0; 2];
+    for (param, name) in params.iter_mut().zip(REGISTRY[op].params) {
+        *param = match *name {
+            "gamma" => 2.0,
+            "alpha" => 0.25,
+            "beta" | "delta" => 1.0,
+            _ => 0.0,
+        };
+    }
     for _ in 0..n / ELEMENTS {
         black_box(match REGISTRY[op].family {
             "pointwise" => {
@@ -53,6 +63,7 @@ fn main() {
                     aux: 1.0,
                     sum: 0.0,
                     params,
+                    share: Share::ALL,
                     extra: None,
                 };
                 pointwise(level, op, args)
@@ -79,6 +90,7 @@ fn main() {
                     temperature: 1.0,
                     sum: 0.0,
                     params,
+                    share: Share::ALL,
                     extra: teacher,
                 };
                 softmax(level, op, args)
