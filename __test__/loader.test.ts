@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import test from 'ava'
-import { load } from '../ts/backend/load.js'
+import { backendFor, load, use } from '../ts/backend/load.js'
 import type { BackendInfo } from '../ts/index.js'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
@@ -143,6 +143,24 @@ test('FUSED_LOSS_THREADS says how many threads there are', async (t) => {
   }
 })
 
+test('a small call stays in TypeScript, and a length always goes the same way', (t) => {
+  for (const name of ['native', 'wasm'] as const) {
+    const loaded = load(name)
+    use(loaded, true)
+    for (const family of ['pointwise', 'softmax', 'region'] as const) {
+      const ways = Array.from({ length: 5000 }, (_, elements) => backendFor(family, elements).name)
+      t.deepEqual(
+        ways,
+        ways.toSorted((a, b) => Number(a !== 'ts') - Number(b !== 'ts')),
+      )
+      t.is(ways[4999], name)
+    }
+    t.is(backendFor('region', 8).name, 'ts')
+    use(loaded)
+    t.is(backendFor('region', 8).name, name)
+  }
+})
+
 test('an unknown backend is an error', async (t) => {
   for (const forced of ['gpu', 'Native', 'toString', '__proto__']) {
     await t.throwsAsync(start(project, { forced }), {
@@ -151,11 +169,12 @@ test('an unknown backend is an error', async (t) => {
   }
 })
 
-test('it works in worker threads, which may be terminated', async (t) => {
+test('it works in worker threads, which may be terminated, with calls that take threads themselves', async (t) => {
   const code = `
 import { Worker, isMainThread, parentPort } from 'node:worker_threads'
 import { backend, mse } from 'fused-loss'
-const x = new Float32Array(100000).fill(2)
+const zeros = new Float32Array(1_000_000)
+const x = new Float32Array(1_000_000).fill(2)
 if (isMainThread) {
   const value = () => new Promise((resolve, reject) => {
     const worker = new Worker(new URL(import.meta.url))
@@ -165,8 +184,8 @@ if (isMainThread) {
   const values = await Promise.all([value(), value(), value()])
   console.log(JSON.stringify({ ...backend(), value: values[0] + values[1] + values[2] }))
 } else {
-  parentPort.postMessage(mse(x, new Float32Array(100000)))
-  for (;;) mse(x, new Float32Array(100000))
+  parentPort.postMessage(mse(x, zeros))
+  for (;;) mse(x, zeros)
 }`
   const info = await start(project, { code })
   t.is(info.value, 12)

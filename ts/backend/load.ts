@@ -36,6 +36,18 @@ export function load<N extends Name>(name: N): ReturnType<(typeof loaders)[N]> {
   return loaded as ReturnType<(typeof loaders)[N]>
 }
 
+/**
+ * Elements below which a family's calls stay in TypeScript, since there the way to a backend takes longer than the work.
+ * `npm run bench:cutoffs` measures them.
+ */
+const CUTOFFS = {
+  native: { pointwise: 0, softmax: 0, region: 16 },
+  wasm: { pointwise: 8, softmax: 32, region: 64 },
+  ts: { pointwise: 0, softmax: 0, region: 0 },
+}
+
+type Family = keyof (typeof CUTOFFS)['ts']
+
 function choose(): Backend {
   const forced = process.env.FUSED_LOSS_BACKEND
   if (forced) {
@@ -62,9 +74,18 @@ function choose(): Backend {
 /** The backend in use. */
 export let active: Backend = choose()
 
-/** Puts another backend in use: for tests and benches, which compare them in one process. */
-export function use(other: Backend): void {
+// A forced backend does everything.
+let cutoffs = CUTOFFS[process.env.FUSED_LOSS_BACKEND ? 'ts' : active.name]
+
+/** The backend for a call with so many elements. */
+export function backendFor(family: Family, elements: number): Backend {
+  return elements < cutoffs[family] ? tsBackend : active
+}
+
+/** Puts another backend in use, for all calls or `bySize`: for tests and benches, which compare them in one process. */
+export function use(other: Backend, bySize = false): void {
   active = other
+  cutoffs = CUTOFFS[bySize ? other.name : 'ts']
 }
 
 /**

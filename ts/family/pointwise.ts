@@ -1,7 +1,7 @@
 /** Losses of one input element and one target element: checks, the call, the reduction. */
 
 import type { PointwiseExtra } from '../backend/contract.js'
-import { active } from '../backend/load.js'
+import { active, backendFor } from '../backend/load.js'
 import { firstOutside } from '../backend/ts.js'
 import {
   agreedShape,
@@ -216,7 +216,7 @@ export function pointwise<
     }
     if (wanted.dry) return result(Number.NaN, grad, extra?.targetGrad)
     const { aux } = settings
-    const sum = active.pointwise(
+    const sum = backendFor('pointwise', n).pointwise(
       definition,
       x,
       t,

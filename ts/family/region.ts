@@ -4,7 +4,7 @@
  */
 
 import { type Activation, activations, PLANE, type RegionCall, type RegionPart } from '../backend/contract.js'
-import { active } from '../backend/load.js'
+import { backendFor } from '../backend/load.js'
 import {
   agreedShape,
   attached,
@@ -367,7 +367,8 @@ function runOf(loss: string, definition: RegionDefinition, foreground = false): 
     const sums = sumsOf(samples * classes * PLANE)
     // The gradient's buffer holds the sigmoids meanwhile, so that they are computed once.
     const keep = grad !== undefined && !accumulate && part === undefined && settings.activation === 'sigmoid'
-    const partSum = active.regionSums(call, sums, keep ? grad : undefined)
+    const kernels = backendFor('region', x.length)
+    const partSum = kernels.regionSums(call, sums, keep ? grad : undefined)
     if (settings.batch) addSamples(sums, samples, classes)
     const { total, counted } = reduce(definition, settings, sums, rows, classes, out)
     const denominator = denominatorOf(settings, counted)
@@ -379,7 +380,7 @@ function runOf(loss: string, definition: RegionDefinition, foreground = false): 
       const slopes = slopesOf(definition, settings, sums, rows, axis, factor, gradOutput)
       const scale = part === undefined || partDenominator === 0 ? 0 : (scalar * part.weight) / partDenominator
       const rest: RegionCall = keep ? { ...call, x: grad, activation: 'kept' } : call
-      active.regionGradient(rest, slopes, scale, grad, accumulate)
+      kernels.regionGradient(rest, slopes, scale, grad, accumulate)
     }
     if (part === undefined) return { value: out ?? regionValue, grad }
     const partValue = partDenominator === 0 ? nothing : partSum / partDenominator

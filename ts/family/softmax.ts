@@ -1,7 +1,7 @@
 /** Losses of the softmax over a class axis: checks, the call, the reduction. */
 
 import type { SoftmaxExtra } from '../backend/contract.js'
-import { active } from '../backend/load.js'
+import { active, backendFor } from '../backend/load.js'
 import { keptWeight } from '../backend/ts.js'
 import {
   agreedShape,
@@ -248,7 +248,7 @@ export function softmax(definition: SoftmaxDefinition): unknown {
       separateGrad(loss, grad, x, given as LabelArray)
       return { ...emptyResult(settings, out, accumulate ? undefined : grad, targetGrad), grad }
     }
-    const sum = active.softmax(
+    const sum = backendFor('softmax', x.length).softmax(
       definition,
       x,
       labels,
