@@ -314,6 +314,12 @@ impl Args<'_> {
         }
     }
 
+    /// What p or y adds to its own sum.
+    #[inline(always)]
+    fn own<S: Simd>(&self, s: S, p: S::F32) -> S::F32 {
+        if self.squared { s.mul(p, p) } else { p }
+    }
+
     #[inline(always)]
     fn marks<S: Simd>(&self, s: S, tile: LaneTile) -> Marks<S> {
         let (zero, one) = (s.splat(0.0), s.splat(1.0));
@@ -460,9 +466,6 @@ fn element_sums<S: Simd, F: Formula>(
     let mut sums = [s.splat(0.0); 1 + NUMBERS];
     let (aux, weight) = args.part_numbers(class);
     let (aux, weight) = (s.splat(aux), s.splat(weight));
-    // p² or p, as p·(square·p + plain).
-    let square = s.splat(f32::from(u8::from(args.squared)));
-    let plain = s.splat(f32::from(u8::from(!args.squared)));
     let mut i = block.first;
     if let Some([x, t]) = args.runs(block, class) {
         // Whole vectors of positions that all count; the rest is left to the loop below. What is not kept is `x` again.
@@ -475,8 +478,8 @@ fn element_sums<S: Simd, F: Formula>(
             } else if keep.is_some() {
                 s.store(kept, part);
             }
-            sums[1] = s.add(sums[1], s.mul(p, s.add(s.mul(p, square), plain)));
-            sums[2] = s.add(sums[2], s.mul(y, s.add(s.mul(y, square), plain)));
+            sums[1] = s.add(sums[1], args.own(s, p));
+            sums[2] = s.add(sums[2], args.own(s, y));
             sums[3] = s.add(sums[3], s.mul(p, y));
         }
         i += x.len() * LANES;
@@ -493,8 +496,8 @@ fn element_sums<S: Simd, F: Formula>(
         } else if let Some(keep) = keep {
             tile.store(s, keep, class, part);
         }
-        sums[1] = s.add(sums[1], s.mul(p, s.add(s.mul(p, square), plain)));
-        sums[2] = s.add(sums[2], s.mul(y, s.add(s.mul(y, square), plain)));
+        sums[1] = s.add(sums[1], args.own(s, p));
+        sums[2] = s.add(sums[2], args.own(s, y));
         sums[3] = s.add(sums[3], s.mul(p, y));
         i += LANES;
     }
@@ -663,17 +666,11 @@ fn class_sums<S: Simd, L: Softmax>(
     let marks = args.marks(s, tile);
     let normal = Normal::new(s, tile, args.x, 1.0, z, e);
     let inverse = s.div(s.splat(1.0), normal.sum);
-    let square = s.splat(f32::from(u8::from(args.squared)));
-    let plain = s.splat(f32::from(u8::from(!args.squared)));
     let mut value = zero;
     for (class, sums) in sums.as_chunks::<{ NUMBERS * LANES }>().0.iter().enumerate() {
         let y = args.target(s, tile, &marks, class);
         let p = s.zero_where(marks.ignored, s.mul(normal.e(s, class), inverse));
-        let own = [
-            s.mul(p, s.add(s.mul(p, square), plain)),
-            s.mul(y, s.add(s.mul(y, square), plain)),
-            s.mul(p, y),
-        ];
+        let own = [args.own(s, p), args.own(s, y), s.mul(p, y)];
         for (sum, own) in sums.as_chunks::<LANES>().0.iter().zip(own) {
             s.store(sum, s.add(s.load(sum), own));
         }
