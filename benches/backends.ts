@@ -8,7 +8,6 @@
  *     --all-sets                 native with each instruction set of the machine, not only with the best
  */
 
-import { spawnSync } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { availableParallelism, cpus } from 'node:os'
 import { relative } from 'node:path'
@@ -18,9 +17,12 @@ import progress from 'cli-progress'
 import { load, use } from '../ts/backend/load.js'
 import { tsBackend } from '../ts/backend/ts.js'
 import { version } from '../ts/version.js'
-import type { Case, Timing } from './case.js'
+import type { Case } from './case.js'
+import { ask } from './child.js'
 import { forms, prepare, type Size, summary } from './data.js'
+import { fail, listOf, numberOf } from './options.js'
 import { type Measurement, markdown, measurement, type Report, terminal } from './report.js'
+import type { Timing } from './timing.js'
 
 type Target = Pick<Case, 'backend' | 'instructionSet'>
 
@@ -73,14 +75,10 @@ function measureAll(): readonly Measurement[] {
   return measurements
 }
 
-/** What a child says of a case, or how it failed. Meanwhile nothing runs here that could take its time. */
+/** What a child says of a case, or how it failed. */
 function time(given: Case): Timing | string {
   const script = fileURLToPath(new URL('case.js', import.meta.url))
-  const { status, signal, stdout, stderr } = spawnSync(process.execPath, [script, JSON.stringify(given)], {
-    env: { ...process.env, FUSED_LOSS_BACKEND: given.backend },
-    encoding: 'utf8',
-  })
-  return status === 0 ? JSON.parse(stdout) : stderr || `ended with ${signal ?? status}`
+  return ask(process.execPath, [script, JSON.stringify(given)], { FUSED_LOSS_BACKEND: given.backend })
 }
 
 function targetsOf(backend: Case['backend']): readonly Target[] {
@@ -142,22 +140,4 @@ function readOptions() {
   } catch (error) {
     return fail((error as Error).message)
   }
-}
-
-function listOf<T extends string>(option: string, text: string | undefined, allowed: readonly T[]): readonly T[] {
-  const names = text?.split(',') ?? allowed
-  const unknown = names.find((name) => !allowed.includes(name as T))
-  if (unknown !== undefined) fail(`--${option} must be one or more of ${allowed.join(', ')}; got '${unknown}'`)
-  return [...new Set(names as readonly T[])]
-}
-
-function numberOf(option: string, text: string, expected: string, holds: (n: number) => boolean): number {
-  const n = Number(text)
-  if (!holds(n) || n <= 0) fail(`--${option} must be ${expected} > 0; got '${text}'`)
-  return n
-}
-
-function fail(message: string): never {
-  console.error(`bench: ${message}`)
-  process.exit(1)
 }

@@ -80,10 +80,8 @@ function formsOf(loss: AnyLoss, definition: Definition): [string, Form][] {
 /** Value and gradient of random data, into the same buffer with every call. */
 export function prepare(name: string, { elements, classes = 1 }: Size): () => ValueAndGrad<'mean'> {
   const { loss, definition, options, labels, planes } = forms.get(name)!
-  const uniform = generator(elements)
-  // Box and Muller; 1 − u since u may be 0.
-  const real = () => 3 * Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform())
-  const draw = { real, probability: uniform, logProbability: () => Math.log(1 - uniform()) }
+  const draw = draws(elements)
+  const { real, probability: uniform } = draw
 
   let drawInput = real
   let drawTarget = uniform
@@ -107,6 +105,14 @@ export function prepare(name: string, { elements, classes = 1 }: Size): () => Va
   const grad = new Float32Array(elements).fill(0)
   const bound = loss.with({ ...options, ...shaped, grad })
   return () => bound.valueAndGrad(input, target)
+}
+
+/** Ways to draw an element, from one sequence of random numbers. */
+export function draws(seed: number) {
+  const uniform = generator(seed)
+  // Box and Muller; 1 − u since u may be 0.
+  const real = () => 3 * Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform())
+  return { real, probability: uniform, logProbability: () => Math.log(1 - uniform()) }
 }
 
 /** Mulberry32: the same numbers in [0, 1) in parent and child. */

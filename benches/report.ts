@@ -1,8 +1,9 @@
 /** The results as tables on the terminal, as Markdown and as JSON. */
 
 import Table from 'cli-table3'
-import type { Case, Timing } from './case.js'
+import type { Case } from './case.js'
 import { forms } from './data.js'
+import type { Timing } from './timing.js'
 
 /** What is reported of a case. */
 export interface Measurement extends Timing {
@@ -22,7 +23,7 @@ export interface Report {
 }
 
 /** One table: the losses with rows have a column more than the others. */
-interface Grid {
+export interface Grid {
   readonly head: readonly string[]
   readonly rows: readonly (readonly string[])[]
 }
@@ -60,26 +61,30 @@ export function measurement(given: Case, timing: Timing): Measurement {
 
 export function terminal({ facts, measurements }: Report): string {
   const header = Object.entries(facts).map(([name, fact]) => `${name}: ${fact}`)
-  const tables = gridsOf(measurements).map(({ head, rows }) => {
-    const table = new Table({
-      head: [...head],
-      colAligns: head.map((_, column) => (column === 0 ? 'left' : 'right')),
-      chars,
-      style: { 'padding-left': 0, 'padding-right': 1, head: [], border: [], compact: true },
-    })
-    table.push(...rows.map((row) => [...row]))
-    return table.toString()
-  })
+  const tables = gridsOf(measurements).map(terminalTable)
   return [header.join('\n'), ...tables, NOTE].join('\n\n')
 }
 
 export function markdown({ facts, measurements }: Report): string {
   const header = Object.entries(facts).map(([name, fact]) => `- ${name}: ${fact}`)
-  const line = (cells: readonly string[]) => `| ${cells.join(' | ').replaceAll('\n', '<br>')} |`
-  const tables = gridsOf(measurements).map(({ head, rows }) =>
-    [line(head), line(head.map((_, column) => (column === 0 ? '---' : '---:'))), ...rows.map(line)].join('\n'),
-  )
+  const tables = gridsOf(measurements).map(markdownTable)
   return `${['# Benchmarks', header.join('\n'), ...tables, NOTE].join('\n\n')}\n`
+}
+
+export function terminalTable({ head, rows }: Grid): string {
+  const table = new Table({
+    head: [...head],
+    colAligns: head.map((_, column) => (column === 0 ? 'left' : 'right')),
+    chars,
+    style: { 'padding-left': 0, 'padding-right': 1, head: [], border: [], compact: true },
+  })
+  table.push(...rows.map((row) => [...row]))
+  return table.toString()
+}
+
+export function markdownTable({ head, rows }: Grid): string {
+  const line = (cells: readonly string[]) => `| ${cells.join(' | ').replaceAll('\n', '<br>')} |`
+  return [line(head), line(head.map((_, column) => (column === 0 ? '---' : '---:'))), ...rows.map(line)].join('\n')
 }
 
 /** A row per loss and size, a group of columns per backend. */
