@@ -1,6 +1,10 @@
 /** What the commands share in reading their options. */
 
-export function listOf<T extends string>(option: string, text: string | undefined, allowed: readonly T[]): readonly T[] {
+export function listOf<T extends string>(
+  option: string,
+  text: string | undefined,
+  allowed: readonly T[],
+): readonly T[] {
   const names = text?.split(',') ?? allowed
   const unknown = names.find((name) => !allowed.includes(name as T))
   if (unknown !== undefined) fail(`--${option} must be one or more of ${allowed.join(', ')}; got '${unknown}'`)
