@@ -19,7 +19,7 @@ import { tsBackend } from '../ts/backend/ts.js'
 import { version } from '../ts/version.js'
 import type { Case } from './case.js'
 import { ask } from './child.js'
-import { forms, prepare, type Size, summary } from './data.js'
+import { forms, prepare, sizesOf, summary } from './data.js'
 import { fail, listOf, numberOf } from './options.js'
 import { type Measurement, markdown, measurement, type Report, terminal } from './report.js'
 import type { Timing } from './timing.js'
@@ -37,7 +37,7 @@ const OVERHEAD = 0.7
 const options = readOptions()
 const skipped: Record<string, string> = {}
 const targets = options.backends.flatMap(targetsOf)
-const problems = options.losses.flatMap((loss) => sizesOf(loss).map((size) => ({ loss, size })))
+const problems = options.losses.flatMap((loss) => sizesOf(loss, options.sizes).map((size) => ({ loss, size })))
 const count = problems.length * targets.length
 if (count === 0) fail(['there is no such case', ...Object.values(skipped)].join('; '))
 const seconds = options.seconds ?? Math.max(0.05, Math.min(0.5, RUN / count - OVERHEAD))
@@ -90,16 +90,6 @@ function targetsOf(backend: Case['backend']): readonly Target[] {
     skipped[`${backend} left out`] = (error as Error).message.split('\n')[0]
     return []
   }
-}
-
-/** Losses with classes have whole positions, as many as fit. */
-function sizesOf(loss: string): readonly Size[] {
-  const { classes: choices } = forms.get(loss)!
-  if (choices === undefined) return options.sizes.map((elements) => ({ elements }))
-  return choices.flatMap((classes) => {
-    const rows = new Set(options.sizes.map((size) => Math.floor(size / classes)).filter((n) => n > 0))
-    return [...rows].map((n) => ({ elements: n * classes, classes }))
-  })
 }
 
 function factsOfRun(): Report['facts'] {

@@ -77,6 +77,16 @@ function formsOf(loss: AnyLoss, definition: Definition): [string, Form][] {
   }
 }
 
+/** Of sizes in elements: losses with classes have whole positions, as many as fit. */
+export function sizesOf(loss: string, sizes: readonly number[]): readonly Size[] {
+  const { classes: choices } = forms.get(loss)!
+  if (choices === undefined) return sizes.map((elements) => ({ elements }))
+  return choices.flatMap((classes) => {
+    const rows = new Set(sizes.map((size) => Math.floor(size / classes)).filter((n) => n > 0))
+    return [...rows].map((n) => ({ elements: n * classes, classes }))
+  })
+}
+
 /** Value and gradient of random data, into the same buffer with every call. */
 export function prepare(name: string, { elements, classes = 1 }: Size): () => ValueAndGrad<'mean'> {
   const { loss, definition, options, labels, planes } = forms.get(name)!

@@ -1,4 +1,5 @@
 import Benchmark from 'benchmark'
+import { median } from './statistics.js'
 
 /** What a child prints. */
 export interface Timing {
@@ -46,9 +47,4 @@ function timingOf(sample: readonly number[]): Timing {
     max: Math.max(...sample),
     samples: sample.length,
   }
-}
-
-function median(numbers: readonly number[]): number {
-  const sorted = numbers.toSorted((a, b) => a - b)
-  return (sorted[(sorted.length - 1) >> 1] + sorted[sorted.length >> 1]) / 2
 }

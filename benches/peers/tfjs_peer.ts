@@ -12,8 +12,7 @@ else await tf.setBackend('cpu')
 
 const { loss, shape, input, target, seconds } = readCase()
 const x = tf.tensor(input, shape)
-const t =
-  loss.target === 'label' ? tf.oneHot(tf.tensor(target), shape[1], 1, 0, 'float32') : tf.tensor(target, shape)
+const t = loss.target === 'label' ? tf.oneHot(tf.tensor(target), shape[1], 1, 0, 'float32') : tf.tensor(target, shape)
 const step = tf.valueAndGrad((logits: tf.Tensor) => tf.losses[loss.tfjs!]<tf.Tensor, tf.Scalar>(t, logits))
 
 answer(
