@@ -57,7 +57,8 @@ try {
   console.error(`bench:compare: ${stop.signal.aborted ? 'stopped' : reasonOf(error)}`)
   process.exitCode = 1
 } finally {
-  rmSync(tree, { recursive: true, force: true })
+  // Again where something is still being written: a compiler ends a moment after its parent.
+  rmSync(tree, { recursive: true, force: true, maxRetries: 10 })
   git('worktree', 'remove', '--force', tree)
 }
 
