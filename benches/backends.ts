@@ -4,6 +4,10 @@
  *     --loss mse,bceWithLogits   only these losses
  *     --backend native,wasm      only these backends; only that of FUSED_LOSS_BACKEND, where it is set
  *     --size 16,16384            numbers of elements
+ *     --classes 2,10,100         numbers of classes, for the losses with rows
+ *     --verb forward,backward    the value alone, the gradient alone, both (fused); by default fused, and each alone only
+ *                                for native and some thousand elements
+ *     --threads 2                threads of a large call, default 1
  *     --time 0.5                 seconds for each case
  *     --all-sets                 native with each instruction set of the machine, not only with the best
  */
@@ -14,20 +18,20 @@ import { relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import progress from 'cli-progress'
-import { load, use } from '../ts/backend/load.js'
+import { load, MOST_THREADS, use } from '../ts/backend/load.js'
 import { tsBackend } from '../ts/backend/ts.js'
 import { version } from '../ts/version.js'
 import type { Case } from './case.js'
 import { ask } from './child.js'
-import { forms, prepare, sizesOf, summary } from './data.js'
-import { fail, listOf, numberOf } from './options.js'
+import { forms, prepare, type Size, sizesOf, summary, VERBS, type Verb } from './data.js'
+import { fail, integerOf, integersOf, listOf, positiveOf } from './options.js'
 import { type Measurement, markdown, measurement, type Report, terminal } from './report.js'
 import type { Timing } from './timing.js'
 
 type Target = Pick<Case, 'backend' | 'instructionSet'>
 
 const BACKENDS = ['native', 'wasm', 'ts'] as const
-const SIZES = [16, 256, 16_384, 1_048_576]
+const SIZES = [16, 16_384, 1_048_576]
 
 // A run of all cases is to end within four minutes, however many losses there are: in seconds, with what a case takes
 // besides the time that benchmark.js is given.
@@ -37,8 +41,8 @@ const OVERHEAD = 0.7
 const options = readOptions()
 const skipped: Record<string, string> = {}
 const targets = options.backends.flatMap(targetsOf)
-const problems = options.losses.flatMap((loss) => sizesOf(loss, options.sizes).map((size) => ({ loss, size })))
-const count = problems.length * targets.length
+const problems = options.losses.flatMap(problemsOf)
+const count = problems.reduce((sum, problem) => sum + problem.targets.length, 0)
 if (count === 0) fail(['there is no such case', ...Object.values(skipped)].join('; '))
 const seconds = options.seconds ?? Math.max(0.05, Math.min(0.5, RUN / count - OVERHEAD))
 
@@ -57,12 +61,12 @@ function measureAll(): readonly Measurement[] {
   bar.start(count, 0, { name: '' })
   // What is expected is computed here: a child is to see no backend but its own.
   use(tsBackend)
-  for (const { loss, size } of problems) {
-    const expected = summary(prepare(loss, size)())
+  for (const { loss, verb, size, targets } of problems) {
+    const expected = summary(prepare(loss, size, verb)())
     for (const target of targets) {
-      const name = `${loss} ${size.elements} ${target.backend} ${target.instructionSet}`
+      const name = `${loss} ${verb} ${size.elements} ${target.backend} ${target.instructionSet}`
       bar.update(measurements.length, { name })
-      const given: Case = { loss, ...size, ...target, seconds, expected }
+      const given: Case = { loss, verb, ...size, ...target, seconds, expected }
       const timing = time(given)
       if (typeof timing === 'string') {
         bar.stop()
@@ -78,7 +82,8 @@ function measureAll(): readonly Measurement[] {
 /** What a child says of a case, or how it failed. */
 function time(given: Case): Timing | string {
   const script = fileURLToPath(new URL('case.js', import.meta.url))
-  return ask(process.execPath, [script, JSON.stringify(given)], { FUSED_LOSS_BACKEND: given.backend })
+  const env = { FUSED_LOSS_BACKEND: given.backend, FUSED_LOSS_THREADS: `${options.threads}` }
+  return ask(process.execPath, [script, JSON.stringify(given)], env)
 }
 
 function targetsOf(backend: Case['backend']): readonly Target[] {
@@ -92,6 +97,24 @@ function targetsOf(backend: Case['backend']): readonly Target[] {
   }
 }
 
+/** What is timed of a loss, and on which targets. */
+function problemsOf(loss: string) {
+  return sizesOf(loss, options.sizes, options.classes).flatMap((size) =>
+    VERBS.map((verb) => ({
+      loss,
+      verb,
+      size,
+      targets: targets.filter((target) => isTimed(verb, size, target)),
+    })).filter(({ targets }) => targets.length > 0),
+  )
+}
+
+/** A small call is mostly the way into it, and a large one memory: what a verb costs shows in between. */
+function isTimed(verb: Verb, { elements }: Size, { backend }: Target): boolean {
+  if (options.verbs) return options.verbs.includes(verb)
+  return verb === 'fused' || (backend === 'native' && elements > 4096 && elements < 65_536)
+}
+
 function factsOfRun(): Report['facts'] {
   return {
     CPU: cpus()[0]?.model ?? 'unknown',
@@ -100,6 +123,7 @@ function factsOfRun(): Report['facts'] {
     Node: process.version,
     'fused-loss': version,
     date: new Date().toISOString(),
+    threads: options.threads,
     'seconds per case': Number(seconds.toFixed(2)),
     ...skipped,
   }
@@ -113,21 +137,26 @@ function readOptions() {
         loss: { type },
         backend: { type },
         size: { type },
+        classes: { type },
+        verb: { type },
+        threads: { type, default: '1' },
         time: { type },
         'all-sets': { type: 'boolean', default: false },
       },
     })
     const forced = process.env.FUSED_LOSS_BACKEND
     const backends = BACKENDS.filter((name) => !forced || name === forced)
-    const sizes = values.size?.split(',').map((size) => numberOf('size', size, 'an integer', Number.isSafeInteger))
     return {
       losses: listOf('loss', values.loss, [...forms.keys()]),
       backends: listOf('backend', values.backend, backends),
-      sizes: [...new Set(sizes ?? SIZES)],
-      seconds: values.time === undefined ? undefined : numberOf('time', values.time, 'a number', Number.isFinite),
+      sizes: values.size === undefined ? SIZES : integersOf('size', values.size, 1),
+      classes: values.classes === undefined ? undefined : integersOf('classes', values.classes, 2),
+      verbs: values.verb === undefined ? undefined : listOf('verb', values.verb, VERBS),
+      threads: integerOf('threads', values.threads, 1, MOST_THREADS),
+      seconds: values.time === undefined ? undefined : positiveOf('time', values.time),
       allSets: values['all-sets'],
     }
   } catch (error) {
-    return fail((error as Error).message)
+    return fail((error as Error).message.split('\n')[0])
   }
 }

@@ -5,12 +5,14 @@
 
 import { active, type BackendInfo } from '../ts/backend/load.js'
 import type { NativeBackend } from '../ts/backend/native.js'
-import { prepare, type Size, summary } from './data.js'
+import { prepare, type Size, summary, type Verb } from './data.js'
 import { timed } from './timing.js'
 
 /** One case, as a child gets it; the environment forces the backend. */
 export interface Case extends Size {
   readonly loss: string
+  /** `fused` where none is given. */
+  readonly verb?: Verb
   readonly backend: BackendInfo['name']
   readonly instructionSet: string
   readonly seconds: number
@@ -24,7 +26,7 @@ const given: Case = JSON.parse(process.argv[2])
 if (active.name !== given.backend) throw new Error(`loaded ${active.name} in place of ${given.backend}`)
 if (active.instructionSet !== given.instructionSet) (active as NativeBackend).pin(given.instructionSet)
 
-const call = prepare(given.loss, given)
+const call = prepare(given.loss, given, given.verb)
 check(call())
 const { timing, result } = timed(call, given.seconds)
 check(result)

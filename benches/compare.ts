@@ -21,7 +21,7 @@ import progress from 'cli-progress'
 import Table from 'cli-table3'
 import type { Given, Run } from './compareCase.js'
 import { forms, sizesOf } from './data.js'
-import { listOf, numberOf } from './options.js'
+import { fail, integerOf, integersOf, listOf, positiveOf } from './options.js'
 import { interval, LEAST_NUMBERS, median } from './statistics.js'
 
 /** A case with the times that both took, of the same round at the same index. */
@@ -201,24 +201,16 @@ function readOptions() {
       },
     })
     if (positionals.length !== 1) throw new Error('name one commit to compare with, such as HEAD~1')
-    const sizes = values.size.split(',').map((size) => numberOf('size', size, 'an integer', Number.isSafeInteger))
-    const rounds = numberOf('rounds', values.rounds, 'an integer', Number.isSafeInteger)
-    if (rounds < LEAST_NUMBERS) throw new Error(`--rounds must be ${LEAST_NUMBERS} or more; got ${rounds}`)
     return {
       base: positionals[0],
       losses: values.loss === undefined ? LOSSES : listOf('loss', values.loss, [...forms.keys()]),
       backends: listOf('backend', values.backend, BACKENDS),
-      sizes: [...new Set(sizes)],
-      rounds,
-      seconds: numberOf('time', values.time, 'a number', Number.isFinite),
-      threshold: numberOf('threshold', values.threshold, 'a number', Number.isFinite),
+      sizes: integersOf('size', values.size, 1),
+      rounds: integerOf('rounds', values.rounds, LEAST_NUMBERS),
+      seconds: positiveOf('time', values.time),
+      threshold: positiveOf('threshold', values.threshold),
     }
   } catch (error) {
     return fail((error as Error).message)
   }
-}
-
-function fail(message: string): never {
-  console.error(`bench:compare: ${message}`)
-  process.exit(1)
 }

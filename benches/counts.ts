@@ -6,6 +6,7 @@
 import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import Table from 'cli-table3'
+import { fail } from './options.js'
 
 /** Elements of a run, in whole calls. A run of half as many takes the start of the process out of the count. */
 const ELEMENTS = 204_800
@@ -37,9 +38,4 @@ function count(config: readonly string[], args: readonly string[] = []) {
   const root = fileURLToPath(new URL('../../', import.meta.url))
   const run = spawnSync('cargo', [...config, ...example, '--', ...args], { cwd: root, encoding: 'utf8' })
   return run.status === 0 ? run : fail(run.stderr || `${run.error?.message}`)
-}
-
-function fail(message: string): never {
-  console.error(`bench:counts: ${message}`)
-  process.exit(1)
 }

@@ -26,6 +26,10 @@ export interface Form {
   readonly planes?: true
 }
 
+/** What is computed: value and gradient, or one of them. */
+export const VERBS = ['fused', 'forward', 'backward'] as const
+export type Verb = (typeof VERBS)[number]
+
 const ROWS = [10, 1000]
 const PLANES = [21]
 
@@ -77,9 +81,10 @@ function formsOf(loss: AnyLoss, definition: Definition): [string, Form][] {
   }
 }
 
-/** Of sizes in elements: losses with classes have whole positions, as many as fit. */
-export function sizesOf(loss: string, sizes: readonly number[]): readonly Size[] {
-  const { classes: choices } = forms.get(loss)!
+/** Of sizes in elements: losses with classes have whole positions, as many as fit. `classes` replaces those of rows. */
+export function sizesOf(loss: string, sizes: readonly number[], classes?: readonly number[]): readonly Size[] {
+  const form = forms.get(loss)!
+  const choices = form.planes ? form.classes : form.classes && (classes ?? form.classes)
   if (choices === undefined) return sizes.map((elements) => ({ elements }))
   return choices.flatMap((classes) => {
     const rows = new Set(sizes.map((size) => Math.floor(size / classes)).filter((n) => n > 0))
@@ -87,8 +92,12 @@ export function sizesOf(loss: string, sizes: readonly number[]): readonly Size[]
   })
 }
 
-/** Value and gradient of random data, into the same buffer with every call. */
-export function prepare(name: string, { elements, classes = 1 }: Size): () => ValueAndGrad<'mean'> {
+/** A loss of random data, its gradient into the same buffer with every call. What the verb leaves out stays 0. */
+export function prepare(
+  name: string,
+  { elements, classes = 1 }: Size,
+  verb: Verb = 'fused',
+): () => ValueAndGrad<'mean'> {
   const { loss, definition, options, labels, planes } = forms.get(name)!
   const draw = draws(elements)
   const { real, probability: uniform } = draw
@@ -114,6 +123,8 @@ export function prepare(name: string, { elements, classes = 1 }: Size): () => Va
   // Filled, since the first write to a page is the dearest.
   const grad = new Float32Array(elements).fill(0)
   const bound = loss.with({ ...options, ...shaped, grad })
+  if (verb === 'forward') return () => ({ value: bound(input, target), grad })
+  if (verb === 'backward') return () => ({ value: 0, grad: bound.backward(input, target) })
   return () => bound.valueAndGrad(input, target)
 }
 

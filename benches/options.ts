@@ -1,5 +1,6 @@
 /** What the commands share in reading their options. */
 
+/** The names between commas, each once. */
 export function listOf<T extends string>(
   option: string,
   text: string | undefined,
@@ -11,9 +12,21 @@ export function listOf<T extends string>(
   return [...new Set(names as readonly T[])]
 }
 
-export function numberOf(option: string, text: string, expected: string, holds: (n: number) => boolean): number {
+/** The numbers between commas, each once. */
+export function integersOf(option: string, text: string, least: number): readonly number[] {
+  return [...new Set(text.split(',').map((n) => integerOf(option, n, least)))]
+}
+
+export function integerOf(option: string, text: string, least: number, most = Number.MAX_SAFE_INTEGER): number {
   const n = Number(text)
-  if (!holds(n) || n <= 0) fail(`--${option} must be ${expected} > 0; got '${text}'`)
+  const range = most === Number.MAX_SAFE_INTEGER ? `≥ ${least}` : `from ${least} to ${most}`
+  if (!Number.isSafeInteger(n) || n < least || n > most) fail(`--${option} must be an integer ${range}; got '${text}'`)
+  return n
+}
+
+export function positiveOf(option: string, text: string): number {
+  const n = Number(text)
+  if (!Number.isFinite(n) || n <= 0) fail(`--${option} must be a number > 0; got '${text}'`)
   return n
 }
 

@@ -22,7 +22,7 @@ import { load } from '../ts/backend/load.js'
 import { version } from '../ts/version.js'
 import { ask } from './child.js'
 import { draws } from './data.js'
-import { fail, listOf, numberOf } from './options.js'
+import { fail, integersOf, listOf, positiveOf } from './options.js'
 import { type Answer, losses, type PeerCase, type PeerLoss } from './peers/common.js'
 import { type Column, type Gap, type Measurement, markdown, type Report, terminal } from './peers/report.js'
 
@@ -237,7 +237,6 @@ function readOptions() {
   try {
     const { values } = parseArgs({ options: { loss: { type }, peer: { type }, size: { type }, time: { type } } })
     const names = new Set(losses.map(({ name }) => name))
-    const sizes = values.size?.split(',').map((size) => numberOf('size', size, 'an integer', Number.isSafeInteger))
     return {
       losses: listOf('loss', values.loss, [...names]),
       peers: listOf(
@@ -245,8 +244,8 @@ function readOptions() {
         values.peer,
         peers.map(({ id }) => id),
       ),
-      sizes: [...new Set(sizes ?? SIZES)],
-      seconds: values.time === undefined ? SECONDS : numberOf('time', values.time, 'a number', Number.isFinite),
+      sizes: values.size === undefined ? SIZES : integersOf('size', values.size, 1),
+      seconds: values.time === undefined ? SECONDS : positiveOf('time', values.time),
     }
   } catch (error) {
     return fail((error as Error).message)

@@ -2,12 +2,13 @@
 
 import Table from 'cli-table3'
 import type { Case } from './case.js'
-import { forms } from './data.js'
+import { forms, type Verb } from './data.js'
 import type { Timing } from './timing.js'
 
 /** What is reported of a case. */
 export interface Measurement extends Timing {
   readonly loss: string
+  readonly verb: Verb
   readonly backend: string
   readonly elements: number
   readonly classes: number | undefined
@@ -26,10 +27,12 @@ export interface Report {
 export interface Grid {
   readonly head: readonly string[]
   readonly rows: readonly (readonly string[])[]
+  /** Columns that are no numbers; the first, where this is left out. */
+  readonly texts?: readonly number[]
 }
 
 const NOTE =
-  'Times are medians, ± is the median absolute deviation. GB/s counts 12 bytes for an element, 8 where the target is labels.'
+  'Times are medians, ± is the median absolute deviation. GB/s counts 4 bytes for each element of input, target and gradient that the verb needs; labels count for nothing.'
 
 // No lines but the one below the head: three backends are wide enough without.
 const lines = ['top', 'bottom', 'left', 'right'].flatMap((line) =>
@@ -43,20 +46,25 @@ const percent = new Intl.NumberFormat('en', { style: 'percent', maximumFractionD
 
 /** Per call, per element, per row. */
 export function measurement(given: Case, timing: Timing): Measurement {
-  const { loss, backend, instructionSet, elements, classes } = given
+  const { loss, verb = 'fused', backend, instructionSet, elements, classes } = given
   const nsPerElement = timing.nsPerCall / elements
-  // Input, target and gradient in single precision; labels count for nothing.
-  const bytes = forms.get(loss)!.labels ? 8 : 12
+  const { reads, writes } = traffic(loss, verb)
   return {
     loss,
+    verb,
     backend: backend === 'ts' ? backend : `${backend} ${instructionSet}`,
     elements,
     classes,
     ...timing,
     nsPerElement,
     nsPerRow: classes && nsPerElement * classes,
-    gigabytesPerSecond: bytes / nsPerElement,
+    gigabytesPerSecond: (4 * (reads + writes)) / nsPerElement,
   }
+}
+
+/** How many arrays of the input's length a call reads and writes; labels count for nothing. */
+export function traffic(loss: string, verb: Verb): { readonly reads: number; readonly writes: number } {
+  return { reads: forms.get(loss)!.labels ? 1 : 2, writes: verb === 'forward' ? 0 : 1 }
 }
 
 export function terminal({ facts, measurements }: Report): string {
@@ -71,10 +79,10 @@ export function markdown({ facts, measurements }: Report): string {
   return `${['# Benchmarks', header.join('\n'), ...tables, NOTE].join('\n\n')}\n`
 }
 
-export function terminalTable({ head, rows }: Grid): string {
+export function terminalTable({ head, rows, texts = [0] }: Grid): string {
   const table = new Table({
     head: [...head],
-    colAligns: head.map((_, column) => (column === 0 ? 'left' : 'right')),
+    colAligns: head.map((_, column) => (texts.includes(column) ? 'left' : 'right')),
     chars,
     style: { 'padding-left': 0, 'padding-right': 1, head: [], border: [], compact: true },
   })
@@ -82,12 +90,14 @@ export function terminalTable({ head, rows }: Grid): string {
   return table.toString()
 }
 
-export function markdownTable({ head, rows }: Grid): string {
+export function markdownTable({ head, rows, texts = [0] }: Grid): string {
   const line = (cells: readonly string[]) => `| ${cells.join(' | ').replaceAll('\n', '<br>')} |`
-  return [line(head), line(head.map((_, column) => (column === 0 ? '---' : '---:'))), ...rows.map(line)].join('\n')
+  return [line(head), line(head.map((_, column) => (texts.includes(column) ? '---' : '---:'))), ...rows.map(line)].join(
+    '\n',
+  )
 }
 
-/** A row per loss and size, a group of columns per backend. */
+/** A row per loss, size and verb, a group of columns per backend. */
 function gridsOf(measurements: readonly Measurement[]): readonly Grid[] {
   const withRows = measurements.filter(({ classes }) => classes !== undefined)
   const without = measurements.filter(({ classes }) => classes === undefined)
@@ -103,12 +113,14 @@ function gridOf(measurements: readonly Measurement[]): Grid {
   const rows = new Map<string, string[]>()
   for (const m of measurements) {
     const size = m.classes === undefined ? [m.elements] : [m.elements / m.classes, m.classes]
-    const key = `${m.loss} ${size}`
-    const cells = rows.get(key) ?? [m.loss, size.map((n) => whole.format(n)).join(' × ')]
-    cells.push(
-      ...[m.nsPerCall, m.nsPerElement, ...(hasRows ? [m.nsPerRow!] : []), m.gigabytesPerSecond].map(digits.format),
-    )
-    rows.set(key, [...cells, percent.format(m.spread)])
+    const names = [m.loss, size.map((n) => whole.format(n)).join(' × '), m.verb]
+    // Empty where a backend was not timed.
+    const cells = rows.get(`${names}`) ?? [...names, ...head.map(() => '')]
+    const numbers = [m.nsPerCall, m.nsPerElement, ...(hasRows ? [m.nsPerRow!] : []), m.gigabytesPerSecond]
+    const figures = [...numbers.map(digits.format), percent.format(m.spread)]
+    cells.splice(names.length + backends.indexOf(m.backend) * units.length, figures.length, ...figures)
+    rows.set(`${names}`, cells)
   }
-  return { head: ['\nloss', hasRows ? '\nrows × classes' : '\nelements', ...head], rows: [...rows.values()] }
+  const first = ['\nloss', hasRows ? '\nrows × classes' : '\nelements', '\nverb']
+  return { head: [...first, ...head], rows: [...rows.values()], texts: [0, 2] }
 }

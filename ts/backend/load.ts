@@ -23,7 +23,7 @@ export interface BackendInfo {
 }
 
 /** More than this helps no loss. */
-const MOST_THREADS = 256
+export const MOST_THREADS = 256
 
 const skipped: { name: Name; reason: string }[] = []
 
