@@ -24,6 +24,7 @@ import { version } from '../ts/version.js'
 import type { Case } from './case.js'
 import { ask } from './child.js'
 import { forms, prepare, type Size, sizesOf, summary, VERBS, type Verb } from './data.js'
+import { type Limit, measureLimit } from './limit.js'
 import { fail, integerOf, integersOf, listOf, positiveOf } from './options.js'
 import { type Measurement, markdown, measurement, type Report, terminal } from './report.js'
 import type { Timing } from './timing.js'
@@ -46,6 +47,7 @@ const count = problems.reduce((sum, problem) => sum + problem.targets.length, 0)
 if (count === 0) fail(['there is no such case', ...Object.values(skipped)].join('; '))
 const seconds = options.seconds ?? Math.max(0.05, Math.min(0.5, RUN / count - OVERHEAD))
 
+const limit = limitOfRun()
 const report: Report = { facts: factsOfRun(), measurements: measureAll() }
 console.log(terminal(report))
 const results = fileURLToPath(new URL('../../results/', import.meta.url))
@@ -72,7 +74,7 @@ function measureAll(): readonly Measurement[] {
         bar.stop()
         fail(`${name}: ${timing}`)
       }
-      measurements.push(measurement(given, timing))
+      measurements.push(measurement(given, timing, limit))
     }
   }
   bar.stop()
@@ -94,6 +96,16 @@ function targetsOf(backend: Case['backend']): readonly Target[] {
   } catch (error) {
     skipped[`${backend} left out`] = (error as Error).message.split('\n')[0]
     return []
+  }
+}
+
+/** What is reported without it says why. */
+function limitOfRun(): Limit | undefined {
+  try {
+    return measureLimit([...new Set(problems.map(({ size }) => size.elements))])
+  } catch (error) {
+    skipped['limit left out'] = (error as Error).message.split('\n')[0]
+    return undefined
   }
 }
 

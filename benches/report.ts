@@ -3,6 +3,7 @@
 import Table from 'cli-table3'
 import type { Case } from './case.js'
 import { forms, type Verb } from './data.js'
+import type { Limit, Traffic } from './limit.js'
 import type { Timing } from './timing.js'
 
 /** What is reported of a case. */
@@ -15,6 +16,8 @@ export interface Measurement extends Timing {
   readonly nsPerElement: number
   readonly nsPerRow: number | undefined
   readonly gigabytesPerSecond: number
+  /** Nanoseconds per element of a bare loop over as many bytes, where it was measured. */
+  readonly limit: number | undefined
 }
 
 /** A run: facts by name, and what was measured. */
@@ -31,8 +34,9 @@ export interface Grid {
   readonly texts?: readonly number[]
 }
 
-const NOTE =
-  'Times are medians, ± is the median absolute deviation. GB/s counts 4 bytes for each element of input, target and gradient that the verb needs; labels count for nothing.'
+const NOTE = `Times are medians, ± is the median absolute deviation. GB/s counts 4 bytes for each element of input, target and gradient
+that the verb needs; labels count for nothing. limit is what a bare loop over these bytes takes for an element, on one
+thread with the best instruction set, and its share is what it has of the time.`
 
 // No lines but the one below the head: three backends are wide enough without.
 const lines = ['top', 'bottom', 'left', 'right'].flatMap((line) =>
@@ -45,10 +49,10 @@ const digits = new Intl.NumberFormat('en', { maximumSignificantDigits: 3 })
 const percent = new Intl.NumberFormat('en', { style: 'percent', maximumFractionDigits: 0 })
 
 /** Per call, per element, per row. */
-export function measurement(given: Case, timing: Timing): Measurement {
+export function measurement(given: Case, timing: Timing, limit?: Limit): Measurement {
   const { loss, verb = 'fused', backend, instructionSet, elements, classes } = given
   const nsPerElement = timing.nsPerCall / elements
-  const { reads, writes } = traffic(loss, verb)
+  const traffic = trafficOf(loss, verb)
   return {
     loss,
     verb,
@@ -58,12 +62,13 @@ export function measurement(given: Case, timing: Timing): Measurement {
     ...timing,
     nsPerElement,
     nsPerRow: classes && nsPerElement * classes,
-    gigabytesPerSecond: (4 * (reads + writes)) / nsPerElement,
+    gigabytesPerSecond: (4 * (traffic.reads + traffic.writes)) / nsPerElement,
+    limit: limit?.(elements, traffic),
   }
 }
 
-/** How many arrays of the input's length a call reads and writes; labels count for nothing. */
-export function traffic(loss: string, verb: Verb): { readonly reads: number; readonly writes: number } {
+/** Labels count for nothing. */
+function trafficOf(loss: string, verb: Verb): Traffic {
   return { reads: forms.get(loss)!.labels ? 1 : 2, writes: verb === 'forward' ? 0 : 1 }
 }
 
@@ -107,20 +112,23 @@ function gridsOf(measurements: readonly Measurement[]): readonly Grid[] {
 function gridOf(measurements: readonly Measurement[]): Grid {
   const backends = [...new Set(measurements.map(({ backend }) => backend))]
   const hasRows = measurements[0].classes !== undefined
-  const units = ['ns/call', '/element', ...(hasRows ? ['/row'] : []), 'GB/s', '±']
+  const hasLimit = measurements[0].limit !== undefined
+  const units = ['ns/call', '/element', ...(hasRows ? ['/row'] : []), 'GB/s', ...(hasLimit ? ['share'] : []), '±']
   // The name of a backend stands over the first of its columns.
   const head = backends.flatMap((backend) => units.map((unit, i) => `${i === 0 ? backend : ''}\n${unit}`))
   const rows = new Map<string, string[]>()
   for (const m of measurements) {
     const size = m.classes === undefined ? [m.elements] : [m.elements / m.classes, m.classes]
     const names = [m.loss, size.map((n) => whole.format(n)).join(' × '), m.verb]
+    const first = [...names, ...(hasLimit ? [digits.format(m.limit!)] : [])]
     // Empty where a backend was not timed.
-    const cells = rows.get(`${names}`) ?? [...names, ...head.map(() => '')]
-    const numbers = [m.nsPerCall, m.nsPerElement, ...(hasRows ? [m.nsPerRow!] : []), m.gigabytesPerSecond]
-    const figures = [...numbers.map(digits.format), percent.format(m.spread)]
-    cells.splice(names.length + backends.indexOf(m.backend) * units.length, figures.length, ...figures)
+    const cells = rows.get(`${names}`) ?? [...first, ...head.map(() => '')]
+    const times = [m.nsPerCall, m.nsPerElement, ...(hasRows ? [m.nsPerRow!] : []), m.gigabytesPerSecond]
+    const shares = [...(hasLimit ? [m.limit! / m.nsPerElement] : []), m.spread]
+    const figures = [...times.map(digits.format), ...shares.map(percent.format)]
+    cells.splice(first.length + backends.indexOf(m.backend) * units.length, figures.length, ...figures)
     rows.set(`${names}`, cells)
   }
-  const first = ['\nloss', hasRows ? '\nrows × classes' : '\nelements', '\nverb']
+  const first = ['\nloss', hasRows ? '\nrows × classes' : '\nelements', '\nverb', ...(hasLimit ? ['\nlimit'] : [])]
   return { head: [...first, ...head], rows: [...rows.values()], texts: [0, 2] }
 }
