@@ -22,6 +22,7 @@ import { load, MOST_THREADS, use } from '../ts/backend/load.js'
 import { tsBackend } from '../ts/backend/ts.js'
 import { version } from '../ts/version.js'
 import type { Case } from './case.js'
+import { drawChart } from './chart.js'
 import { ask } from './child.js'
 import { forms, prepare, type Size, sizesOf, summary, VERBS, type Verb } from './data.js'
 import { type Limit, measureLimit } from './limit.js'
@@ -54,7 +55,11 @@ const results = fileURLToPath(new URL('../../results/', import.meta.url))
 mkdirSync(results, { recursive: true })
 writeFileSync(`${results}bench.md`, markdown(report))
 writeFileSync(`${results}bench.json`, `${JSON.stringify(report, undefined, 2)}\n`)
-console.log(`\nAlso in ${['bench.md', 'bench.json'].map((file) => relative('', results + file)).join(' and ')}`)
+const files = [
+  ...['bench.md', 'bench.json'].map((file) => relative('', results + file)),
+  drawChart(report.measurements),
+]
+console.log(`\nAlso in ${files.join(', ')}`)
 
 function measureAll(): readonly Measurement[] {
   const measurements: Measurement[] = []

@@ -1,12 +1,9 @@
-/** What the examples share: tfjs, the way of a loss into it, the steps of an epoch, the picture of the result. */
+/** What the examples share: tfjs, the way of a loss into it, the steps of an epoch. */
 
-import { mkdirSync, writeFileSync } from 'node:fs'
-import { relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { setWasmPaths } from '@tensorflow/tfjs-backend-wasm'
 import * as tf from '@tensorflow/tfjs-core'
 import { SingleBar } from 'cli-progress'
-import * as echarts from 'echarts'
 
 export async function startTfjs(): Promise<void> {
   setWasmPaths(fileURLToPath(new URL('.', import.meta.resolve('@tensorflow/tfjs-backend-wasm'))))
@@ -47,15 +44,4 @@ export function runEpoch(title: string, batches: number, seed: number, step: (ba
   })
   bar.stop()
   return sum / batches
-}
-
-/** Writes a picture and returns its path. */
-export function draw(name: string, width: number, height: number, option: echarts.EChartsOption): string {
-  const chart = echarts.init(null, null, { renderer: 'svg', ssr: true, width, height })
-  chart.setOption({ animation: false, backgroundColor: '#ffffff', ...option })
-  const file = new URL(`../../results/${name}.svg`, import.meta.url)
-  mkdirSync(new URL('.', file), { recursive: true })
-  writeFileSync(file, chart.renderToSVGString())
-  chart.dispose()
-  return relative(process.cwd(), fileURLToPath(file))
 }

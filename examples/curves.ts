@@ -1,4 +1,4 @@
-import { draw } from './common.js'
+import { draw } from './draw.js'
 
 interface Curves {
   readonly name: string

@@ -1,6 +1,6 @@
 import { encode } from 'fast-png'
-import { draw } from './common.js'
 import { type Pictures, SIZE } from './digits.js'
+import { draw } from './draw.js'
 
 interface Run {
   readonly name: string
