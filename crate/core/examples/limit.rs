@@ -5,7 +5,7 @@ use fused_loss_core::simd::{Cells, Chunk, Kernel, LANES, Level, Simd, cells};
 use std::hint::black_box;
 use std::time::Instant;
 
-const SAMPLES: usize = 15;
+const SAMPLES: usize = 30;
 
 /// Elements of a sample, in whole calls: that takes milliseconds.
 const SAMPLE: usize = 1 << 24;
