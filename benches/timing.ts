@@ -17,11 +17,15 @@ const WARM_UP = 100
 const BATCH = 0.2
 
 /** Times a call as it is once compiled, and gives what the last one returned. */
-export function timed<T>(call: () => T, seconds: number): { readonly timing: Timing; readonly result: T } {
+export function timed<T>(
+  call: () => T,
+  seconds: number,
+  warmUp = WARM_UP,
+): { readonly timing: Timing; readonly result: T } {
   let result = call()
   let calls = 1
   const start = performance.now()
-  while (performance.now() < start + WARM_UP) {
+  while (performance.now() < start + warmUp) {
     result = call()
     calls++
   }

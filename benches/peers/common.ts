@@ -41,6 +41,9 @@ export const losses: readonly PeerLoss[] = [
   { name: 'nll', input: 'logProbability', target: 'label', classes: 10 },
 ]
 
+// In milliseconds: V8 needs that long to compile what tfjs runs through.
+const WARM_UP = 1000
+
 /** One case, as a child gets it. */
 export interface PeerCase {
   readonly loss: string
@@ -76,7 +79,7 @@ export function readCase() {
 
 /** Times a call and prints it. */
 export function answer(call: () => { readonly value: number; readonly grad: Float32Array }, seconds: number): void {
-  const { timing, result } = timed(call, seconds)
+  const { timing, result } = timed(call, seconds, WARM_UP)
   const norm = Math.sqrt(result.grad.reduce((sum, slope) => sum + slope * slope, 0))
   console.log(JSON.stringify({ summary: [result.value, norm], ...timing } satisfies Answer))
 }

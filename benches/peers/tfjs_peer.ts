@@ -12,14 +12,13 @@ else await tf.setBackend('cpu')
 
 const { loss, shape, input, target, seconds } = readCase()
 const x = tf.tensor(input, shape)
-const t = loss.target === 'label' ? tf.oneHot(tf.tensor(target), shape[1], 1, 0, 'float32') : tf.tensor(target, shape)
+const t =
+  loss.target === 'label' ? tf.cast(tf.oneHot(tf.tensor(target), shape[1]), 'float32') : tf.tensor(target, shape)
 const step = tf.valueAndGrad((logits: tf.Tensor) => tf.losses[loss.tfjs!]<tf.Tensor, tf.Scalar>(t, logits))
 
-answer(
-  () =>
-    tf.tidy(() => {
-      const { value, grad } = step(x)
-      return { value: value.dataSync()[0], grad: grad.dataSync<'float32'>() }
-    }),
-  seconds,
-)
+answer(() => {
+  const { value, grad } = step(x)
+  const numbers = { value: value.dataSync()[0], grad: grad.dataSync<'float32'>() }
+  tf.dispose([value, grad])
+  return numbers
+}, seconds)
