@@ -23,6 +23,7 @@ import { version } from '../ts/version.js'
 import { ask } from './child.js'
 import { draws } from './data.js'
 import { fail, integersOf, listOf, positiveOf } from './options.js'
+import { drawPeers } from './peers/chart.js'
 import { type Answer, losses, type PeerCase, type PeerLoss } from './peers/common.js'
 import { type Column, type Gap, type Measurement, markdown, type Report, terminal } from './peers/report.js'
 
@@ -80,7 +81,8 @@ const results = fileURLToPath(new URL('../../results/', import.meta.url))
 mkdirSync(results, { recursive: true })
 writeFileSync(`${results}peers.md`, markdown(report))
 writeFileSync(`${results}peers.json`, `${JSON.stringify(report, undefined, 2)}\n`)
-console.log(`\nAlso in ${['peers.md', 'peers.json'].map((file) => relative('', results + file)).join(' and ')}`)
+const files = ['peers.md', 'peers.json'].map((file) => relative('', results + file))
+console.log(`\nAlso in ${[...files, ...drawPeers(report)].join(', ')}`)
 if (disagreements.length > 0) fail(disagreements.join('\n'))
 
 function measureAll() {
