@@ -46,8 +46,11 @@ const TOLERANCE = 1e-4
 
 // glibc gives large blocks back to the system when they are freed, and gets them anew, page by page, with each call. With
 // these it keeps them.
-const KEPT = String(2 ** 30)
-const WARM_HEAP = { MALLOC_TOP_PAD_: KEPT, MALLOC_MMAP_THRESHOLD_: KEPT, MALLOC_TRIM_THRESHOLD_: KEPT }
+const WARM_HEAP = {
+  MALLOC_TOP_PAD_: String(2 ** 28),
+  MALLOC_MMAP_THRESHOLD_: String(2 ** 32),
+  MALLOC_TRIM_THRESHOLD_: String(2 ** 32),
+}
 
 const python =
   process.env.FUSED_LOSS_PEERS_PYTHON ?? fileURLToPath(new URL('../../benches/peers/.venv/bin/python', import.meta.url))
@@ -167,14 +170,14 @@ function allPeers(): readonly Peer[] {
     id: 'torch',
     name: 'PyTorch',
     gradient: 'PyTorch, eager, allocates it and its temporaries with each call',
-    composed: 'dice in PyTorch is composed as in MONAI',
+    composed: 'dice in PyTorch is composed as in MONAI.',
     command: [python, script('torch')],
   }
   const jax: Peer = {
     id: 'jax',
     name: 'JAX jit',
-    gradient: 'JAX returns a new array with each call, compiled together with the value',
-    composed: 'l1, dice and nll in JAX are composed from jax.numpy, the others from optax',
+    gradient: 'JAX returns a new array with each call, compiled together with the value, on the warm heap',
+    composed: 'l1, dice and nll in JAX are composed of jax.numpy, the others are those of optax.',
     command: [python, script('jax')],
     env: WARM_HEAP,
   }

@@ -4,7 +4,7 @@ import type { Report } from './report.js'
 const WIDTH = 960
 const PANEL = 300
 const TOP = 48
-const GAP = 72
+const GAP = 84
 const COLORS = ['#f4c95d', '#e08e45', '#3d8bd4', '#8fa3b8', '#14213d']
 
 /** Draws how many times as long as fused-loss native other libraries take, and returns the path, if there are any. */
@@ -21,7 +21,7 @@ export function drawPeers({ columns, measurements }: Report): readonly string[] 
       top: top(i) - 40,
       textStyle: { fontSize: 15 },
     })),
-    legend: { bottom: 6, data: others.map(({ name }) => name) },
+    legend: { bottom: 6, itemGap: 36, data: others.map(({ name }) => name) },
     grid: sizes.map((_, i) => ({ left: 56, right: 16, top: top(i), height: PANEL })),
     xAxis: sizes.map((_, i) => ({
       type: 'category',
