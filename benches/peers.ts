@@ -34,14 +34,15 @@ interface Peer extends Column {
   /** Arguments after the case. */
   readonly args?: readonly string[]
   readonly env?: Readonly<Record<string, string>>
-  /** Why it does not have a loss. */
-  readonly lacks?: (loss: PeerLoss) => string | undefined
+  /** Why it does not have a loss of so many elements; the loss follows. */
+  readonly lacks?: (loss: PeerLoss, size: number) => string | undefined
   /** How far the value may be off, where it is not 1e-4. */
   readonly tolerance?: number
 }
 
 const SIZES = [16_384, 4_194_304]
 const SECONDS = 0.5
+const MOST_OF_TFJS_CPU = 1_000_000
 const TOLERANCE = 1e-4
 
 // glibc gives large blocks back to the system when they are freed, and gets them anew, page by page, with each call. With
@@ -102,7 +103,7 @@ function measureAll() {
     let native: Answer | undefined
     for (const peer of chosen) {
       bar.update({ name: `${title} ${size} ${peer.name}` })
-      const reason = peer.lacks?.(loss)
+      const reason = peer.lacks?.(loss, size)
       const [command, ...args] = peer.command
       const answer = reason ?? ask<Answer>(command, [...args, JSON.stringify(given), ...(peer.args ?? [])], peer.env)
       bar.increment()
@@ -187,7 +188,10 @@ function allPeers(): readonly Peer[] {
     gradient: 'tfjs makes a new tensor with each call, which is read and disposed of',
     command: [process.execPath, fileURLToPath(new URL('peers/tfjs_peer.js', import.meta.url))],
     args: [backend],
-    lacks: (loss) => (loss.tfjs === undefined ? 'tfjs has no' : undefined),
+    lacks: (loss, size) => {
+      if (loss.tfjs === undefined) return 'tfjs has no'
+      return backend === 'cpu' && size > MOST_OF_TFJS_CPU ? `tfjs cpu takes minutes for ${size} elements of` : undefined
+    },
   })
   return [
     fused('native'),
