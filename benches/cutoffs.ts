@@ -19,7 +19,7 @@ import { terminalTable } from './report.js'
 import type { Timing } from './timing.js'
 
 const LOSSES = ['mse', 'bceWithLogits', 'crossEntropy', 'dice', 'bceDice']
-const SIZES = [1, 4, 8, 16, 32, 64, 128, 256, 1024, 4096]
+const SIZES = [4, 8, 16, 32, 64, 128, 256, 1024, 4096]
 
 /** What is in the environment: nothing where the package is to choose. */
 const WAYS = { native: 'native', wasm: 'wasm', ts: 'ts', 'by length': '' } as const
