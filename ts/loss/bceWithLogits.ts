@@ -58,17 +58,19 @@ export const bceWithLogits: Loss<Floats, Probabilities, BceWithLogitsOptions> = 
       const w = aux[i]
       const y = t[start + i] * keep + smoothing / 2
       const positives = w * y
-      const negatives = 1 - y
+      const both = 1 - y + positives
       const e = exp(-Math.abs(xi))
       const log = log1p(e)
-      const large = 1 / (1 + e)
+      const small = e / (1 + e)
       // Factors of 0 and 1: a branch on the sign of a logit would be guessed wrong half the time.
       const below = Number(xi < 0)
       const above = 1 - below
+      // What a large logit is charged for.
+      const side = below * positives + above * (1 - y)
       // ∞ · 0 is 0 here: an infinite logit on the right side costs nothing.
       const size = Math.min(Math.abs(xi), Number.MAX_VALUE)
-      value[i] = size * (below * positives + above * negatives) + (positives + negatives) * log
-      dx[i] = (negatives * (above + below * e) - positives * (above * e + below)) * large
+      value[i] = size * side + both * log
+      dx[i] = (above - below) * (side - both * small)
       if (dt !== undefined) {
         const tilt = w === 1 ? 0 : (w - 1) * ((xi < 0 ? -xi : 0) + log)
         dt[i] = (tilt - xi) * keep

@@ -67,16 +67,17 @@ export const sigmoidFocal: Loss<Floats, Probabilities, SigmoidFocalOptions> = /*
       // Without branches, and ∞ · 0 is 0, as in bceWithLogits.
       const below = Number(xi < 0)
       const above = 1 - below
-      const p = (above + below * e) * large
-      const q = (above * e + below) * large
+      const small = e * large
+      const side = below * on + above * off
       const size = Math.min(Math.abs(xi), Number.MAX_VALUE)
-      const bce = size * (below * on + above * off) + log1p(e)
-      const miss = p * off + q * on
+      const bce = size * side + log1p(e)
+      const miss = side * (large - small) + small
       const weight = (tilt * on + base) * power(miss, gamma)
       // At most 1; an infinite bce has a quotient of 0.
-      const turn = p * q === 0 ? 0 : (gamma * (on - off) * p * q) / miss
+      const product = large * small
+      const turn = product === 0 ? 0 : (gamma * (1 - 2 * side) * product) / miss
       value[i] = weight * bce
-      dx[i] = weight * (p * off - q * on - (turn === 0 ? 0 : bce * turn))
+      dx[i] = (above - below) * weight * (side - small - (turn === 0 ? 0 : bce * turn))
     }
   },
 })

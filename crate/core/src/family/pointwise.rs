@@ -21,8 +21,8 @@ pub trait Pointwise: Copy {
     /// with an exponential in the formula it adds as much.
     const LIGHT: bool = false;
 
-    /// An intermediate result of the input alone. Where a set has too few registers for the whole formula, it is computed
-    /// in a pass of its own.
+    /// An intermediate result of the input alone. It is computed in a pass of its own: of two short chains of operations
+    /// more overlap than of a long one, and neither needs more registers than there are.
     #[inline(always)]
     fn prepare<V: Lanes>(self, _: V, x: V::F32) -> V::F32 {
         x
@@ -31,6 +31,18 @@ pub trait Pointwise: Copy {
     /// Value and derivatives at input `x`, target `t` and the element's extra parameter `aux` (the positive weight of
     /// bceWithLogits). What the caller does not use is not computed: everything is inlined.
     fn eval<V: Lanes>(self, v: V, x: V::F32, prepared: V::F32, t: V::F32, aux: V::F32) -> Eval<V>;
+
+    /// Whether [`Pointwise::eval_defaults`] gives the same as `eval`, since all parameters have their defaults.
+    #[inline(always)]
+    fn has_defaults(self, _aux: f32) -> bool {
+        false
+    }
+
+    /// `eval` in fewer steps.
+    #[inline(always)]
+    fn eval_defaults<V: Lanes>(self, v: V, x: V::F32, prepared: V::F32, t: V::F32) -> Eval<V> {
+        self.eval(v, x, prepared, t, v.splat(1.0))
+    }
 }
 
 /// What a formula gives.
@@ -41,6 +53,25 @@ pub struct Eval<V: Lanes> {
     pub dx: V::F32,
     /// Its derivative by the target.
     pub dt: V::F32,
+}
+
+/// A loss whose parameters all have their defaults.
+#[derive(Clone, Copy)]
+struct Defaults<L>(L);
+
+impl<L: Pointwise> Pointwise for Defaults<L> {
+    const PREPARES: bool = L::PREPARES;
+    const LIGHT: bool = L::LIGHT;
+
+    #[inline(always)]
+    fn prepare<V: Lanes>(self, v: V, x: V::F32) -> V::F32 {
+        self.0.prepare(v, x)
+    }
+
+    #[inline(always)]
+    fn eval<V: Lanes>(self, v: V, x: V::F32, prepared: V::F32, t: V::F32, _: V::F32) -> Eval<V> {
+        self.0.eval_defaults(v, x, prepared, t)
+    }
 }
 
 /// A formula for [`Simd::map`]: value, dx and dt of x, t and aux.
@@ -158,6 +189,10 @@ pub(crate) fn run<L: Pointwise>(level: Level, loss: L, args: Args) -> f64 {
     let args = &args;
     match (&args.extra, args.dx) {
         (Some(extra), _) => level.run(General { loss, args, extra }),
+        (None, Some(dx)) if loss.has_defaults(args.aux) => {
+            let loss = Defaults(loss);
+            level.run(Plain::<_, true> { loss, args, dx })
+        }
         (None, Some(dx)) => level.run(Plain::<L, true> { loss, args, dx }),
         // Without a gradient nothing is written: `x` only stands in for the slice.
         (None, None) => level.run(Plain::<L, false> {
@@ -217,7 +252,7 @@ fn plain<S: Simd, L: Pointwise, const GRAD: bool>(s: S, loss: L, args: &Args, dx
         let (x, x_tail) = x.as_chunks::<LANES>();
         let (t, t_tail) = t.as_chunks::<LANES>();
         let (dx, dx_tail) = dx.as_chunks::<LANES>();
-        if S::FEW_REGISTERS && L::PREPARES {
+        if L::PREPARES {
             let mut prepared = [0.0; PASS * LANES];
             let prepared = cells(&mut prepared).as_chunks::<LANES>().0;
             for ((x, t), dx) in x.chunks(PASS).zip(t.chunks(PASS)).zip(dx.chunks(PASS)) {

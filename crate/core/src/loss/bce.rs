@@ -30,21 +30,15 @@ impl Bce {
 }
 
 impl Pointwise for Bce {
-    const PREPARES: bool = true;
-
-    #[inline(always)]
-    fn prepare<V: Lanes>(self, v: V, x: V::F32) -> V::F32 {
-        v.max(log(v, x), v.splat(FLOOR))
-    }
-
     /// The derivative (x − t)/max(x(1 − x), 10⁻¹²) is that of the logarithms without their floor: at 0 and 1 it is large
     /// but finite, and still says which way to go.
     #[inline(always)]
-    fn eval<V: Lanes>(self, v: V, x: V::F32, log_on: V::F32, t: V::F32, _: V::F32) -> Eval<V> {
+    fn eval<V: Lanes>(self, v: V, x: V::F32, _: V::F32, t: V::F32, _: V::F32) -> Eval<V> {
         let one = v.splat(1.0);
         let (keep, shift) = (v.splat(self.keep), v.splat(self.shift));
         let on = v.mul_add(t, keep, shift);
         let off = v.mul_add(v.sub(one, t), keep, shift);
+        let log_on = v.max(log(v, x), v.splat(FLOOR));
         let log_off = v.max(log1m(v, x), v.splat(FLOOR));
         // Both terms have the same sign: nothing cancels.
         let value = v.neg(v.mul_add(on, log_on, v.mul(off, log_off)));

@@ -33,9 +33,14 @@ impl Pointwise for BceWithLogits {
         exp_nonpositive(v, v.neg(v.abs(x)))
     }
 
+    #[inline(always)]
+    fn has_defaults(self, aux: f32) -> bool {
+        self.keep == 1.0 && aux == 1.0
+    }
+
     /// With L = ln(1 + e^−|x|), n = 1 − t, p = w·t and the side s = x < 0 ? p : n that a large logit is charged for, the value
     /// is |x|·s + (n + p)·L, whose terms have the same sign for t in [0, 1], and the derivative n·σ(x) − p·σ(−x) is
-    /// ±(s·σ(|x|) − (n + p − s)·σ(−|x|)): nothing cancels at a hard target.
+    /// ±(s − (n + p)·σ(−|x|)): nothing cancels at a hard target, where s is 0 or n + p.
     #[inline(always)]
     fn eval<V: Lanes>(self, v: V, x: V::F32, e: V::F32, t: V::F32, w: V::F32) -> Eval<V> {
         let zero = v.splat(0.0);
@@ -48,11 +53,8 @@ impl Pointwise for BceWithLogits {
         let positives = v.mul(w, t);
         let both = v.add(negatives, positives);
         let side = v.select(negative, positives, negatives);
-        // ∞ · 0 is 0 here: an infinite logit on the right side costs nothing. NaN reaches the value by `softplus`.
-        let far = v.zero_where(v.eq(side, zero), v.mul(abs_x, side));
-        let value = v.mul_add(both, p.softplus, far);
-        let other = v.sub(both, side);
-        let dx = v.sub(v.mul(side, p.large), v.mul(other, p.small));
+        let value = v.mul_add(both, p.softplus, far(v, abs_x, side));
+        let dx = v.sub(side, v.mul(both, p.small));
         let dx = v.neg_where(negative, dx);
 
         // −x + (w − 1)·softplus(−x), by the smoothing's factor.
@@ -62,4 +64,23 @@ impl Pointwise for BceWithLogits {
         let dt = v.mul(v.sub(tilt, x), v.splat(self.keep));
         Eval { value, dx, dt }
     }
+
+    /// With w = 1 and no smoothing n + p is 1.
+    #[inline(always)]
+    fn eval_defaults<V: Lanes>(self, v: V, x: V::F32, e: V::F32, t: V::F32) -> Eval<V> {
+        let negative = v.lt(x, v.splat(0.0));
+        let p = sigmoid(v, e);
+        let side = v.select(negative, t, v.sub(v.splat(1.0), t));
+        Eval {
+            value: v.add(far(v, v.abs(x), side), p.softplus),
+            dx: v.neg_where(negative, v.sub(side, p.small)),
+            dt: v.neg(x),
+        }
+    }
+}
+
+/// |x|·side. ∞ · 0 is 0 here: an infinite logit on the right side costs nothing. NaN reaches the value by `softplus`.
+#[inline(always)]
+pub(super) fn far<V: Lanes>(v: V, abs_x: V::F32, side: V::F32) -> V::F32 {
+    v.zero_where(v.eq(side, v.splat(0.0)), v.mul(abs_x, side))
 }

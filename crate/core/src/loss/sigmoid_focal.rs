@@ -2,6 +2,7 @@
 
 use crate::family::pointwise::{Eval, Pointwise};
 use crate::loss::Params;
+use crate::loss::bce_with_logits::far;
 use crate::math::exp::exp_nonpositive;
 use crate::math::pow::Exponent;
 use crate::math::sigmoid::sigmoid;
@@ -57,39 +58,31 @@ impl Pointwise for SigmoidFocal {
         exp_nonpositive(v, v.neg(v.abs(x)))
     }
 
-    /// The derivative is α_t·m^γ·(σ(x) − t − γ·bce·(2t − 1)·σ(x)·σ(−x)/m). The quotient is at most 1, and at a hard target it
-    /// is σ(x) or σ(−x): nothing is divided by a small number that is not in the numerator too, so it is finite for any γ.
+    /// With the side s = x < 0 ? t : 1 − t that a large logit is charged for, m = s·σ(|x|) + (1 − s)·σ(−|x|), and the derivative
+    /// is ±α_t·m^γ·(s − σ(−|x|) − γ·bce·(1 − 2s)·σ(x)·σ(−x)/m). The quotient is at most 1, and at a hard target it is σ(x) or
+    /// σ(−x): nothing is divided by a small number that is not in the numerator too, so it is finite for any γ.
     #[inline(always)]
     fn eval<V: Lanes>(self, v: V, x: V::F32, e: V::F32, t: V::F32, _: V::F32) -> Eval<V> {
         let zero = v.splat(0.0);
-        let one = v.splat(1.0);
-        let abs_x = v.abs(x);
         let negative = v.lt(x, zero);
-        let s = sigmoid(v, e);
-        let p = v.select(negative, s.small, s.large);
-        let q = v.select(negative, s.large, s.small);
-        let off = v.sub(one, t);
+        let p = sigmoid(v, e);
+        let side = v.select(negative, t, v.sub(v.splat(1.0), t));
+        let bce = v.add(far(v, v.abs(x), side), p.softplus);
 
-        // bce as in bceWithLogits: ∞ · 0 is 0.
-        let side = v.select(negative, t, off);
-        let far = v.zero_where(v.eq(side, zero), v.mul(abs_x, side));
-        let bce = v.add(far, s.softplus);
-
-        let miss_off = v.mul(p, off);
-        let miss_on = v.mul(q, t);
-        let m = v.add(miss_off, miss_on);
+        let m = v.mul_add(side, v.sub(p.large, p.small), p.small);
         let alpha = v.mul_add(v.splat(self.tilt), t, v.splat(self.base));
         let weight = v.mul(alpha, self.power(v, m));
 
-        let quotient = v.div(v.mul(p, q), m);
-        let quotient = v.zero_where(v.eq(v.mul(p, q), zero), quotient);
-        let turn = v.mul(v.mul(v.splat(self.gamma), v.sub(t, off)), quotient);
+        let product = v.mul(p.large, p.small);
+        let quotient = v.zero_where(v.eq(product, zero), v.div(product, m));
+        let gamma = v.splat(self.gamma);
+        let turn = v.mul(v.mul_add(side, v.splat(-2.0 * self.gamma), gamma), quotient);
         // An infinite bce has a quotient of 0.
         let bent = v.zero_where(v.eq(turn, zero), v.mul(bce, turn));
-        let dx = v.mul(weight, v.sub(v.sub(miss_off, miss_on), bent));
+        let dx = v.mul(weight, v.sub(v.sub(side, p.small), bent));
         Eval {
             value: v.mul(weight, bce),
-            dx,
+            dx: v.neg_where(negative, dx),
             // Not offered: no one trains the target of a focal loss.
             dt: zero,
         }

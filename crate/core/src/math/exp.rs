@@ -3,13 +3,16 @@
 use crate::simd::{Lanes, Map};
 
 /// Largest error of [`exp_nonpositive`] on [`DOMAIN_MIN`, 0], in units in the last place of the true value.
-pub const MAX_ULP: f64 = 2.4;
+pub const MAX_ULP: f64 = 2.3;
 
 /// Largest error of [`exp`] up to [`EXP_MAX`], subnormal results included.
 pub const EXP_MAX_ULP: f64 = 2.4;
 
-/// Below this eˣ is not a normal number any more, and [`exp_nonpositive`] gives 0.
+/// Below this eˣ is not a normal number any more, and [`exp_nonpositive`] gives a subnormal number or 0.
 pub const DOMAIN_MIN: f32 = -87.33654;
+
+/// The power of two in e^this is 2⁻¹²⁷, whose exponent field says 0.
+const ZERO: f32 = -88.0;
 
 /// Above this eˣ is larger than any number, and [`exp`] gives ∞.
 pub const EXP_MAX: f32 = 88.72283;
@@ -31,12 +34,11 @@ const C3: f32 = 0.16667652;
 const C4: f32 = 0.041897822;
 const C5: f32 = 0.008289291;
 
-/// eˣ for x ≤ 0 or NaN. e^−∞ = 0; NaN stays NaN, since every comparison with it is false.
+/// eˣ for x ≤ 0 or NaN. e^−∞ = 0; NaN stays NaN, since `max` gives its second argument then.
 #[inline(always)]
 pub fn exp_nonpositive<V: Lanes>(v: V, x: V::F32) -> V::F32 {
-    let (t, biased) = reduce(v, x);
-    let exp = exp_reduced(v, t, v.exponent_from_low_bits(biased));
-    v.zero_where(v.lt(x, v.splat(DOMAIN_MIN)), exp)
+    let (t, biased) = reduce(v, v.max(v.splat(ZERO), x));
+    exp_reduced(v, t, v.exponent_from_low_bits(biased))
 }
 
 /// eˣ; NaN stays NaN.
@@ -66,11 +68,12 @@ fn reduce<V: Lanes>(v: V, x: V::F32) -> (V::F32, V::F32) {
 /// eᵗ · `power` for t in [−½ ln 2, ½ ln 2].
 #[inline(always)]
 pub(super) fn exp_reduced<V: Lanes>(v: V, t: V::F32, power: V::F32) -> V::F32 {
-    // By pairs (Estrin): a chain of three where Horner has four.
-    let t2 = v.mul(t, t);
-    let c12 = v.mul_add(t, v.splat(C2), v.splat(C1));
-    let c34 = v.mul_add(t, v.splat(C4), v.splat(C3));
-    let p = v.mul_add(v.mul_add(t2, v.splat(C5), c34), t2, c12);
+    // The chain is long (Horner), but exponentials fill loops of their own, where as many overlap as the scheduler holds: the
+    // fewer operations the better. By pairs (Estrin) crossEntropy takes 1.1 times as long on Zen 3.
+    let mut p = v.splat(C5);
+    for c in [C4, C3, C2, C1] {
+        p = v.mul_add(p, t, v.splat(c));
+    }
     v.mul_add(v.mul(t, power), p, power)
 }
 

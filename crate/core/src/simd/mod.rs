@@ -109,9 +109,6 @@ pub trait Map<const N: usize, const M: usize>: Copy {
 
 /// A vector of 16 lanes.
 pub trait Simd: Lanes {
-    /// Whether a formula with an exponential and a logarithm needs more registers than there are.
-    const FEW_REGISTERS: bool = false;
-
     /// Runs `kernel` with this instruction set switched on.
     fn vectorize<K: Kernel>(self, kernel: K) -> K::Out;
 
