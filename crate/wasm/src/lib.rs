@@ -79,7 +79,7 @@ pub unsafe fn first_outside(length: usize, values: *const Cell<f32>, low: f32, h
     domain::first_outside(level(), values, low, high).map_or(-1, |i| i as i32)
 }
 
-/// Sum of the values after `sum`, and the gradient into `dx`, where it is given.
+/// Sum of the values after `sum`, and the gradient into `dx`; where that is null, over `x`.
 ///
 /// # Safety
 /// Every pointer must be null or point to `length` elements inside the arena; `x` and `t` must not be null.
@@ -102,7 +102,7 @@ pub unsafe fn pointwise(
     let args = pointwise::Args {
         x: floats(x).unwrap_or_default(),
         t: floats(t).unwrap_or_default(),
-        dx: floats(dx),
+        dx: floats(dx).or(floats(x)),
         scale,
         aux,
         sum,
@@ -174,7 +174,7 @@ pub unsafe fn pointwise_general(
 }
 
 /// Sum of the positions' values after `sum`, and the gradients into `dx` and `dt` and the positions' values into `out`, where
-/// given. Positions whose scores for a class are neighbours come in groups of `inner`.
+/// given; the module may write over `x`. Positions whose scores for a class are neighbours come in groups of `inner`.
 ///
 /// # Safety
 /// `labels`, `sample_weight`, `grad_output` and `out` must point to `positions` elements inside the arena, `x`, `dx`, `target` and
@@ -215,11 +215,12 @@ pub unsafe fn softmax(
         dt: floats(dt, scores),
         accumulate,
     };
+    let (x, dx) = (floats(x, scores).unwrap_or_default(), floats(dx, scores));
     let args = softmax::Args {
-        x: floats(x, scores).unwrap_or_default(),
+        x,
         labels: labels.unwrap_or_default(),
         classes,
-        dx: floats(dx, scores),
+        dx: dx.or((!extra.needed()).then_some(x)),
         out: floats(out, positions),
         weight: floats(weight, classes),
         grad_output: floats(grad_output, positions),

@@ -1,13 +1,14 @@
 //! Losses of one input element and one target element.
 
+use super::SMALL;
 use super::stream::Stream;
 use crate::loss::{self, Params};
 use crate::share::{Share, Total};
-use crate::simd::{Cells, Kernel, LANES, Lanes, Level, Map, Simd, cells};
+use crate::simd::{Cells, Chunk, Kernel, LANES, Lanes, Level, Map, Simd, cells};
 use crate::sum::BLOCK;
 
 /// Vectors of one pass: 256 elements.
-const PASS: usize = 16;
+pub(super) const PASS: usize = 16;
 
 /// Elements whose input, target and gradient, 12 bytes each, are more than last-level caches hold.
 const STREAM: usize = 3 << 20;
@@ -195,11 +196,12 @@ pub(crate) fn run<L: Pointwise>(level: Level, loss: L, args: Args) -> f64 {
         }
         (None, Some(dx)) => level.run(Plain::<L, true> { loss, args, dx }),
         // Without a gradient nothing is written: `x` only stands in for the slice.
-        (None, None) => level.run(Plain::<L, false> {
+        (None, None) if !SMALL => level.run(Plain::<L, false> {
             loss,
             args,
             dx: args.x,
         }),
+        (None, None) => panic!("no place for the gradient"),
     }
 }
 
@@ -256,10 +258,7 @@ fn plain<S: Simd, L: Pointwise, const GRAD: bool>(s: S, loss: L, args: &Args, dx
             let mut prepared = [0.0; PASS * LANES];
             let prepared = cells(&mut prepared).as_chunks::<LANES>().0;
             for ((x, t), dx) in x.chunks(PASS).zip(t.chunks(PASS)).zip(dx.chunks(PASS)) {
-                for (x, prepared) in x.iter().zip(prepared) {
-                    let [p] = s.map(Prepare(loss), [s.load(x)]);
-                    s.store(prepared, p);
-                }
+                prepare(s, Prepare(loss), x, prepared);
                 for (((x, t), dx), prepared) in x.iter().zip(t).zip(dx).zip(prepared) {
                     let arguments = [s.load(x), s.load(prepared), s.load(t), aux];
                     let [value, slope, _] = s.map(Rest(loss), arguments);
@@ -282,7 +281,7 @@ fn plain<S: Simd, L: Pointwise, const GRAD: bool>(s: S, loss: L, args: &Args, dx
         }
         if !x_tail.is_empty() {
             let (x, t) = (s.load_head(x_tail, 0.0), s.load_head(t_tail, 0.0));
-            let [value, slope, _] = s.map(formula, [x, t, aux]);
+            let [value, slope, _] = s.map_compact(formula, [x, t, aux]);
             if GRAD {
                 s.store_head(dx_tail, s.mul(slope, scale));
             }
@@ -295,6 +294,15 @@ fn plain<S: Simd, L: Pointwise, const GRAD: bool>(s: S, loss: L, args: &Args, dx
         s.fence();
     }
     total.get()
+}
+
+/// The first of two passes.
+#[inline(always)]
+pub(super) fn prepare<S: Simd, P: Map<1, 1>>(s: S, first: P, x: &[Chunk], prepared: &[Chunk]) {
+    for (x, prepared) in x.iter().zip(prepared) {
+        let [p] = s.map(first, [s.load(x)]);
+        s.store(prepared, p);
+    }
 }
 
 /// Any combination of streams and outputs.
@@ -317,7 +325,7 @@ fn general<S: Simd, L: Pointwise>(s: S, loss: L, args: &Args, extra: &Extra) -> 
             };
             let x = s.load_head(&args.x[range.clone()], 0.0);
             let t = s.load_head(&args.t[range.clone()], 0.0);
-            let [value, slope, t_slope] = s.map(Whole(loss), [x, t, aux]);
+            let [value, slope, t_slope] = s.map_compact(Whole(loss), [x, t, aux]);
             let value = s.mul(value, weight);
             let factor = s.mul(weight, upstream);
             if let Some(dx) = args.dx {

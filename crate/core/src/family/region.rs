@@ -4,9 +4,9 @@
 //! passes, and so may be a loss of the same scores, whose exponentials then serve both.
 
 use super::axis::{Axis, Block, LaneTile, Tile};
-use super::pointwise::Pointwise;
+use super::pointwise::{PASS, Pointwise, prepare};
 use super::softmax::Softmax;
-use super::softmax::tiles::{Both, Normal, kept, memory};
+use super::softmax::tiles::{Normal, both, kept, memory};
 use crate::loss::{self, Params};
 use crate::math::exp::exp_nonpositive;
 use crate::math::sigmoid::sigmoid;
@@ -182,35 +182,58 @@ pub(crate) fn with_softmax<L: Softmax>(level: Level, loss: L, args: Args, pass: 
     level.run(Classes { loss, args, pass })
 }
 
-/// p, dp/dx, and value and derivative of the part, of x, y and the part's extra parameter.
-trait Formula: Map<3, 4> {
+/// p, dp/dx, and value and derivative of the part, of x, [`Tail`] of x, y and the part's extra parameter.
+trait Formula: Map<4, 4> {
     /// Whether there is a part.
-    const PART: bool;
+    const PART: bool = false;
+    /// Whether it needs [`Tail`] of x. Where positions are runs, that has a pass of its own, as in the pointwise family.
+    const PREPARES: bool = false;
+}
+
+/// e^−|x|, which the losses that can be a part of a sigmoid prepare too.
+#[derive(Clone, Copy)]
+struct Tail;
+
+impl Map<1, 1> for Tail {
+    #[inline(always)]
+    fn eval<V: Lanes>(self, v: V, [x]: [V::F32; 1]) -> [V::F32; 1] {
+        [exp_nonpositive(v, v.neg(v.abs(x)))]
+    }
+}
+
+/// A formula of x, y and the extra parameter.
+#[derive(Clone, Copy)]
+struct Whole<F>(F);
+
+impl<F: Formula> Map<3, 4> for Whole<F> {
+    #[inline(always)]
+    fn eval<V: Lanes>(self, v: V, [x, y, aux]: [V::F32; 3]) -> [V::F32; 4] {
+        let [e] = Tail.eval(v, [x]);
+        self.0.eval(v, [x, e, y, aux])
+    }
 }
 
 #[derive(Clone, Copy)]
 struct Identity;
 
-impl Map<3, 4> for Identity {
+impl Map<4, 4> for Identity {
     #[inline(always)]
-    fn eval<V: Lanes>(self, v: V, [x, _, _]: [V::F32; 3]) -> [V::F32; 4] {
+    fn eval<V: Lanes>(self, v: V, [x, ..]: [V::F32; 4]) -> [V::F32; 4] {
         let zero = v.splat(0.0);
         [x, v.splat(1.0), zero, zero]
     }
 }
 
-impl Formula for Identity {
-    const PART: bool = false;
-}
+impl Formula for Identity {}
 
 #[derive(Clone, Copy)]
 struct Sigmoid;
 
-impl Map<3, 4> for Sigmoid {
+impl Map<4, 4> for Sigmoid {
     #[inline(always)]
-    fn eval<V: Lanes>(self, v: V, [x, _, _]: [V::F32; 3]) -> [V::F32; 4] {
+    fn eval<V: Lanes>(self, v: V, [x, e, ..]: [V::F32; 4]) -> [V::F32; 4] {
         let zero = v.splat(0.0);
-        let s = sigmoid(v, exp_nonpositive(v, v.neg(v.abs(x))));
+        let s = sigmoid(v, e);
         let negative = v.lt(x, zero);
         let p = v.select(negative, s.small, s.large);
         // In place of a part's value. Never 0, so that it has a sign; NaN stays NaN.
@@ -220,13 +243,17 @@ impl Map<3, 4> for Sigmoid {
     }
 }
 
+impl Formula for Sigmoid {
+    const PREPARES: bool = true;
+}
+
 /// The sigmoid again, from ±σ(−|x|). Neither p nor 1 − p loses digits.
 #[derive(Clone, Copy)]
 struct FromKept;
 
-impl Map<3, 4> for FromKept {
+impl Map<4, 4> for FromKept {
     #[inline(always)]
-    fn eval<V: Lanes>(self, v: V, [kept, _, _]: [V::F32; 3]) -> [V::F32; 4] {
+    fn eval<V: Lanes>(self, v: V, [kept, ..]: [V::F32; 4]) -> [V::F32; 4] {
         let zero = v.splat(0.0);
         let small = v.abs(kept);
         let large = v.sub(v.splat(1.0), small);
@@ -235,28 +262,23 @@ impl Map<3, 4> for FromKept {
     }
 }
 
-impl Formula for FromKept {
-    const PART: bool = false;
-}
-
-impl Formula for Sigmoid {
-    const PART: bool = false;
-}
+impl Formula for FromKept {}
 
 #[derive(Clone, Copy)]
 struct SigmoidWith<L>(L);
 
-impl<L: Pointwise> Map<3, 4> for SigmoidWith<L> {
+impl<L: Pointwise> Map<4, 4> for SigmoidWith<L> {
     #[inline(always)]
-    fn eval<V: Lanes>(self, v: V, [x, y, aux]: [V::F32; 3]) -> [V::F32; 4] {
-        let part = self.0.eval(v, x, self.0.prepare(v, x), y, aux);
-        let [p, slope, _, _] = Sigmoid.eval(v, [x, y, aux]);
+    fn eval<V: Lanes>(self, v: V, [x, e, y, aux]: [V::F32; 4]) -> [V::F32; 4] {
+        let part = self.0.eval(v, x, e, y, aux);
+        let [p, slope, _, _] = Sigmoid.eval(v, [x, e, y, aux]);
         [p, slope, part.value, part.dx]
     }
 }
 
 impl<L: Pointwise> Formula for SigmoidWith<L> {
     const PART: bool = true;
+    const PREPARES: bool = true;
 }
 
 /// No part beside a softmax.
@@ -470,17 +492,24 @@ fn element_sums<S: Simd, F: Formula>(
     if let Some([x, t]) = args.runs(block, class) {
         // Whole vectors of positions that all count; the rest is left to the loop below. What is not kept is `x` again.
         let kept = keep.map_or(x, |keep| args.run(keep, block, class));
-        for ((x, t), kept) in x.iter().zip(t).zip(kept) {
-            let y = s.load(t);
-            let [p, _, part, _] = s.map(formula, [s.load(x), y, aux]);
-            if F::PART {
-                sums[0] = s.add(sums[0], s.mul(part, weight));
-            } else if keep.is_some() {
-                s.store(kept, part);
+        let mut e = [0.0; PASS * LANES];
+        let e = cells(&mut e).as_chunks().0;
+        for ((x, t), kept) in x.chunks(PASS).zip(t.chunks(PASS)).zip(kept.chunks(PASS)) {
+            if F::PREPARES {
+                prepare(s, Tail, x, e);
             }
-            sums[1] = s.add(sums[1], args.own(s, p));
-            sums[2] = s.add(sums[2], args.own(s, y));
-            sums[3] = s.add(sums[3], s.mul(p, y));
+            for (((x, e), t), kept) in x.iter().zip(e).zip(t).zip(kept) {
+                let y = s.load(t);
+                let [p, _, part, _] = s.map(formula, [s.load(x), s.load(e), y, aux]);
+                if F::PART {
+                    sums[0] = s.add(sums[0], s.mul(part, weight));
+                } else if keep.is_some() {
+                    s.store(kept, part);
+                }
+                sums[1] = s.add(sums[1], args.own(s, p));
+                sums[2] = s.add(sums[2], args.own(s, y));
+                sums[3] = s.add(sums[3], s.mul(p, y));
+            }
         }
         i += x.len() * LANES;
     }
@@ -488,7 +517,8 @@ fn element_sums<S: Simd, F: Formula>(
         let tile = axis.tile(block.sample, i, block.end);
         let marks = args.marks(s, tile);
         let y = args.target(s, tile, &marks, class);
-        let [p, _, part, _] = s.map_compact(formula, [tile.load(s, args.x, class, 0.0), y, aux]);
+        let [p, _, part, _] =
+            s.map_compact(Whole(formula), [tile.load(s, args.x, class, 0.0), y, aux]);
         let p = s.zero_where(marks.ignored, p);
         if F::PART {
             let part = s.mul(part, weight);
@@ -528,14 +558,21 @@ fn element_gradient<S: Simd, F: Formula>(
         && !accumulate
     {
         let dx = args.run(dx, block, class);
-        for ((x, t), dx) in x.iter().zip(t).zip(dx) {
-            let y = s.load(t);
-            let [p, slope, _, part] = s.map(formula, [s.load(x), y, aux]);
-            let mut g = s.mul(by_p(s, plane, p, y), slope);
-            if F::PART {
-                g = s.add(g, s.mul(part, factor));
+        let mut e = [0.0; PASS * LANES];
+        let e = cells(&mut e).as_chunks().0;
+        for ((x, t), dx) in x.chunks(PASS).zip(t.chunks(PASS)).zip(dx.chunks(PASS)) {
+            if F::PREPARES {
+                prepare(s, Tail, x, e);
             }
-            s.store(dx, g);
+            for (((x, e), t), dx) in x.iter().zip(e).zip(t).zip(dx) {
+                let y = s.load(t);
+                let [p, slope, _, part] = s.map(formula, [s.load(x), s.load(e), y, aux]);
+                let mut g = s.mul(by_p(s, plane, p, y), slope);
+                if F::PART {
+                    g = s.add(g, s.mul(part, factor));
+                }
+                s.store(dx, g);
+            }
         }
         i += x.len() * LANES;
     }
@@ -544,7 +581,7 @@ fn element_gradient<S: Simd, F: Formula>(
         let marks = args.marks(s, tile);
         let y = args.target(s, tile, &marks, class);
         let input = tile.load(s, args.x, class, 0.0);
-        let [p, slope, _, part] = s.map_compact(formula, [input, y, aux]);
+        let [p, slope, _, part] = s.map_compact(Whole(formula), [input, y, aux]);
         let mut g = s.mul(by_p(s, plane, p, y), slope);
         if F::PART {
             g = s.add(g, s.mul(part, factor));
@@ -676,7 +713,7 @@ fn class_sums<S: Simd, L: Softmax>(
         }
         if !L::NOTHING {
             let t = share(s, args, class, y);
-            let [own, _] = s.map_compact(Both(loss), [normal.log_p(s, class)]);
+            let [own, _] = both(s, loss, normal.log_p(s, class));
             value = s.add(value, s.zero_where(s.eq(t, zero), s.mul(t, own)));
         }
     }
@@ -714,7 +751,7 @@ fn class_gradient<S: Simd, L: Softmax>(
         mean = s.mul_add(by_p(s, plane, p, y), p, mean);
         if !L::NOTHING {
             let t = share(s, args, class, y);
-            let [_, slope] = s.map_compact(Both(loss), [normal.log_p(s, class)]);
+            let [_, slope] = both(s, loss, normal.log_p(s, class));
             slopes = s.add(slopes, s.zero_where(s.eq(t, zero), s.mul(t, slope)));
         }
     }
@@ -728,7 +765,7 @@ fn class_gradient<S: Simd, L: Softmax>(
         let mut g = s.mul(p, s.sub(by_p(s, plane, p, y), mean));
         if !L::NOTHING {
             let t = share(s, args, class, y);
-            let [_, slope] = s.map_compact(Both(loss), [normal.log_p(s, class)]);
+            let [_, slope] = both(s, loss, normal.log_p(s, class));
             let own = s.zero_where(s.eq(t, zero), s.mul(t, slope));
             g = s.mul_add(s.sub(s.mul(slopes, p), own), scale, g);
         }

@@ -144,7 +144,7 @@ pub trait Simd: Lanes {
         f.eval(self, x)
     }
 
-    /// The same where small code counts more than the last tenth of the speed.
+    /// The same for tails and options, and where else small code counts more than the last tenth of the speed.
     #[inline(always)]
     fn map_compact<F: Map<N, M>, const N: usize, const M: usize>(
         self,

@@ -189,13 +189,21 @@ impl Simd for Simd128<4> {
         f: F,
         x: [Self::F32; N],
     ) -> [Self::F32; M] {
-        let mut y = [[f32x4_splat(0.0); 4]; M];
-        for i in 0..4 {
-            for (y, own) in y.iter_mut().zip(part(f, &x, i)) {
-                y[i] = own;
+        // All kernels that need the formula share one function.
+        #[inline(never)]
+        fn whole<F: Map<N, M>, const N: usize, const M: usize>(
+            f: F,
+            x: &[[v128; 4]; N],
+        ) -> [[v128; 4]; M] {
+            let mut y = [[f32x4_splat(0.0); 4]; M];
+            for i in 0..4 {
+                for (y, own) in y.iter_mut().zip(part(f, x, i)) {
+                    y[i] = own;
+                }
             }
+            y
         }
-        y
+        whole(f, &x)
     }
 
     #[inline(always)]

@@ -2,6 +2,7 @@
 
 use super::tiles::weigh;
 use super::{Args, Softmax};
+use crate::family::SMALL;
 use crate::math::exp::Exp;
 use crate::math::log::log_positive;
 use crate::share::Total;
@@ -14,6 +15,7 @@ pub(super) fn run<L: Softmax>(level: Level, loss: L, args: Args) -> f64 {
     // Smoothing of other losses goes by tiles, and so no loop for it is compiled.
     let smooth = L::LINEAR && args.label_smoothing > 0.0;
     match (narrow, args.dx.is_some(), smooth) {
+        (_, false, _) if SMALL => panic!("no place for the gradient"),
         (true, true, false) => level.run(Rows::<L, true, true, false> { loss, args }),
         (true, true, true) => level.run(Rows::<L, true, true, true> { loss, args }),
         (true, false, false) => level.run(Rows::<L, true, false, false> { loss, args }),
@@ -357,7 +359,7 @@ fn wide_sums<S: Simd, const GRAD: bool, const SMOOTH: bool>(
         }
         if !x_tail.is_empty() {
             let x = s.load_head(x_tail, f32::NEG_INFINITY);
-            let [e] = s.map(Exp, [s.mul(s.sub(x, max), inverse_temperature)]);
+            let [e] = s.map_compact(Exp, [s.mul(s.sub(x, max), inverse_temperature)]);
             lanes = s.add(lanes, e);
             if GRAD {
                 s.store_head(dx_tail, e);

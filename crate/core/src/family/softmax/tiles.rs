@@ -1,6 +1,7 @@
 //! Any class axis, any target, all options, over tiles of positions.
 
 use super::{Args, Extra, Softmax};
+use crate::family::SMALL;
 use crate::family::axis::{RowTile, Tile, put, total};
 use crate::math::exp::Exp;
 use crate::math::log::log_positive;
@@ -115,8 +116,7 @@ pub(super) trait EachTile<const N: usize>: Copy {
 /// All positions, by rows or 16 at a time; the sum of their values.
 pub(super) fn walk<const N: usize, E: EachTile<N>>(level: Level, args: Args, each: E) -> f64 {
     let axis = args.axis();
-    // WebAssembly has to be small: it takes rows 16 at a time too.
-    if cfg!(not(target_arch = "wasm32")) && axis.last && axis.classes >= WIDE {
+    if !SMALL && axis.last && axis.classes >= WIDE {
         level.run(ByRow::<E, N>(args, each))
     } else {
         level.run(ByLanes::<E, N>(args, each))
@@ -248,7 +248,7 @@ impl<'a, S: Simd, T: Tile> Normal<'a, S, T> {
         let mut first = s.splat(0.0);
         for (z, e) in z.iter().zip(e) {
             let own = s.mul(s.sub(s.load(z), normal.max), normal.inverse_temperature);
-            let [exp] = s.map_compact(Exp, [own]);
+            let [exp] = s.map(Exp, [own]);
             s.store(z, own);
             s.store(e, exp);
             first = s.add(first, exp);
@@ -291,9 +291,20 @@ impl<'a, S: Simd, T: Tile> Normal<'a, S, T> {
     }
 }
 
-/// A loss for [`Simd::map`]: value and slope of ln p.
+/// Value and slope of ln p.
+#[inline(always)]
+pub(in crate::family) fn both<S: Simd, L: Softmax>(s: S, loss: L, log_p: S::F32) -> [S::F32; 2] {
+    if L::LINEAR {
+        // No more than a sign.
+        [loss.value(s, log_p), loss.slope(s, log_p)]
+    } else {
+        s.map_compact(Both(loss), [log_p])
+    }
+}
+
+/// The same for [`Simd::map`].
 #[derive(Clone, Copy)]
-pub(in crate::family) struct Both<L>(pub L);
+struct Both<L>(L);
 
 impl<L: Softmax> Map<1, 2> for Both<L> {
     #[inline(always)]
@@ -451,7 +462,7 @@ impl<L: Softmax> Call<'_, L> {
         }
         let weight = tile.per_position(s, weights);
         let log_p = s.sub(tile.per_position(s, z_y), normal.log_sum);
-        let [value, slope] = s.map_compact(Both(self.loss), [log_p]);
+        let [value, slope] = both(s, self.loss, log_p);
         if let Some(dx) = args.dx {
             let at_label = s.mul(s.mul(slope, weight), positions.upstream);
             let factor = s.div(at_label, normal.sum);
@@ -493,7 +504,7 @@ impl<L: Softmax> Call<'_, L> {
             if let Some(kept) = kept.get(step) {
                 s.store(kept, t);
             }
-            let own = s.map_compact(Both(self.loss), [normal.log_p(s, step)]);
+            let own = both(s, self.loss, normal.log_p(s, step));
             // 0 · ∞ is 0 here: a class that cannot be and is not asked for costs nothing.
             let none = s.eq(t, zero);
             value.add(s, step, s.zero_where(none, s.mul(t, own[0])));
@@ -509,7 +520,7 @@ impl<L: Softmax> Call<'_, L> {
                     None => self.target(s, tile, label, step),
                 };
                 let e = normal.e(s, step);
-                let own = s.map_compact(Both(self.loss), [normal.log_p(s, step)]);
+                let own = both(s, self.loss, normal.log_p(s, step));
                 if let Some(dt) = self.extra.dt {
                     let weight = tile.per_class(s, args.weight, step);
                     let g = s.mul(s.mul(own[0], weight), by_target);
