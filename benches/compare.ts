@@ -72,7 +72,7 @@ async function build(): Promise<void> {
   else await npm('ci')
   await npm('run', 'build')
   mkdirSync(join(tree, 'dist/benches'), { recursive: true })
-  for (const file of ['compareCase.js', 'data.js'])
+  for (const file of ['compareCase.js', 'data.js', 'warm.js'])
     cpSync(join(root, 'dist/benches', file), join(tree, 'dist/benches', file))
 }
 

@@ -2,6 +2,7 @@
 
 import { backend } from '../ts/index.js'
 import { forms, prepare, type Size, summary } from './data.js'
+import { warmUp } from './warm.js'
 
 /** One case, as a child gets it; the environment forces the backend. */
 export interface Given extends Size {
@@ -28,14 +29,9 @@ if (backend().name !== given.backend) throw new Error(`loaded ${backend().name} 
 if (!forms.has(given.loss)) throw new Error(`there is no ${given.loss}`)
 
 let call = prepare(given.loss, given)
-let result = call()
-let calls = 0
-const start = performance.now()
-while (performance.now() < start + WARM_UP) {
-  result = call()
-  calls++
-}
-const batch = Math.ceil((calls * BATCH) / (performance.now() - start))
+const warm = warmUp(call, WARM_UP)
+let { result } = warm
+const batch = Math.ceil(warm.perMillisecond * BATCH)
 
 // The least, since all that disturbs a kernel only adds to its time.
 let nsPerCall = Number.POSITIVE_INFINITY

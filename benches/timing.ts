@@ -1,5 +1,6 @@
 import Benchmark from 'benchmark'
 import { median } from './statistics.js'
+import { warmUp } from './warm.js'
 
 /** What a child prints. */
 export interface Timing {
@@ -20,17 +21,12 @@ const BATCH = 0.2
 export function timed<T>(
   call: () => T,
   seconds: number,
-  warmUp = WARM_UP,
+  warmUpTime = WARM_UP,
 ): { readonly timing: Timing; readonly result: T } {
-  let result = call()
-  let calls = 1
-  const start = performance.now()
-  while (performance.now() < start + warmUp) {
-    result = call()
-    calls++
-  }
+  const warm = warmUp(call, warmUpTime)
+  let { result } = warm
   // benchmark.js compiles its loop anew for each sample, which costs small cases 10 %; this loop stays compiled.
-  const batch = Math.ceil((calls * BATCH) / (performance.now() - start))
+  const batch = Math.ceil(warm.perMillisecond * BATCH)
   const run = () => {
     for (let i = 0; i < batch; i++) result = call()
   }

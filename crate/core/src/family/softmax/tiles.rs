@@ -117,16 +117,16 @@ pub(super) trait EachTile<const N: usize>: Copy {
 pub(super) fn walk<const N: usize, E: EachTile<N>>(level: Level, args: Args, each: E) -> f64 {
     let axis = args.axis();
     if !SMALL && axis.last && axis.classes >= WIDE {
-        level.run(ByRow::<E, N>(args, each))
+        level.run(Walk::<E, N, true>(args, each))
     } else {
-        level.run(ByLanes::<E, N>(args, each))
+        level.run(Walk::<E, N, false>(args, each))
     }
 }
 
-/// A tile is a row.
-struct ByRow<'a, E, const N: usize>(Args<'a>, E);
+/// A tile is a row or, if not, as many neighbouring positions as a vector has lanes.
+struct Walk<'a, E, const N: usize, const BY_ROW: bool>(Args<'a>, E);
 
-impl<E: EachTile<N>, const N: usize> Kernel for ByRow<'_, E, N> {
+impl<E: EachTile<N>, const N: usize, const BY_ROW: bool> Kernel for Walk<'_, E, N, BY_ROW> {
     type Out = f64;
 
     #[inline(always)]
@@ -137,32 +137,15 @@ impl<E: EachTile<N>, const N: usize> Kernel for ByRow<'_, E, N> {
         let mut total = Total::new(args.share, args.sum);
         for block in args.blocks() {
             let mut sum = 0.0;
-            for position in block.first..block.end {
-                let classes = args.classes;
-                sum += each.tile(s, RowTile { position, classes }, kept);
-            }
-            total.add(sum);
-        }
-        total.get()
-    }
-}
-
-/// A tile is as many neighbouring positions as a vector has lanes.
-struct ByLanes<'a, E, const N: usize>(Args<'a>, E);
-
-impl<E: EachTile<N>, const N: usize> Kernel for ByLanes<'_, E, N> {
-    type Out = f64;
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) -> f64 {
-        let Self(args, each) = self;
-        let mut memory = memory();
-        let kept = kept(&mut memory);
-        let mut total = Total::new(args.share, args.sum);
-        for block in args.blocks() {
-            let mut sum = 0.0;
-            for tile in args.axis().tiles(block) {
-                sum += each.tile(s, tile, kept);
+            if BY_ROW {
+                for position in block.first..block.end {
+                    let classes = args.classes;
+                    sum += each.tile(s, RowTile { position, classes }, kept);
+                }
+            } else {
+                for tile in args.axis().tiles(block) {
+                    sum += each.tile(s, tile, kept);
+                }
             }
             total.add(sum);
         }
