@@ -2,7 +2,8 @@
 //! once for both ways of putting a tile into vectors.
 
 use crate::share::Share;
-use crate::simd::{Cells, LANES, Simd};
+use crate::simd::{Cells, Chunk, LANES, Simd, cells};
+use core::ops::Range;
 
 /// Element of position i of a sample for class c: `(sample·positions + i)·classes + c` where the classes are last, else
 /// `(sample·classes + c)·positions + i`.
@@ -91,10 +92,10 @@ pub(super) trait Tile: Copy {
     fn steps(self) -> usize;
     /// Index of a class of the tile's position number `lane`.
     fn at(self, lane: usize, class: usize) -> usize;
-    /// Vector number `step` of an array like the scores; `fill` in lanes that are no score.
-    fn load<S: Simd>(self, s: S, from: Cells, step: usize, fill: f32) -> S::F32;
-    /// The reverse of `load`.
-    fn store<S: Simd>(self, s: S, to: Cells, step: usize, v: S::F32);
+    /// Copies the vectors `steps` of an array like the scores; `fill` goes into lanes that are no score.
+    fn load<S: Simd>(self, s: S, from: Cells, steps: Range<usize>, fill: f32, into: &[Chunk]);
+    /// The reverse, or added to what is there.
+    fn store<S: Simd>(self, s: S, to: Cells, steps: Range<usize>, from: &[Chunk], add: bool);
     /// Sum over the classes of what was added up over the steps: in each lane that of its position.
     fn sum<S: Simd>(self, s: S, v: S::F32) -> S::F32;
     /// The largest, likewise.
@@ -120,6 +121,34 @@ pub(super) struct LaneTile {
     classes: usize,
 }
 
+impl LaneTile {
+    /// The scores of one class; `fill` in lanes that are no score.
+    #[inline(always)]
+    pub(super) fn load_class<S: Simd>(self, s: S, from: Cells, class: usize, fill: f32) -> S::F32 {
+        let from = &from[self.base + class * self.class..];
+        match from.first_chunk() {
+            Some(chunk) if self.lane == 1 && self.count == LANES => s.load(chunk),
+            _ => {
+                let mut lanes = [0.0; LANES];
+                gather(from, self, fill, cells(&mut lanes).as_chunks().0);
+                s.vector(lanes)
+            }
+        }
+    }
+    /// The reverse.
+    #[inline(always)]
+    pub(super) fn store_class<S: Simd>(self, s: S, to: Cells, class: usize, v: S::F32) {
+        let to = &to[self.base + class * self.class..];
+        match to.first_chunk() {
+            Some(chunk) if self.lane == 1 && self.count == LANES => s.store(chunk, v),
+            _ => {
+                let mut lanes = s.to_array(v);
+                scatter(to, self, cells(&mut lanes).as_chunks().0, false);
+            }
+        }
+    }
+}
+
 impl Tile for LaneTile {
     #[inline(always)]
     fn position(self) -> usize {
@@ -138,19 +167,29 @@ impl Tile for LaneTile {
         self.base + lane * self.lane + class * self.class
     }
     #[inline(always)]
-    fn load<S: Simd>(self, s: S, from: Cells, step: usize, fill: f32) -> S::F32 {
-        let first = self.base + step * self.class;
-        match from[first..].first_chunk() {
-            Some(chunk) if self.lane == 1 && self.count == LANES => s.load(chunk),
-            _ => s.vector(gather(&from[first..], self.lane, self.count, fill)),
+    fn load<S: Simd>(self, s: S, from: Cells, steps: Range<usize>, fill: f32, into: &[Chunk]) {
+        if self.lane != 1 || self.count < LANES {
+            let first = steps.start * self.class;
+            gather(&from[self.base + first..], self, fill, into);
+            return;
+        }
+        for (step, into) in steps.zip(into) {
+            s.store(into, self.load_class(s, from, step, fill));
         }
     }
     #[inline(always)]
-    fn store<S: Simd>(self, s: S, to: Cells, step: usize, v: S::F32) {
-        let first = self.base + step * self.class;
-        match to[first..].first_chunk() {
-            Some(chunk) if self.lane == 1 && self.count == LANES => s.store(chunk, v),
-            _ => scatter(&to[first..], self.lane, self.count, &s.to_array(v)),
+    fn store<S: Simd>(self, s: S, to: Cells, steps: Range<usize>, from: &[Chunk], add: bool) {
+        if self.lane != 1 || self.count < LANES {
+            let first = steps.start * self.class;
+            scatter(&to[self.base + first..], self, from, add);
+            return;
+        }
+        for (step, from) in steps.zip(from) {
+            let mut v = s.load(from);
+            if add {
+                v = s.add(self.load_class(s, to, step, 0.0), v);
+            }
+            self.store_class(s, to, step, v);
         }
     }
     #[inline(always)]
@@ -175,37 +214,47 @@ impl Tile for LaneTile {
     }
 }
 
-/// `count` elements at a distance of `step`, and `fill` in the lanes behind them. Out of line: a tile has many places that
-/// load, and copies of this in each make kernels that take minutes to compile.
+/// The scores of as many classes as `into` has vectors, of which `from` has the first at its start. Out of line: a tile has many
+/// places that load, and copies of this in each make kernels that take minutes to compile.
 #[inline(never)]
-fn gather(from: Cells, step: usize, count: usize, fill: f32) -> [f32; LANES] {
-    let mut lanes = [fill; LANES];
-    if count == LANES {
-        // A loop of a fixed length becomes sixteen loads.
-        let from = &from[..(LANES - 1) * step + 1];
-        for (j, lane) in lanes.iter_mut().enumerate() {
-            *lane = from[j * step].get();
+fn gather(from: Cells, tile: LaneTile, fill: f32, into: &[Chunk]) {
+    for (class, into) in into.iter().enumerate() {
+        let from = &from[class * tile.class..];
+        if tile.count == LANES {
+            // A loop of a fixed length becomes sixteen loads.
+            let from = &from[..(LANES - 1) * tile.lane + 1];
+            for (j, into) in into.iter().enumerate() {
+                into.set(from[j * tile.lane].get());
+            }
+            continue;
         }
-        return lanes;
+        let (inside, outside) = into.split_at(tile.count);
+        for (into, from) in inside.iter().zip(from.iter().step_by(tile.lane)) {
+            into.set(from.get());
+        }
+        outside.iter().for_each(|into| into.set(fill));
     }
-    for (lane, from) in lanes[..count].iter_mut().zip(from.iter().step_by(step)) {
-        *lane = from.get();
-    }
-    lanes
 }
 
-/// The reverse.
+/// The reverse, or added to what is there.
 #[inline(never)]
-fn scatter(to: Cells, step: usize, count: usize, lanes: &[f32; LANES]) {
-    if count == LANES {
-        let to = &to[..(LANES - 1) * step + 1];
-        for (j, lane) in lanes.iter().enumerate() {
-            to[j * step].set(*lane);
+fn scatter(to: Cells, tile: LaneTile, from: &[Chunk], add: bool) {
+    for (class, from) in from.iter().enumerate() {
+        let to = &to[class * tile.class..];
+        if tile.count == LANES && !add {
+            let to = &to[..(LANES - 1) * tile.lane + 1];
+            for (j, from) in from.iter().enumerate() {
+                to[j * tile.lane].set(from.get());
+            }
+            continue;
         }
-        return;
-    }
-    for (lane, to) in lanes[..count].iter().zip(to.iter().step_by(step)) {
-        to.set(*lane);
+        for (from, to) in from[..tile.count].iter().zip(to.iter().step_by(tile.lane)) {
+            to.set(if add {
+                to.get() + from.get()
+            } else {
+                from.get()
+            });
+        }
     }
 }
 
@@ -218,9 +267,9 @@ pub(super) struct RowTile {
 
 impl RowTile {
     #[inline(always)]
-    fn run(self, array: Cells, step: usize) -> Cells {
+    fn run(self, array: Cells, steps: Range<usize>) -> Cells {
         let row = &array[self.position * self.classes..(self.position + 1) * self.classes];
-        &row[step * LANES..self.classes.min((step + 1) * LANES)]
+        &row[steps.start * LANES..self.classes.min(steps.end * LANES)]
     }
 }
 
@@ -242,19 +291,31 @@ impl Tile for RowTile {
         self.position * self.classes + class
     }
     #[inline(always)]
-    fn load<S: Simd>(self, s: S, from: Cells, step: usize, fill: f32) -> S::F32 {
-        let run = self.run(from, step);
-        match run.first_chunk() {
-            Some(chunk) => s.load(chunk),
-            None => s.vector(gather(run, 1, run.len(), fill)),
+    fn load<S: Simd>(self, s: S, from: Cells, steps: Range<usize>, fill: f32, into: &[Chunk]) {
+        let (chunks, tail) = self.run(from, steps).as_chunks();
+        for (into, chunk) in into.iter().zip(chunks) {
+            s.store(into, s.load(chunk));
+        }
+        if let Some(into) = into.get(chunks.len()) {
+            s.store(into, s.load_head(tail, fill));
         }
     }
     #[inline(always)]
-    fn store<S: Simd>(self, s: S, to: Cells, step: usize, v: S::F32) {
-        let run = self.run(to, step);
-        match run.first_chunk() {
-            Some(chunk) => s.store(chunk, v),
-            None => scatter(run, 1, run.len(), &s.to_array(v)),
+    fn store<S: Simd>(self, s: S, to: Cells, steps: Range<usize>, from: &[Chunk], add: bool) {
+        let (chunks, tail) = self.run(to, steps).as_chunks();
+        for (chunk, from) in chunks.iter().zip(from) {
+            let mut v = s.load(from);
+            if add {
+                v = s.add(s.load(chunk), v);
+            }
+            s.store(chunk, v);
+        }
+        if let Some(from) = from.get(chunks.len()) {
+            let mut v = s.load(from);
+            if add {
+                v = s.add(s.load_head(tail, 0.0), v);
+            }
+            s.store_head(tail, v);
         }
     }
     #[inline(always)]

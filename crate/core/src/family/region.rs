@@ -6,7 +6,7 @@
 use super::axis::{Axis, Block, LaneTile, Tile};
 use super::pointwise::{PASS, Pointwise, prepare};
 use super::softmax::Softmax;
-use super::softmax::tiles::{Normal, both, kept, memory};
+use super::softmax::tiles::{KEPT, Normal, blocks, both, kept, memory};
 use crate::loss::{self, Params};
 use crate::math::exp::exp_nonpositive;
 use crate::math::sigmoid::sigmoid;
@@ -14,6 +14,7 @@ use crate::share::Share;
 use crate::simd::{Cells, Chunk, Kernel, LANES, Lanes, Level, Map, Simd, cells};
 use crate::sum::BLOCK;
 use core::cell::Cell;
+use core::ops::Range;
 
 /// Numbers per plane, both of the sums (Σ p or p², Σ y or y², Σ p·y) and of the gradient (a, k, b).
 pub const NUMBERS: usize = 3;
@@ -368,13 +369,39 @@ impl Args<'_> {
     #[inline(always)]
     fn target<S: Simd>(&self, s: S, tile: LaneTile, marks: &Marks<S>, class: usize) -> S::F32 {
         let y = match self.target {
-            Some(target) => tile.load(s, target, class, 0.0),
+            Some(target) => tile.load_class(s, target, class, 0.0),
             None => {
                 let hit = s.eq(marks.label, s.splat(class as f32));
                 s.select(hit, s.splat(1.0), s.splat(0.0))
             }
         };
         s.zero_where(marks.ignored, y)
+    }
+
+    /// The same of some classes.
+    #[inline(always)]
+    fn targets<'m, S: Simd>(
+        &self,
+        s: S,
+        tile: LaneTile,
+        marks: &Marks<S>,
+        classes: Range<usize>,
+        memory: &'m [Chunk],
+    ) -> &'m [Chunk] {
+        let memory = &memory[..classes.len()];
+        match self.target {
+            Some(target) => tile.load(s, target, classes, 0.0, memory),
+            None => {
+                for (y, class) in memory.iter().zip(classes) {
+                    let hit = s.eq(marks.label, s.splat(class as f32));
+                    s.store(y, s.select(hit, s.splat(1.0), s.splat(0.0)));
+                }
+            }
+        }
+        for y in memory {
+            s.store(y, s.zero_where(marks.ignored, s.load(y)));
+        }
+        memory
     }
 }
 
@@ -517,14 +544,16 @@ fn element_sums<S: Simd, F: Formula>(
         let tile = axis.tile(block.sample, i, block.end);
         let marks = args.marks(s, tile);
         let y = args.target(s, tile, &marks, class);
-        let [p, _, part, _] =
-            s.map_compact(Whole(formula), [tile.load(s, args.x, class, 0.0), y, aux]);
+        let [p, _, part, _] = s.map_compact(
+            Whole(formula),
+            [tile.load_class(s, args.x, class, 0.0), y, aux],
+        );
         let p = s.zero_where(marks.ignored, p);
         if F::PART {
             let part = s.mul(part, weight);
             sums[0] = s.add(sums[0], s.zero_where(marks.ignored, part));
         } else if let Some(keep) = keep {
-            tile.store(s, keep, class, part);
+            tile.store_class(s, keep, class, part);
         }
         sums[1] = s.add(sums[1], args.own(s, p));
         sums[2] = s.add(sums[2], args.own(s, y));
@@ -580,7 +609,7 @@ fn element_gradient<S: Simd, F: Formula>(
         let tile = axis.tile(block.sample, i, block.end);
         let marks = args.marks(s, tile);
         let y = args.target(s, tile, &marks, class);
-        let input = tile.load(s, args.x, class, 0.0);
+        let input = tile.load_class(s, args.x, class, 0.0);
         let [p, slope, _, part] = s.map_compact(Whole(formula), [input, y, aux]);
         let mut g = s.mul(by_p(s, plane, p, y), slope);
         if F::PART {
@@ -588,9 +617,9 @@ fn element_gradient<S: Simd, F: Formula>(
         }
         g = s.zero_where(marks.ignored, g);
         if accumulate {
-            g = s.add(g, tile.load(s, dx, class, 0.0));
+            g = s.add(g, tile.load_class(s, dx, class, 0.0));
         }
-        tile.store(s, dx, class, g);
+        tile.store_class(s, dx, class, g);
         i += LANES;
     }
 }
@@ -696,25 +725,32 @@ fn class_sums<S: Simd, L: Softmax>(
     loss: L,
     args: &Args,
     tile: LaneTile,
-    [z, e, _]: [&[Chunk]; 3],
+    [z, e, memory]: [&[Chunk]; 3],
     sums: Cells,
 ) -> f64 {
     let zero = s.splat(0.0);
     let marks = args.marks(s, tile);
     let normal = Normal::new(s, tile, args.x, 1.0, z, e);
     let inverse = s.div(s.splat(1.0), normal.sum);
+    let sums = sums.as_chunks::<LANES>().0.as_chunks::<NUMBERS>().0;
     let mut value = zero;
-    for (class, sums) in sums.as_chunks::<{ NUMBERS * LANES }>().0.iter().enumerate() {
-        let y = args.target(s, tile, &marks, class);
-        let p = s.zero_where(marks.ignored, s.mul(normal.e(s, class), inverse));
-        let own = [args.own(s, p), args.own(s, y), s.mul(p, y)];
-        for (sum, own) in sums.as_chunks::<LANES>().0.iter().zip(own) {
-            s.store(sum, s.add(s.load(sum), own));
+    for block in blocks(args.classes) {
+        let ys = args.targets(s, tile, &marks, block.clone(), memory);
+        let [z, e] = normal.block(s, block.clone());
+        for ((e, y), sums) in e.iter().zip(ys).zip(&sums[block.clone()]) {
+            let y = s.load(y);
+            let p = s.zero_where(marks.ignored, s.mul(s.load(e), inverse));
+            let own = [args.own(s, p), args.own(s, y), s.mul(p, y)];
+            for (sum, own) in sums.iter().zip(own) {
+                s.store(sum, s.add(s.load(sum), own));
+            }
         }
         if !L::NOTHING {
-            let t = share(s, args, class, y);
-            let [own, _] = both(s, loss, normal.log_p(s, class));
-            value = s.add(value, s.zero_where(s.eq(t, zero), s.mul(t, own)));
+            for ((z, y), class) in z.iter().zip(ys).zip(block) {
+                let t = share(s, args, class, s.load(y));
+                let [own, _] = both(s, loss, s.sub(s.load(z), normal.log_sum));
+                value = s.add(value, s.zero_where(s.eq(t, zero), s.mul(t, own)));
+            }
         }
     }
     if L::NOTHING {
@@ -730,7 +766,7 @@ fn class_gradient<S: Simd, L: Softmax>(
     loss: L,
     args: &Args,
     tile: LaneTile,
-    [z, e, ys]: [&[Chunk]; 3],
+    [z, e, memory]: [&[Chunk]; 3],
     planes: Cells,
     dx: Cells,
     accumulate: bool,
@@ -740,41 +776,79 @@ fn class_gradient<S: Simd, L: Softmax>(
     let normal = Normal::new(s, tile, args.x, 1.0, z, e);
     let inverse = s.div(s.splat(1.0), normal.sum);
     let scale = s.splat(args.part.map_or(0.0, |part| part.scale));
+    let planes = planes.as_chunks::<NUMBERS>().0;
     let (mut mean, mut slopes) = (zero, zero);
-    for (class, plane) in planes.as_chunks::<NUMBERS>().0.iter().enumerate() {
-        let y = args.target(s, tile, &marks, class);
-        if let Some(kept) = ys.get(class) {
-            s.store(kept, y);
+    for block in blocks(args.classes) {
+        let sums = class_terms(
+            s, loss, args, tile, &marks, &normal, inverse, planes, block, memory,
+        );
+        mean = s.add(mean, sums[0]);
+        slopes = s.add(slopes, sums[1]);
+    }
+    for block in blocks(args.classes) {
+        if args.classes > KEPT {
+            class_terms(
+                s,
+                loss,
+                args,
+                tile,
+                &marks,
+                &normal,
+                inverse,
+                planes,
+                block.clone(),
+                memory,
+            );
         }
-        let p = s.mul(normal.e(s, class), inverse);
-        let plane = [0, 1, 2].map(|i| plane[i].get());
-        mean = s.mul_add(by_p(s, plane, p, y), p, mean);
+        let [z, e, own] = [z, e, memory].map(|kept| &kept[..block.len()]);
+        for ((z, e), own) in z.iter().zip(e).zip(own) {
+            let p = s.load(e);
+            let mut g = s.mul(p, s.sub(s.load(z), mean));
+            if !L::NOTHING {
+                let own = s.sub(s.mul(slopes, p), s.load(own));
+                g = s.mul_add(own, scale, g);
+            }
+            s.store(e, s.zero_where(marks.ignored, g));
+        }
+        tile.store(s, dx, block, e, accumulate);
+    }
+}
+
+/// Σ g·p and Σ s of some classes. g takes the place of z, p that of e^z, and s that of y.
+#[inline(always)]
+fn class_terms<S: Simd, L: Softmax>(
+    s: S,
+    loss: L,
+    args: &Args,
+    tile: LaneTile,
+    marks: &Marks<S>,
+    normal: &Normal<S, LaneTile>,
+    inverse: S::F32,
+    planes: &[[Cell<f32>; NUMBERS]],
+    block: Range<usize>,
+    memory: &[Chunk],
+) -> [S::F32; 2] {
+    let zero = s.splat(0.0);
+    let (mut mean, mut slopes) = (zero, zero);
+    let ys = args.targets(s, tile, marks, block.clone(), memory);
+    let [z, e] = normal.block(s, block.clone());
+    for (((z, e), own), class) in z.iter().zip(e).zip(ys).zip(block) {
+        let y = s.load(own);
+        let p = s.mul(s.load(e), inverse);
+        let plane = [0, 1, 2].map(|i| planes[class][i].get());
+        let by_p = by_p(s, plane, p, y);
+        mean = s.mul_add(by_p, p, mean);
         if !L::NOTHING {
             let t = share(s, args, class, y);
-            let [_, slope] = both(s, loss, normal.log_p(s, class));
-            slopes = s.add(slopes, s.zero_where(s.eq(t, zero), s.mul(t, slope)));
+            let [_, slope] = both(s, loss, s.sub(s.load(z), normal.log_sum));
+            let slope = s.zero_where(s.eq(t, zero), s.mul(t, slope));
+            slopes = s.add(slopes, slope);
+            s.store(own, slope);
         }
+        s.store(z, by_p);
+        s.store(e, p);
     }
-    for (class, plane) in planes.as_chunks::<NUMBERS>().0.iter().enumerate() {
-        let y = match ys.get(class) {
-            Some(kept) => s.load(kept),
-            None => args.target(s, tile, &marks, class),
-        };
-        let p = s.mul(normal.e(s, class), inverse);
-        let plane = [0, 1, 2].map(|i| plane[i].get());
-        let mut g = s.mul(p, s.sub(by_p(s, plane, p, y), mean));
-        if !L::NOTHING {
-            let t = share(s, args, class, y);
-            let [_, slope] = both(s, loss, normal.log_p(s, class));
-            let own = s.zero_where(s.eq(t, zero), s.mul(t, slope));
-            g = s.mul_add(s.sub(s.mul(slopes, p), own), scale, g);
-        }
-        g = s.zero_where(marks.ignored, g);
-        if accumulate {
-            g = s.add(g, tile.load(s, dx, class, 0.0));
-        }
-        tile.store(s, dx, class, g);
-    }
+    [mean, slopes]
 }
 
 /// a·y + k·p + b·(1 − y): nothing cancels at a hard target.

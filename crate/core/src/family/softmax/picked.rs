@@ -66,7 +66,7 @@ impl<L: Softmax> Picked<'_, L> {
             scores.iter().for_each(|dx| dx.set(0.0));
         } else if !accumulate {
             for step in 0..tile.steps() {
-                tile.store(s, dx, step, s.splat(0.0));
+                tile.store_class(s, dx, step, s.splat(0.0));
             }
         }
         for j in 0..tile.count() {

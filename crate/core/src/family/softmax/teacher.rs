@@ -1,9 +1,10 @@
 //! T²·KL(softmax(t/T) ‖ softmax(x/T)): the target is a second softmax.
 
-use super::tiles::{EachTile, Normal, Sum, fill, walk};
+use super::tiles::{EachTile, KEPT, Normal, Sum, blocks, fill, walk};
 use super::{Args, Extra};
 use crate::family::axis::{Tile, put, total};
 use crate::simd::{Cells, Chunk, LANES, Level, Simd};
+use core::ops::Range;
 
 pub(super) fn run(level: Level, args: Args) -> f64 {
     let Some((extra, target)) = args.extra.and_then(|extra| Some((extra, extra.target?))) else {
@@ -30,45 +31,43 @@ fn distill<S: Simd, T: Tile>(
     tile: T,
     kept: [&[Chunk]; 4],
 ) -> f64 {
-    let (zero, temperature) = (s.splat(0.0), s.splat(args.temperature));
+    let temperature = s.splat(args.temperature);
     let student = Normal::new(s, tile, args.x, 1.0 / args.temperature, kept[0], kept[1]);
     let teacher = Normal::new(s, tile, target, 1.0 / args.temperature, kept[2], kept[3]);
-    let (by_student, by_teacher) = (
-        s.div(s.splat(1.0), student.sum),
-        s.div(s.splat(1.0), teacher.sum),
-    );
     let mut upstreams = [args.scale; LANES];
     if let Some(upstream) = args.grad_output {
-        fill(
-            &mut upstreams,
-            &upstream[tile.position()..tile.position() + tile.count()],
-        );
+        let range = tile.position()..tile.position() + tile.count();
+        fill(&mut upstreams, &upstream[range]);
     }
     let factor = s.mul(tile.per_position(s, upstreams), temperature);
 
     let mut value = Sum::new(s);
-    for step in 0..tile.steps() {
-        let t = s.mul(teacher.e(s, step), by_teacher);
-        let gap = s.sub(teacher.log_p(s, step), student.log_p(s, step));
-        // 0 · ∞ is 0 here: what the teacher rules out costs nothing.
-        value.add(s, step, s.zero_where(s.eq(t, zero), s.mul(t, gap)));
+    for block in blocks(tile.steps()) {
+        value.add(s, against(s, &student, &teacher, block));
     }
-    let kl = tile.sum(s, value.get(s, tile.steps()));
+    let kl = value.get(s, tile);
     if args.dx.is_some() || extra.dt.is_some() {
-        for step in 0..tile.steps() {
-            let t = s.mul(teacher.e(s, step), by_teacher);
-            let p = s.mul(student.e(s, step), by_student);
-            let gap = s.sub(teacher.log_p(s, step), student.log_p(s, step));
-            if let Some(dt) = extra.dt {
-                let g = s.zero_where(s.eq(t, zero), s.mul(t, s.sub(gap, kl)));
-                tile.store(s, dt, step, s.mul(g, factor));
+        let by_student = s.div(s.splat(1.0), student.sum);
+        for block in blocks(tile.steps()) {
+            if tile.steps() > KEPT {
+                against(s, &student, &teacher, block.clone());
             }
+            let [_, e, gap, t] = kept.map(|kept| &kept[..block.len()]);
             if let Some(dx) = args.dx {
-                let mut g = s.mul(s.sub(p, t), factor);
-                if extra.accumulate {
-                    g = s.add(g, tile.load(s, dx, step, 0.0));
+                for (e, t) in e.iter().zip(t) {
+                    let p = s.mul(s.load(e), by_student);
+                    s.store(e, s.mul(s.sub(p, s.load(t)), factor));
                 }
-                tile.store(s, dx, step, g);
+                tile.store(s, dx, block.clone(), e, extra.accumulate);
+            }
+            if let Some(dt) = extra.dt {
+                for (gap, t) in gap.iter().zip(t) {
+                    let own = s.load(t);
+                    let g = s.mul(own, s.sub(s.load(gap), kl));
+                    let none = s.eq(own, s.splat(0.0));
+                    s.store(t, s.mul(s.zero_where(none, g), factor));
+                }
+                tile.store(s, dt, block, t, false);
             }
         }
     }
@@ -77,4 +76,28 @@ fn distill<S: Simd, T: Tile>(
         put(s, tile, out, value);
     }
     total(s, tile, value)
+}
+
+/// Σ t·(ln t − ln p) of a block. In the memory of the teacher ln t − ln p takes the place of z, and t that of e^z.
+#[inline(always)]
+fn against<S: Simd, T: Tile>(
+    s: S,
+    student: &Normal<S, T>,
+    teacher: &Normal<S, T>,
+    block: Range<usize>,
+) -> S::F32 {
+    let (zero, by_teacher) = (s.splat(0.0), s.div(s.splat(1.0), teacher.sum));
+    let mut sum = zero;
+    let [own, _] = student.block(s, block.clone());
+    let [z, e] = teacher.block(s, block);
+    for ((z, e), own) in z.iter().zip(e).zip(own) {
+        let t = s.mul(s.load(e), by_teacher);
+        let log_p = s.sub(s.load(own), student.log_sum);
+        let gap = s.sub(s.sub(s.load(z), teacher.log_sum), log_p);
+        // 0 · ∞ is 0 here: what the teacher rules out costs nothing.
+        sum = s.add(sum, s.zero_where(s.eq(t, zero), s.mul(t, gap)));
+        s.store(z, gap);
+        s.store(e, t);
+    }
+    sum
 }

@@ -7,22 +7,29 @@ use crate::math::exp::Exp;
 use crate::math::log::log_positive;
 use crate::share::Total;
 use crate::simd::{Cells, Chunk, Kernel, LANES, Lanes, Level, Map, Simd, cells};
+use core::ops::Range;
 
 /// Rows of at least so many scores are a tile of their own: gathering 16 of them costs more than their sums.
 pub(super) const WIDE: usize = 64;
 
-/// Vectors of a tile that are kept from pass to pass; what is behind them is read and computed again. So a score is read once
-/// where planes are apart by a power of two, which puts all classes of a position into the same few lines of the first-level
-/// cache.
+/// Vectors of a tile that are in memory of its own at a time: a block. A tile that is one block stays there from pass to pass, so
+/// that a score is read once where planes are apart by a power of two, which puts all classes of a position into the same few
+/// lines of the first-level cache. Of a longer one each pass reads and computes every block again.
 pub(in crate::family) const KEPT: usize = 64;
 
-/// Steps after which a partial sum goes into the total.
-const STEPS: usize = KEPT;
+/// The blocks of so many steps.
+#[inline(always)]
+pub(in crate::family) fn blocks(steps: usize) -> impl Iterator<Item = Range<usize>> {
+    let first = (0..steps).step_by(KEPT);
+    first.map(move |first| first..steps.min(first + KEPT))
+}
 
-/// A sum over the steps of a tile, in blocks, with double precision across blocks.
+/// A sum over the blocks of a tile, with double precision across them.
 #[derive(Clone, Copy)]
 pub(super) struct Sum<S: Simd> {
-    block: S::F32,
+    /// Of a block alone.
+    last: S::F32,
+    blocks: usize,
     total: [f64; LANES],
 }
 
@@ -30,45 +37,29 @@ impl<S: Simd> Sum<S> {
     #[inline(always)]
     pub(super) fn new(s: S) -> Self {
         Self {
-            block: s.splat(0.0),
+            last: s.splat(0.0),
+            blocks: 0,
             total: [0.0; LANES],
         }
     }
 
-    /// After the steps that are kept, which are the first block.
     #[inline(always)]
-    fn from_first_block(s: S, block: S::F32, steps: usize) -> Self {
-        let mut sum = Self {
-            block,
-            ..Self::new(s)
-        };
-        if steps >= STEPS {
-            sum.flush(s);
+    pub(super) fn add(&mut self, s: S, block: S::F32) {
+        if self.blocks > 0 {
+            flush(&mut self.total, &s.to_array(self.last));
         }
-        sum
+        self.last = block;
+        self.blocks += 1;
     }
 
+    /// In each lane that of its position.
     #[inline(always)]
-    fn flush(&mut self, s: S) {
-        flush(&mut self.total, &s.to_array(self.block));
-        self.block = s.splat(0.0);
-    }
-
-    #[inline(always)]
-    pub(super) fn add(&mut self, s: S, step: usize, v: S::F32) {
-        self.block = s.add(self.block, v);
-        if step % STEPS == STEPS - 1 {
-            self.flush(s);
+    pub(super) fn get<T: Tile>(mut self, s: S, tile: T) -> S::F32 {
+        if self.blocks > 1 {
+            flush(&mut self.total, &s.to_array(self.last));
+            self.last = s.vector(narrow(&self.total));
         }
-    }
-
-    #[inline(always)]
-    pub(super) fn get(mut self, s: S, steps: usize) -> S::F32 {
-        if steps < STEPS {
-            return self.block;
-        }
-        flush(&mut self.total, &s.to_array(self.block));
-        s.vector(narrow(&self.total))
+        tile.sum(s, self.last)
     }
 }
 
@@ -184,11 +175,13 @@ struct Call<'a, L> {
 pub(in crate::family) struct Normal<'a, S: Simd, T: Tile> {
     tile: T,
     x: Cells<'a>,
+    /// (x − max)/T of a block
     z: &'a [Chunk],
+    /// e^z of a block
     e: &'a [Chunk],
     inverse_temperature: S::F32,
     pub max: S::F32,
-    /// Σ e^z, z = (x − max)/T
+    /// Σ e^z
     pub sum: S::F32,
     pub log_sum: S::F32,
 }
@@ -204,74 +197,97 @@ impl<'a, S: Simd, T: Tile> Normal<'a, S, T> {
         z: &'a [Chunk],
         e: &'a [Chunk],
     ) -> Self {
-        let steps = tile.steps();
-        let own = steps.min(KEPT);
-        let (z, e) = (&z[..own], &e[..own]);
-        // Loads may be calls, before which every register goes to memory: so they have a loop of their own.
-        for (step, z) in z.iter().enumerate() {
-            s.store(z, tile.load(s, x, step, f32::NEG_INFINITY));
-        }
         let mut max = s.splat(f32::NEG_INFINITY);
-        for z in z {
-            max = s.max(max, s.load(z));
+        for block in blocks(tile.steps()) {
+            let z = &z[..block.len()];
+            tile.load(s, x, block, f32::NEG_INFINITY, z);
+            for z in z {
+                max = s.max(max, s.load(z));
+            }
         }
-        for step in own..steps {
-            max = s.max(max, tile.load(s, x, step, f32::NEG_INFINITY));
+        let max = tile.max(s, max);
+        let inverse_temperature = s.splat(inverse_temperature);
+        let mut sum = Sum::new(s);
+        for block in blocks(tile.steps()) {
+            let (z, e) = (&z[..block.len()], &e[..block.len()]);
+            if tile.steps() > KEPT {
+                tile.load(s, x, block, f32::NEG_INFINITY, z);
+            }
+            sum.add(s, exponentials(s, max, inverse_temperature, z, e));
         }
-        let mut normal = Self {
+        let sum = sum.get(s, tile);
+        Self {
             tile,
             x,
             z,
             e,
-            inverse_temperature: s.splat(inverse_temperature),
-            max: tile.max(s, max),
-            sum: s.splat(0.0),
-            log_sum: s.splat(0.0),
-        };
-        let mut first = s.splat(0.0);
-        for (z, e) in z.iter().zip(e) {
-            let own = s.mul(s.sub(s.load(z), normal.max), normal.inverse_temperature);
-            let [exp] = s.map(Exp, [own]);
-            s.store(z, own);
-            s.store(e, exp);
-            first = s.add(first, exp);
-        }
-        let mut sum = Sum::from_first_block(s, first, steps);
-        for step in own..steps {
-            let [exp] = s.map_compact(Exp, [normal.z(s, step)]);
-            sum.add(s, step, exp);
-        }
-        normal.sum = tile.sum(s, sum.get(s, steps));
-        normal.log_sum = log_positive(s, normal.sum);
-        normal
-    }
-
-    /// (x − max)/T of a step.
-    #[inline(always)]
-    pub(in crate::family) fn z(&self, s: S, step: usize) -> S::F32 {
-        match self.z.get(step) {
-            Some(z) => s.load(z),
-            None => {
-                let x = self.tile.load(s, self.x, step, f32::NEG_INFINITY);
-                s.mul(s.sub(x, self.max), self.inverse_temperature)
-            }
+            inverse_temperature,
+            max,
+            sum,
+            log_sum: log_positive(s, sum),
         }
     }
 
-    /// ln p of a step.
+    /// z and e^z of a block: the caller may write over them where it does not ask for the block again.
     #[inline(always)]
-    pub(in crate::family) fn log_p(&self, s: S, step: usize) -> S::F32 {
-        s.sub(self.z(s, step), self.log_sum)
-    }
-
-    /// e^z of a step: p times the sum.
-    #[inline(always)]
-    pub(in crate::family) fn e(&self, s: S, step: usize) -> S::F32 {
-        match self.e.get(step) {
-            Some(e) => s.load(e),
-            None => s.map_compact(Exp, [self.z(s, step)])[0],
+    pub(in crate::family) fn block(&self, s: S, block: Range<usize>) -> [&'a [Chunk]; 2] {
+        let (z, e) = (&self.z[..block.len()], &self.e[..block.len()]);
+        if self.tile.steps() > KEPT {
+            s.vectorize(Again {
+                tile: self.tile,
+                x: self.x,
+                block,
+                max: s.to_array(self.max),
+                inverse_temperature: s.to_array(self.inverse_temperature),
+                z,
+                e,
+            });
         }
+        [z, e]
     }
+}
+
+/// Reads and computes a block of a long tile again. A function of its own, as that is not what most calls do.
+struct Again<'a, T> {
+    tile: T,
+    x: Cells<'a>,
+    block: Range<usize>,
+    max: [f32; LANES],
+    inverse_temperature: [f32; LANES],
+    z: &'a [Chunk],
+    e: &'a [Chunk],
+}
+
+impl<T: Tile> Kernel for Again<'_, T> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let [max, inverse_temperature] = [self.max, self.inverse_temperature].map(|v| s.vector(v));
+        self.tile
+            .load(s, self.x, self.block, f32::NEG_INFINITY, self.z);
+        exponentials(s, max, inverse_temperature, self.z, self.e);
+    }
+}
+
+/// From x to z and e^z; the sum of these.
+#[inline(always)]
+fn exponentials<S: Simd>(
+    s: S,
+    max: S::F32,
+    inverse_temperature: S::F32,
+    z: &[Chunk],
+    e: &[Chunk],
+) -> S::F32 {
+    let mut sum = s.splat(0.0);
+    for (z, e) in z.iter().zip(e) {
+        let own = s.mul(s.sub(s.load(z), max), inverse_temperature);
+        let [exp] = s.map(Exp, [own]);
+        s.store(z, own);
+        s.store(e, exp);
+        sum = s.add(sum, exp);
+    }
+    sum
 }
 
 /// Value and slope of ln p.
@@ -406,23 +422,6 @@ impl<L: Softmax> Call<'_, L> {
         total(s, tile, value)
     }
 
-    #[inline(always)]
-    fn write<S: Simd, T: Tile>(
-        &self,
-        s: S,
-        tile: T,
-        dx: Cells,
-        step: usize,
-        ignored: S::Mask,
-        g: S::F32,
-    ) {
-        let mut g = s.zero_where(ignored, g);
-        if self.extra.accumulate {
-            g = s.add(tile.load(s, dx, step, 0.0), g);
-        }
-        tile.store(s, dx, step, g);
-    }
-
     /// The target is one class.
     #[inline(always)]
     fn at_labels<S: Simd, T: Tile>(
@@ -449,9 +448,13 @@ impl<L: Softmax> Call<'_, L> {
         if let Some(dx) = args.dx {
             let at_label = s.mul(s.mul(slope, weight), positions.upstream);
             let factor = s.div(at_label, normal.sum);
-            for step in 0..tile.steps() {
-                let g = s.mul(normal.e(s, step), factor);
-                self.write(s, tile, dx, step, positions.ignored, g);
+            for block in blocks(tile.steps()) {
+                let [_, e] = normal.block(s, block.clone());
+                for e in e {
+                    let g = s.mul(s.load(e), factor);
+                    s.store(e, s.zero_where(positions.ignored, g));
+                }
+                tile.store(s, dx, block, e, self.extra.accumulate);
             }
             let at_label = s.to_array(at_label);
             for j in 0..tile.count() {
@@ -473,63 +476,95 @@ impl<L: Softmax> Call<'_, L> {
         normal: &Normal<S, T>,
         positions: &Positions<S>,
         labels: &[i32; LANES],
-        kept: &[Chunk],
+        memory: &[Chunk],
     ) -> S::F32 {
-        let (args, zero) = (&self.args, s.splat(0.0));
-        let mut label = [0.0; LANES];
-        for (label, &y) in label.iter_mut().zip(labels) {
-            *label = y as f32;
-        }
-        let label = tile.per_position(s, label);
+        let args = &self.args;
+        let label = tile.per_position(s, labels.map(|y| y as f32));
         let (mut value, mut slope) = (Sum::new(s), Sum::new(s));
-        for step in 0..tile.steps() {
-            let t = self.target(s, tile, label, step);
-            if let Some(kept) = kept.get(step) {
-                s.store(kept, t);
-            }
-            let own = both(s, self.loss, normal.log_p(s, step));
-            // 0 · ∞ is 0 here: a class that cannot be and is not asked for costs nothing.
-            let none = s.eq(t, zero);
-            value.add(s, step, s.zero_where(none, s.mul(t, own[0])));
-            slope.add(s, step, s.zero_where(none, s.mul(t, own[1])));
+        for block in blocks(tile.steps()) {
+            let t = self.target(s, tile, label, block.clone(), memory);
+            let [z, _] = normal.block(s, block);
+            let sums = self.of_classes(s, normal.log_sum, z, t);
+            value.add(s, sums[0]);
+            slope.add(s, sums[1]);
         }
         if args.dx.is_some() || self.extra.dt.is_some() {
-            let slope = tile.sum(s, slope.get(s, tile.steps()));
-            let factor = s.div(s.mul(slope, positions.upstream), normal.sum);
+            let factor = s.mul(slope.get(s, tile), positions.upstream);
+            let factor = s.div(factor, normal.sum);
             let by_target = s.mul(positions.upstream, s.splat(self.keep * args.temperature));
-            for step in 0..tile.steps() {
-                let t = match kept.get(step) {
-                    Some(kept) => s.load(kept),
-                    None => self.target(s, tile, label, step),
-                };
-                let e = normal.e(s, step);
-                let own = both(s, self.loss, normal.log_p(s, step));
+            for block in blocks(tile.steps()) {
+                let (own, t) = (normal.block(s, block.clone()), &memory[..block.len()]);
+                let [z, e] = own;
+                if tile.steps() > KEPT {
+                    self.target(s, tile, label, block.clone(), memory);
+                    self.of_classes(s, normal.log_sum, z, t);
+                }
                 if let Some(dt) = self.extra.dt {
-                    let weight = tile.per_class(s, args.weight, step);
-                    let g = s.mul(s.mul(own[0], weight), by_target);
-                    tile.store(s, dt, step, s.zero_where(positions.ignored, g));
+                    for (z, step) in z.iter().zip(block.clone()) {
+                        let weight = tile.per_class(s, args.weight, step);
+                        let g = s.mul(s.mul(s.load(z), weight), by_target);
+                        s.store(z, s.zero_where(positions.ignored, g));
+                    }
+                    tile.store(s, dt, block.clone(), z, false);
                 }
                 if let Some(dx) = args.dx {
-                    let own = s.zero_where(s.eq(t, zero), s.mul(t, own[1]));
-                    let g = s.sub(s.mul(e, factor), s.mul(own, positions.upstream));
-                    self.write(s, tile, dx, step, positions.ignored, g);
+                    for (e, t) in e.iter().zip(t) {
+                        let own = s.mul(s.load(t), positions.upstream);
+                        let g = s.sub(s.mul(s.load(e), factor), own);
+                        s.store(e, s.zero_where(positions.ignored, g));
+                    }
+                    tile.store(s, dx, block, e, self.extra.accumulate);
                 }
             }
         }
-        tile.sum(s, value.get(s, tile.steps()))
+        value.get(s, tile)
     }
 
-    /// w_c·((1 − ε)·q_c + ε/C)
+    /// Σ t·value(ln p) and Σ t·slope(ln p) of a block. The values take the place of z, and t·slope that of t.
     #[inline(always)]
-    fn target<S: Simd, T: Tile>(&self, s: S, tile: T, label: S::F32, step: usize) -> S::F32 {
-        let q = match self.extra.target {
-            Some(target) => tile.load(s, target, step, 0.0),
+    fn of_classes<S: Simd>(&self, s: S, log_sum: S::F32, z: &[Chunk], t: &[Chunk]) -> [S::F32; 2] {
+        let zero = s.splat(0.0);
+        let (mut values, mut slopes) = (zero, zero);
+        for (z, t) in z.iter().zip(t) {
+            let [value, slope] = both(s, self.loss, s.sub(s.load(z), log_sum));
+            let own = s.load(t);
+            // 0 · ∞ is 0 here: a class that cannot be and is not asked for costs nothing.
+            let none = s.eq(own, zero);
+            let slope = s.zero_where(none, s.mul(own, slope));
+            values = s.add(values, s.zero_where(none, s.mul(own, value)));
+            slopes = s.add(slopes, slope);
+            s.store(z, value);
+            s.store(t, slope);
+        }
+        [values, slopes]
+    }
+
+    /// w_c·((1 − ε)·q_c + ε/C) of a block.
+    #[inline(always)]
+    fn target<'m, S: Simd, T: Tile>(
+        &self,
+        s: S,
+        tile: T,
+        label: S::F32,
+        block: Range<usize>,
+        memory: &'m [Chunk],
+    ) -> &'m [Chunk] {
+        let memory = &memory[..block.len()];
+        match self.extra.target {
+            Some(target) => tile.load(s, target, block.clone(), 0.0, memory),
             None => {
-                let at_label = s.eq(tile.class(s, step), label);
-                s.select(at_label, s.splat(1.0), s.splat(0.0))
+                for (t, step) in memory.iter().zip(block.clone()) {
+                    let at_label = s.eq(tile.class(s, step), label);
+                    s.store(t, s.select(at_label, s.splat(1.0), s.splat(0.0)));
+                }
             }
-        };
-        let q = s.mul_add(q, s.splat(self.keep), s.splat(self.spread));
-        s.mul(q, tile.per_class(s, self.args.weight, step))
+        }
+        if self.spread > 0.0 || self.args.weight.is_some() {
+            for (t, step) in memory.iter().zip(block) {
+                let q = s.mul_add(s.load(t), s.splat(self.keep), s.splat(self.spread));
+                s.store(t, s.mul(q, tile.per_class(s, self.args.weight, step)));
+            }
+        }
+        memory
     }
 }
