@@ -107,7 +107,7 @@ pub(super) trait EachTile<const N: usize>: Copy {
 /// All positions, by rows or 16 at a time; the sum of their values.
 pub(super) fn walk<const N: usize, E: EachTile<N>>(level: Level, args: Args, each: E) -> f64 {
     let axis = args.axis();
-    if !SMALL && axis.last && axis.classes >= WIDE {
+    if axis.last && axis.classes >= WIDE {
         level.run(Walk::<E, N, true>(args, each))
     } else {
         level.run(Walk::<E, N, false>(args, each))
