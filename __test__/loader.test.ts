@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import test from 'ava'
 import { backendFor, load, use } from '../ts/backend/load.js'
+import { wasmSets } from '../ts/backend/wasm.js'
 import type { BackendInfo } from '../ts/index.js'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
@@ -50,7 +51,7 @@ function addon(dist: string): string {
   return join(dist, 'native', name)
 }
 
-const wasmOf = (dist: string) => join(dist, 'wasm', 'fused_loss_wasm_bg.wasm')
+const wasmOf = (dist: string) => join(dist, 'wasm', wasmSets()[0], 'fused_loss_wasm_bg.wasm')
 
 const { project } = installed()
 test.after.always(() => rmSync(project, { recursive: true, force: true }))
@@ -67,7 +68,7 @@ test('native loads first, by import and by require', async (t) => {
 test('--no-addons leads to wasm', async (t) => {
   const info = await start(project, { flags: ['--no-addons'] })
   t.is(info.name, 'wasm')
-  t.is(info.instructionSet, 'simd128')
+  t.is(info.instructionSet, wasmSets()[0])
   t.is(info.skipped.length, 1)
   t.is(info.skipped[0].name, 'native')
   t.regex(info.skipped[0].reason, /addons|addon/)

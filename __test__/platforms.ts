@@ -1,7 +1,9 @@
-/** Everything that can compute a loss on this machine: the backends, native once per instruction set, and once with threads. */
+/** Everything that can compute a loss on this machine: the backends, once per instruction set, and native once with threads. */
 
+import { setFlagsFromString } from 'node:v8'
 import type { Backend, RegistryRow } from '../ts/backend/contract.js'
 import { load, use } from '../ts/backend/load.js'
+import { loadWasm, wasmSets } from '../ts/backend/wasm.js'
 
 export interface Platform {
   readonly name: string
@@ -11,7 +13,16 @@ export interface Platform {
 }
 
 /** The combinations that there are at all; those that this machine lacks are named, never silently passed. */
-const known = ['native avx512', 'native avx2', 'native neon', 'native scalar', 'native 3 threads', 'wasm simd128', 'ts']
+const known = [
+  'native avx512',
+  'native avx2',
+  'native neon',
+  'native scalar',
+  'native 3 threads',
+  'wasm relaxed-simd',
+  'wasm simd128',
+  'ts',
+]
 
 export const platforms: Platform[] = []
 export const missing: { name: string; reason: string }[] = []
@@ -44,10 +55,14 @@ try {
 }
 try {
   wanted('wasm')
-  const wasm = load('wasm')
-  platforms.push({ name: 'wasm simd128', backend: wasm, activate: () => use(wasm) })
+  // Node 20 has relaxed SIMD behind a flag.
+  if (wasmSets().length === 1) setFlagsFromString('--experimental-wasm-relaxed-simd')
+  for (const set of wasmSets()) {
+    const wasm = loadWasm(set)
+    platforms.push({ name: `wasm ${set}`, backend: wasm, activate: () => use(wasm) })
+  }
 } catch (error) {
-  missing.push({ name: 'wasm simd128', reason: (error as Error).message })
+  missing.push({ name: 'wasm', reason: (error as Error).message })
 }
 try {
   wanted('ts')

@@ -3,8 +3,9 @@
  * others.
  */
 
-import { active, type BackendInfo } from '../ts/backend/load.js'
+import { active, type BackendInfo, use } from '../ts/backend/load.js'
 import type { NativeBackend } from '../ts/backend/native.js'
+import { loadWasm } from '../ts/backend/wasm.js'
 import { prepare, type Size, summary, type Verb } from './data.js'
 import { timed } from './timing.js'
 
@@ -24,7 +25,10 @@ const TOLERANCE = 1e-5
 
 const given: Case = JSON.parse(process.argv[2])
 if (active.name !== given.backend) throw new Error(`loaded ${active.name} in place of ${given.backend}`)
-if (active.instructionSet !== given.instructionSet) (active as NativeBackend).pin(given.instructionSet)
+if (active.instructionSet !== given.instructionSet) {
+  if (active.name === 'wasm') use(loadWasm(given.instructionSet))
+  else (active as NativeBackend).pin(given.instructionSet)
+}
 
 const call = prepare(given.loss, given, given.verb)
 check(call())

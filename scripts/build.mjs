@@ -50,18 +50,28 @@ async function buildNative() {
   await run('napi', ['build', '--platform', '--release', '--strip', '--no-js', ...where, '--', '--locked'])
 }
 
+/** One module for every engine, and one for those that have relaxed SIMD: features are part of a module's code. */
 async function buildWasm() {
-  if (!stale([...rust, 'crate/wasm', '.cargo'], 'dist/wasm', '.wasm')) return
+  await buildModule('simd128', {})
+  await buildModule('relaxed-simd', {
+    CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS: '-Ctarget-feature=+simd128,+relaxed-simd',
+  })
+}
+
+async function buildModule(set, env) {
+  const folder = join('dist', 'wasm', set)
+  if (!stale([...rust, 'crate/wasm', '.cargo'], folder, '.wasm')) return
   if (!found('wasm-pack')) {
     console.log(`wasm-pack is missing: cargo installs version ${WASM_PACK}, once, in about two minutes`)
     await run('cargo', ['install', 'wasm-pack', '--version', WASM_PACK, '--locked'])
   }
-  console.log('building the WebAssembly module; the first time wasm-pack compiles wasm-bindgen, in about three minutes')
-  const where = ['crate/wasm', '--release', '--target', 'web', '--out-dir', '../../dist/wasm']
+  console.log(`building for WebAssembly with ${set}; the first time wasm-pack compiles wasm-bindgen, in about three minutes`)
+  const where = ['crate/wasm', '--release', '--target', 'web', '--out-dir', join('..', '..', folder)]
   // A folder of its own, since cargo lets only one build into a folder at a time.
-  await run('wasm-pack', ['build', ...where, '--', '--locked'], { CARGO_TARGET_DIR: join(root, 'target', 'wasm') })
+  const target = { CARGO_TARGET_DIR: join(root, 'target', set) }
+  await run('wasm-pack', ['build', ...where, '--', '--locked'], { ...env, ...target })
   // npm would take the first for its own and leave the module out of the package; the second names another package.
-  for (const name of ['.gitignore', 'package.json']) rmSync(join('dist/wasm', name), { force: true })
+  for (const name of ['.gitignore', 'package.json']) rmSync(join(folder, name), { force: true })
 }
 
 async function buildTypeScript() {

@@ -13,7 +13,7 @@ type Name = keyof typeof loaders
 /** What {@link backend} reports. */
 export interface BackendInfo {
   readonly name: Name
-  /** `avx512`, `avx2`, `neon`, `scalar` for native, `simd128` for wasm, `none` for TypeScript. */
+  /** `avx512`, `avx2`, `neon`, `scalar` for native, `relaxed-simd` or `simd128` for wasm, `none` for TypeScript. */
   readonly instructionSet: string
   readonly version: string
   /** How many threads a large call may use; 1 for wasm and TypeScript. */

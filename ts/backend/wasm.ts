@@ -20,6 +20,8 @@ import {
 } from './contract.js'
 import { keptWeight } from './ts.js'
 
+declare const WebAssembly: { validate(bytes: Uint8Array): boolean }
+
 interface Memory {
   readonly buffer: ArrayBuffer
 }
@@ -28,6 +30,7 @@ interface Memory {
 interface Module {
   initSync(module: { module: Uint8Array }): { memory: Memory }
   version(): string
+  instruction_set(): string
   registry(): string
   reserve(words: number): number
   first_outside(length: number, values: number, low: number, high: number): number
@@ -260,17 +263,34 @@ const line = (text: string): RegistryRow => {
   return { name, family, ulp: Number(ulp), params }
 }
 
-/** Loads the module, synchronously, or throws with the reason why it cannot be. */
-export function loadWasm(): Backend {
+/** A function that returns `f32x4.relaxed_madd` of three zeros: a module that only an engine with relaxed SIMD takes. */
+const RELAXED = Uint8Array.of(
+  ...[0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00],
+  ...[0x01, 0x05, 0x01, 0x60, 0x00, 0x01, 0x7b],
+  ...[0x03, 0x02, 0x01, 0x00],
+  ...[0x0a, 0x13, 0x01, 0x11, 0x00],
+  ...[0x41, 0x00, 0xfd, 0x0f, 0x41, 0x00, 0xfd, 0x0f, 0x41, 0x00, 0xfd, 0x0f],
+  ...[0xfd, 0x85, 0x02, 0x0b],
+)
+
+/** What the backend has a module for and this engine takes, the best first. */
+export function wasmSets(): readonly string[] {
+  return WebAssembly.validate(RELAXED) ? ['relaxed-simd', 'simd128'] : ['simd128']
+}
+
+/** Loads a module, synchronously, or throws with the reason why it cannot be. */
+export function loadWasm(set = wasmSets()[0]): Backend & { readonly instructionSets: readonly string[] } {
+  const folder = `../../wasm/${set}/`
   // Both by path, so that a package without them is a reason to skip the backend and no error of the import.
-  const module: Module = createRequire(import.meta.url)('../../wasm/fused_loss_wasm.js')
-  const bytes = readFileSync(new URL('../../wasm/fused_loss_wasm_bg.wasm', import.meta.url))
+  const module: Module = createRequire(import.meta.url)(`${folder}fused_loss_wasm.js`)
+  const bytes = readFileSync(new URL(`${folder}fused_loss_wasm_bg.wasm`, import.meta.url))
   const arena = new Arena(module, module.initSync({ module: bytes }).memory)
   const registry = module.registry().split('\n').map(line)
   const ops = opsOf(registry)
   return {
     name: 'wasm',
-    instructionSet: 'simd128',
+    instructionSet: module.instruction_set(),
+    instructionSets: wasmSets(),
     version: module.version(),
     registry,
     firstOutside(values, low, high) {

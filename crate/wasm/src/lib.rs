@@ -40,6 +40,13 @@ pub fn version() -> String {
     env!("CARGO_PKG_VERSION").into()
 }
 
+/// What the module is compiled for.
+#[wasm_bindgen]
+#[must_use]
+pub fn instruction_set() -> String {
+    level().name().into()
+}
+
 /// Every loss, as lines of `name family ulp param…`; ulp is 0 for the class `exact`.
 #[wasm_bindgen]
 #[must_use]

@@ -8,6 +8,6 @@ pub mod region;
 pub mod softmax;
 pub mod stream;
 
-/// Whether the size of the code counts, as in WebAssembly, which users download. Fewer loops are compiled then: rows go 16 at a
-/// time, and those that [`pointwise`] and [`softmax`] have for a step of training always write a gradient.
+/// Whether the size of the code counts, as in WebAssembly, which users download. Fewer loops are compiled then: those
+/// that [`pointwise`] and [`softmax`] have for a step of training always write a gradient.
 pub const SMALL: bool = cfg!(target_arch = "wasm32");

@@ -161,7 +161,8 @@ pub struct Extra<'a> {
 /// Runs loss number `op` of the registry; the sum of the elements' values.
 ///
 /// # Panics
-/// Where a slice is shorter than `x`, before anything is written.
+/// Where a slice has another length than `x`, and in WebAssembly where a plain call has no place for the gradient; before
+/// anything is written.
 pub fn pointwise(level: Level, op: usize, args: Args) -> f64 {
     let n = args.x.len();
     let fits = |slice: Option<Cells>| slice.is_none_or(|slice| slice.len() == n);

@@ -8,8 +8,7 @@ use super::pointwise::{PASS, Pointwise, prepare};
 use super::softmax::Softmax;
 use super::softmax::tiles::{KEPT, Normal, blocks, both, kept, memory};
 use crate::loss::{self, Params};
-use crate::math::exp::exp_nonpositive;
-use crate::math::sigmoid::sigmoid;
+use crate::math::sigmoid::{sigmoid, tail};
 use crate::share::Share;
 use crate::simd::{Cells, Chunk, Kernel, LANES, Lanes, Level, Map, Simd, cells};
 use crate::sum::BLOCK;
@@ -191,14 +190,14 @@ trait Formula: Map<4, 4> {
     const PREPARES: bool = false;
 }
 
-/// e^−|x|, which the losses that can be a part of a sigmoid prepare too.
+/// [`tail`], which the losses that can be a part of a sigmoid prepare too.
 #[derive(Clone, Copy)]
 struct Tail;
 
 impl Map<1, 1> for Tail {
     #[inline(always)]
     fn eval<V: Lanes>(self, v: V, [x]: [V::F32; 1]) -> [V::F32; 1] {
-        [exp_nonpositive(v, v.neg(v.abs(x)))]
+        [tail(v, x)]
     }
 }
 

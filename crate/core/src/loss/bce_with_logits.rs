@@ -2,8 +2,7 @@
 
 use crate::family::pointwise::{Eval, Pointwise};
 use crate::loss::Params;
-use crate::math::exp::exp_nonpositive;
-use crate::math::sigmoid::sigmoid;
+use crate::math::sigmoid::{sigmoid, tail};
 use crate::simd::Lanes;
 
 /// Binary cross-entropy of σ(x).
@@ -30,7 +29,7 @@ impl Pointwise for BceWithLogits {
 
     #[inline(always)]
     fn prepare<V: Lanes>(self, v: V, x: V::F32) -> V::F32 {
-        exp_nonpositive(v, v.neg(v.abs(x)))
+        tail(v, x)
     }
 
     #[inline(always)]

@@ -3,9 +3,8 @@
 use crate::family::pointwise::{Eval, Pointwise};
 use crate::loss::Params;
 use crate::loss::bce_with_logits::far;
-use crate::math::exp::exp_nonpositive;
 use crate::math::pow::Exponent;
-use crate::math::sigmoid::sigmoid;
+use crate::math::sigmoid::{sigmoid, tail};
 use crate::simd::Lanes;
 
 /// Focal loss of σ(x).
@@ -55,7 +54,7 @@ impl Pointwise for SigmoidFocal {
 
     #[inline(always)]
     fn prepare<V: Lanes>(self, v: V, x: V::F32) -> V::F32 {
-        exp_nonpositive(v, v.neg(v.abs(x)))
+        tail(v, x)
     }
 
     /// With the side s = x < 0 ? t : 1 − t that a large logit is charged for, m = s·σ(|x|) + (1 − s)·σ(−|x|), and the derivative

@@ -1,5 +1,6 @@
 //! σ(|x|), σ(−|x|) and ln(1 + e^−|x|) from one exponential and one division.
 
+use super::exp::exp_nonpositive;
 use crate::simd::Lanes;
 
 /// Largest error of [`log1p_unit`] on [0, 1], in units in the last place of the true value.
@@ -36,7 +37,13 @@ pub struct Sigmoid<V: Lanes> {
     pub softplus: V::F32,
 }
 
-/// All three from e = e^−|x|; NaN gives NaN in all, 0 gives 1, 0 and 0.
+/// e^−|x|, from which [`sigmoid`] has all it gives.
+#[inline(always)]
+pub fn tail<V: Lanes>(v: V, x: V::F32) -> V::F32 {
+    exp_nonpositive(v, v.neg(v.abs(x)))
+}
+
+/// All three from the [`tail`] of x; NaN gives NaN in all, 0 gives 1, 0 and 0.
 #[inline(always)]
 pub fn sigmoid<V: Lanes>(v: V, e: V::F32) -> Sigmoid<V> {
     // A true division: with the reciprocal estimate and a Newton step it is slower on Zen 4, and less exact.

@@ -254,6 +254,8 @@ impl Level {
             #[cfg(target_arch = "aarch64")]
             Level::Neon(_) => "neon",
             #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Level::Simd128(_) if simd128::RELAXED => "relaxed-simd",
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
             Level::Simd128(_) => "simd128",
         }
     }

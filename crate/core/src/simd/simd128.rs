@@ -19,6 +19,10 @@ impl Simd128<4> {
     }
 }
 
+/// Whether the module is compiled for relaxed SIMD. It leaves to the machine whether a multiply-add rounds once, and what a
+/// selection makes of a mask that is neither all ones nor all zeros in a lane, which ours are.
+pub(super) const RELAXED: bool = cfg!(target_feature = "relaxed-simd");
+
 /// `[f(0), … f(N − 1)]` of intrinsics, without a closure, so that everything stays inlined.
 macro_rules! each {
     ($i:ident in $n:expr => $value:expr) => {{
@@ -62,7 +66,11 @@ impl<const N: usize> Lanes for Simd128<N> {
     }
     #[inline(always)]
     fn mul_add(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32 {
-        each!(i in N => f32x4_add(f32x4_mul(a[i], b[i]), c[i]))
+        if RELAXED {
+            each!(i in N => f32x4_relaxed_madd(a[i], b[i], c[i]))
+        } else {
+            each!(i in N => f32x4_add(f32x4_mul(a[i], b[i]), c[i]))
+        }
     }
     #[inline(always)]
     fn neg(self, a: Self::F32) -> Self::F32 {
@@ -74,8 +82,7 @@ impl<const N: usize> Lanes for Simd128<N> {
     }
     #[inline(always)]
     fn max(self, a: Self::F32, b: Self::F32) -> Self::F32 {
-        // pmax(b, a) is defined as b < a ? a : b.
-        each!(i in N => f32x4_pmax(b[i], a[i]))
+        each!(i in N => larger(a[i], b[i]))
     }
     #[inline(always)]
     fn lt(self, a: Self::F32, b: Self::F32) -> Self::Mask {
@@ -87,7 +94,11 @@ impl<const N: usize> Lanes for Simd128<N> {
     }
     #[inline(always)]
     fn select(self, mask: Self::Mask, a: Self::F32, b: Self::F32) -> Self::F32 {
-        each!(i in N => v128_bitselect(a[i], b[i], mask[i]))
+        if RELAXED {
+            each!(i in N => i32x4_relaxed_laneselect(a[i], b[i], mask[i]))
+        } else {
+            each!(i in N => v128_bitselect(a[i], b[i], mask[i]))
+        }
     }
     #[inline(always)]
     fn zero_where(self, mask: Self::Mask, v: Self::F32) -> Self::F32 {
@@ -107,6 +118,22 @@ impl<const N: usize> Lanes for Simd128<N> {
         let n = each!(i in N => i32x4_shr(i32x4_sub(v[i], i32x4_splat(SQRT_HALF_BITS)), 23));
         let m = each!(i in N => i32x4_sub(v[i], i32x4_shl(n[i], 23)));
         (m, each!(i in N => f32x4_convert_i32x4(n[i])))
+    }
+}
+
+/// `a > b ? a : b`, so b where one is NaN.
+#[inline(always)]
+fn larger(a: v128, b: v128) -> v128 {
+    if RELAXED {
+        // LLVM 22 makes relaxed_max of pmax, which may give either where one is NaN: tests of NaN fail with it.
+        // SAFETY: a module with this code is only loaded where there is relaxed SIMD.
+        #[allow(unused_unsafe)]
+        unsafe {
+            i32x4_relaxed_laneselect(a, b, f32x4_lt(b, a))
+        }
+    } else {
+        // pmax(b, a) is defined as b < a ? a : b.
+        f32x4_pmax(b, a)
     }
 }
 
@@ -215,8 +242,8 @@ impl Simd for Simd128<4> {
     }
     #[inline(always)]
     fn max_lane(self, v: Self::F32) -> f32 {
-        let v = f32x4_pmax(f32x4_pmax(v[0], v[2]), f32x4_pmax(v[1], v[3]));
-        let v = f32x4_pmax(v, i32x4_shuffle::<2, 3, 2, 3>(v, v));
+        let v = larger(larger(v[0], v[2]), larger(v[1], v[3]));
+        let v = larger(v, i32x4_shuffle::<2, 3, 2, 3>(v, v));
         let (a, b) = (f32x4_extract_lane::<0>(v), f32x4_extract_lane::<1>(v));
         if a > b { a } else { b }
     }

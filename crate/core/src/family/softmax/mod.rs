@@ -198,7 +198,8 @@ pub fn kept_weight(
 /// Runs loss number `op` of the registry; the sum of the positions' values.
 ///
 /// # Panics
-/// Where a slice has not the length that the target and `classes` ask for, before anything is written.
+/// Where a slice has not the length that the target and `classes` ask for, and in WebAssembly where a plain call has no place for
+/// the gradient; before anything is written.
 pub fn softmax(level: Level, op: usize, args: Args) -> f64 {
     let positions = args.positions();
     let scores = positions * args.classes;
