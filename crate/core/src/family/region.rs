@@ -300,6 +300,7 @@ impl Softmax for Nothing {
 
 /// What is known of the positions of a tile.
 struct Marks<S: Simd> {
+    /// −1 where a position counts for nothing, so that it has no class.
     label: S::F32,
     /// Those that count for nothing, or are none.
     ignored: S::Mask,
@@ -355,8 +356,9 @@ impl Args<'_> {
         let labels = &self.labels[tile.position()..tile.position() + tile.count()];
         let (mut counts, mut label) = ([0.0; LANES], [-1.0; LANES]);
         for ((count, own), &label) in counts.iter_mut().zip(&mut label).zip(labels) {
-            *count = f32::from(u8::from(label != self.ignore_index));
-            *own = label as f32;
+            let counts = label != self.ignore_index;
+            *count = f32::from(u8::from(counts));
+            *own = if counts { label as f32 } else { -1.0 };
         }
         Marks {
             label: s.vector(label),
@@ -397,8 +399,10 @@ impl Args<'_> {
                 }
             }
         }
-        for y in memory {
-            s.store(y, s.zero_where(marks.ignored, s.load(y)));
+        if self.target.is_some() && !self.labels.is_empty() {
+            for y in memory {
+                s.store(y, s.zero_where(marks.ignored, s.load(y)));
+            }
         }
         memory
     }
@@ -831,10 +835,11 @@ fn class_terms<S: Simd, L: Softmax>(
     let (mut mean, mut slopes) = (zero, zero);
     let ys = args.targets(s, tile, marks, block.clone(), memory);
     let [z, e] = normal.block(s, block.clone());
-    for (((z, e), own), class) in z.iter().zip(e).zip(ys).zip(block) {
+    let planes = block.clone().zip(&planes[block]);
+    for (((z, e), own), (class, plane)) in z.iter().zip(e).zip(ys).zip(planes) {
         let y = s.load(own);
         let p = s.mul(s.load(e), inverse);
-        let plane = [0, 1, 2].map(|i| planes[class][i].get());
+        let plane = [0, 1, 2].map(|i| plane[i].get());
         let by_p = by_p(s, plane, p, y);
         mean = s.mul_add(by_p, p, mean);
         if !L::NOTHING {

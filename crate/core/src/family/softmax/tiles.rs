@@ -1,7 +1,6 @@
 //! Any class axis, any target, all options, over tiles of positions.
 
 use super::{Args, Extra, Softmax};
-use crate::family::SMALL;
 use crate::family::axis::{RowTile, Tile, put, total};
 use crate::math::exp::Exp;
 use crate::math::log::log_positive;
