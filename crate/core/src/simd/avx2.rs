@@ -171,6 +171,11 @@ impl Simd for Avx2<2> {
         unsafe { _mm_sfence() }
     }
     #[inline(always)]
+    fn prefetch(self, from: &Chunk, ahead: usize) {
+        // SAFETY: every x86-64 has SSE, and no address is wrong for a hint.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(from.as_ptr().wrapping_add(ahead).cast()) }
+    }
+    #[inline(always)]
     fn load_head(self, from: Cells, fill: f32) -> Self::F32 {
         let count = from.len().min(LANES);
         // A masked load touches no memory where the mask is 0: `wrapping_add` may point past a short slice.

@@ -156,6 +156,11 @@ impl Simd for Avx512 {
         with!(_mm512_storeu_ps(to.as_ptr().cast_mut().cast(), v));
     }
     #[inline(always)]
+    fn prefetch(self, from: &Chunk, ahead: usize) {
+        // SAFETY: every x86-64 has SSE, and no address is wrong for a hint.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(from.as_ptr().wrapping_add(ahead).cast()) }
+    }
+    #[inline(always)]
     fn load_head(self, from: Cells, fill: f32) -> Self::F32 {
         // Lanes whose mask is 0 touch no memory.
         with!(_mm512_mask_loadu_ps(

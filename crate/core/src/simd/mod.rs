@@ -129,6 +129,10 @@ pub trait Simd: Lanes {
     /// Has other threads see what was streamed before they see what is stored after.
     #[inline(always)]
     fn fence(self) {}
+    /// Asks for the memory `ahead` elements behind `from`, where the set can. A hint: nothing is read, and there need not be
+    /// anything.
+    #[inline(always)]
+    fn prefetch(self, _from: &Chunk, _ahead: usize) {}
     /// Loads the at most 16 elements of `from`; the lanes behind them take `fill`. Reads nothing past the slice.
     fn load_head(self, from: Cells, fill: f32) -> Self::F32;
     /// Stores the first lanes over the at most 16 elements of `to`. Writes nothing past the slice.

