@@ -12,13 +12,16 @@ export interface Platform {
   activate(): void
 }
 
+/** How many the platform with threads has; as many as FUSED_LOSS_THREADS says, to try others. */
+const THREADS = Number(process.env.FUSED_LOSS_THREADS || 3)
+
 /** The combinations that there are at all; those that this machine lacks are named, never silently passed. */
 const known = [
   'native avx512',
   'native avx2',
   'native neon',
   'native scalar',
-  'native 3 threads',
+  `native ${THREADS} threads`,
   'wasm relaxed-simd',
   'wasm simd128',
   'ts',
@@ -49,7 +52,7 @@ try {
       },
     })
   for (const set of native.instructionSets) add(set, set, 1)
-  add('3 threads', native.instructionSets[0], 3)
+  add(`${THREADS} threads`, native.instructionSets[0], THREADS)
 } catch (error) {
   missing.push({ name: 'native', reason: (error as Error).message })
 }

@@ -6,7 +6,7 @@ import { load } from '../ts/backend/load.js'
 import { backend, mse, setThreads } from '../ts/index.js'
 import { platforms } from './platforms.js'
 
-const threaded = platforms.find(({ name }) => name === 'native 3 threads')
+const threaded = platforms.find(({ name }) => name.endsWith(' threads'))
 const COUNTS = [1, 2, 3, 8]
 
 /** Some units and a rest, in rows, in planes and in one long row. */
