@@ -6,7 +6,7 @@
 import { active, type BackendInfo, use } from '../ts/backend/load.js'
 import type { NativeBackend } from '../ts/backend/native.js'
 import { loadWasm } from '../ts/backend/wasm.js'
-import { prepare, type Size, summary, type Verb } from './data.js'
+import { prepare, prepareKernel, type Size, summary, type Verb } from './data.js'
 import { timed } from './timing.js'
 
 /** One case, as a child gets it; the environment forces the backend. */
@@ -17,6 +17,8 @@ export interface Case extends Size {
   readonly backend: BackendInfo['name']
   readonly instructionSet: string
   readonly seconds: number
+  /** The kernel alone, as the facade calls it. */
+  readonly kernel?: true
   /** Summary of what the TypeScript backend gives. */
   readonly expected: readonly number[]
 }
@@ -30,7 +32,7 @@ if (active.instructionSet !== given.instructionSet) {
   else (active as NativeBackend).pin(given.instructionSet)
 }
 
-const call = prepare(given.loss, given, given.verb)
+const call = given.kernel ? prepareKernel(given.loss, given) : prepare(given.loss, given, given.verb)
 check(call())
 const { timing, result } = timed(call, given.seconds)
 check(result)

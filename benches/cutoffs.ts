@@ -1,9 +1,11 @@
 /**
  * `npm run bench:cutoffs`: small calls by each backend, and by the one that the package chooses by their length. From these
- * times come the cut-offs in `ts/backend/load.ts`: below them TypeScript is the fastest.
+ * times come the cut-offs in `ts/backend/load.ts`: below them TypeScript is the fastest. What the facade costs is the
+ * difference between `native` and `kernel`, which is its call of the backend alone, for pointwise losses.
  *
  *     --loss mse,dice    only these losses
- *     --time 0.2         seconds for each case
+ *     --time 0.1         seconds for each case
+ *     --rounds 5         passes over all cases; of each the fastest counts
  */
 
 import { fileURLToPath } from 'node:url'
@@ -14,7 +16,7 @@ import { tsBackend } from '../ts/backend/ts.js'
 import type { Case } from './case.js'
 import { ask } from './child.js'
 import { forms, prepare, sizesOf, summary } from './data.js'
-import { fail, listOf, positiveOf } from './options.js'
+import { fail, integerOf, listOf, positiveOf } from './options.js'
 import { terminalTable } from './report.js'
 import type { Timing } from './timing.js'
 
@@ -25,7 +27,7 @@ const SIZES = [4, 8, 16, 32, 64, 128, 256, 1024, 4096]
 const WAYS = { native: 'native', wasm: 'wasm', ts: 'ts', 'by length': '' } as const
 type Way = keyof typeof WAYS
 
-const { losses, seconds } = readOptions()
+const { losses, seconds, rounds } = readOptions()
 const ways = Object.keys(WAYS) as Way[]
 const problems = losses.flatMap((loss) =>
   sizesOf(loss, SIZES)
@@ -35,21 +37,27 @@ const problems = losses.flatMap((loss) =>
 
 const format = '{bar} {value}/{total} {eta_formatted}'
 const bar = new progress.SingleBar({ format, clearOnComplete: true }, progress.Presets.shades_classic)
-bar.start(problems.length * ways.length, 0)
+bar.start(rounds * problems.length * (ways.length + 1), 0)
 // As in the children, whose results are to be the same.
 use(tsBackend)
-const rows = problems.map(({ loss, size }) => {
-  const expected = summary(prepare(loss, size)())
-  const times = ways.map((way) => {
-    const ns = time(way, { loss, verb: 'fused', ...size, seconds, expected })
-    bar.increment()
-    return ns
-  })
-  const best = Math.min(...times.slice(0, -1))
-  return [loss, `${size.elements}`, ...times.map((ns) => ns.toFixed(0)), (times[times.length - 1] / best).toFixed(2)]
-})
+const expected = problems.map(({ loss, size }) => summary(prepare(loss, size)()))
+// Of each problem: the kernel alone, then each way.
+const least = problems.map(() => new Array<number>(ways.length + 1).fill(Infinity))
+for (let round = 0; round < rounds; round++) {
+  for (const [i, { loss, size }] of problems.entries()) {
+    const given = { loss, verb: 'fused', ...size, seconds, expected: expected[i] } as const
+    const kernel = forms.get(loss)!.definition.family === 'pointwise'
+    const times = [kernel ? time('native', { ...given, kernel }) : Infinity, ...ways.map((way) => time(way, given))]
+    least[i] = least[i].map((ns, way) => Math.min(ns, times[way]))
+  }
+}
 bar.stop()
-console.log(terminalTable({ head: ['loss', 'elements', ...ways, '/ best'], rows }))
+const rows = problems.map(({ loss, size }, i) => {
+  const best = Math.min(...least[i].slice(1, -1))
+  const times = least[i].map((ns) => (ns === Infinity ? '' : ns.toFixed(0)))
+  return [loss, `${size.elements}`, ...times, (least[i][ways.length] / best).toFixed(2)]
+})
+console.log(terminalTable({ head: ['loss', 'elements', 'kernel', ...ways, '/ best'], rows }))
 console.log('\nNanoseconds per call of value and gradient.')
 
 function time(way: Way, rest: Omit<Case, 'backend' | 'instructionSet'>): number {
@@ -61,15 +69,19 @@ function time(way: Way, rest: Omit<Case, 'backend' | 'instructionSet'>): number 
     bar.stop()
     fail(`${given.loss} ${given.elements} ${way}: ${answer}`)
   }
+  bar.increment()
   return answer.nsPerCall
 }
 
 function readOptions() {
   const type = 'string'
   try {
-    const { values } = parseArgs({ options: { loss: { type }, time: { type, default: '0.2' } } })
+    const { values } = parseArgs({
+      options: { loss: { type }, time: { type, default: '0.1' }, rounds: { type, default: '5' } },
+    })
     const losses = values.loss === undefined ? LOSSES : listOf('loss', values.loss, [...forms.keys()])
-    return { losses, seconds: positiveOf('time', values.time) }
+    const rounds = integerOf('rounds', values.rounds, 1, 100)
+    return { losses, seconds: positiveOf('time', values.time), rounds }
   } catch (error) {
     return fail((error as Error).message)
   }

@@ -1,5 +1,6 @@
 /** What the parent and its children agree on: the losses, the data of a case, the call that is timed. */
 
+import { active } from '../ts/backend/load.js'
 import { type CommonOptions, type Definition, definitionOf, type Loss, type ValueAndGrad } from '../ts/family/loss.js'
 import * as library from '../ts/index.js'
 
@@ -126,6 +127,23 @@ export function prepare(
   if (verb === 'forward') return () => ({ value: bound(input, target), grad })
   if (verb === 'backward') return () => ({ value: 0, grad: bound.backward(input, target) })
   return () => bound.valueAndGrad(input, target)
+}
+
+/** What a backend does of a call of a pointwise loss, without the facade before it: its arguments are taken as they are. */
+export function prepareKernel(name: string, { elements }: Size): () => ValueAndGrad<'mean'> {
+  const { definition } = forms.get(name)!
+  if (definition.family !== 'pointwise') throw new Error(`${name} is no pointwise loss`)
+  const draw = draws(elements)
+  const input = Float32Array.from({ length: elements }, draw[definition.domain.input])
+  const target = Float32Array.from({ length: elements }, draw[definition.domain.target])
+  const grad = new Float32Array(elements).fill(0)
+  const [p0 = 0, p1 = 0] = Object.values(definition.params).map((param) => param.default)
+  const aux = definition.aux?.default ?? 0
+  const kernels = active
+  return () => {
+    const sum = kernels.pointwise(definition, input, target, grad, 1 / elements, aux, p0, p1, undefined)
+    return { value: sum / elements, grad }
+  }
 }
 
 /** Ways to draw an element, from one sequence of random numbers. */
