@@ -65,7 +65,9 @@ async function buildModule(set, env) {
     console.log(`wasm-pack is missing: cargo installs version ${WASM_PACK}, once, in about two minutes`)
     await run('cargo', ['install', 'wasm-pack', '--version', WASM_PACK, '--locked'])
   }
-  console.log(`building for WebAssembly with ${set}; the first time wasm-pack compiles wasm-bindgen, in about three minutes`)
+  console.log(
+    `building for WebAssembly with ${set}; the first time wasm-pack compiles wasm-bindgen, in about three minutes`,
+  )
   const where = ['crate/wasm', '--release', '--target', 'web', '--out-dir', join('..', '..', folder)]
   // A folder of its own, since cargo lets only one build into a folder at a time.
   const target = { CARGO_TARGET_DIR: join(root, 'target', set) }
