@@ -92,7 +92,7 @@ pub(super) trait Tile: Copy {
     fn steps(self) -> usize;
     /// Index of a class of the tile's position number `lane`.
     fn at(self, lane: usize, class: usize) -> usize;
-    /// Copies the vectors `steps` of an array like the scores; `fill` goes into lanes that are no score.
+    /// Copies the vectors `steps` of an array like the scores into as many; `fill` goes into lanes that are no score.
     fn load<S: Simd>(self, s: S, from: Cells, steps: Range<usize>, fill: f32, into: &[Chunk]);
     /// The reverse, or added to what is there.
     fn store<S: Simd>(self, s: S, to: Cells, steps: Range<usize>, from: &[Chunk], add: bool);
