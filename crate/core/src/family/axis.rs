@@ -122,12 +122,17 @@ pub(super) struct LaneTile {
 }
 
 impl LaneTile {
+    /// Whether the scores of a class are a whole vector of neighbours.
+    #[inline(always)]
+    fn is_run(self) -> bool {
+        self.lane == 1 && self.count == LANES
+    }
     /// The scores of one class; `fill` in lanes that are no score.
     #[inline(always)]
     pub(super) fn load_class<S: Simd>(self, s: S, from: Cells, class: usize, fill: f32) -> S::F32 {
         let from = &from[self.base + class * self.class..];
         match from.first_chunk() {
-            Some(chunk) if self.lane == 1 && self.count == LANES => s.load(chunk),
+            Some(chunk) if self.is_run() => s.load(chunk),
             _ => {
                 let mut lanes = [0.0; LANES];
                 gather(from, self, fill, cells(&mut lanes).as_chunks().0);
@@ -140,7 +145,7 @@ impl LaneTile {
     pub(super) fn store_class<S: Simd>(self, s: S, to: Cells, class: usize, v: S::F32) {
         let to = &to[self.base + class * self.class..];
         match to.first_chunk() {
-            Some(chunk) if self.lane == 1 && self.count == LANES => s.store(chunk, v),
+            Some(chunk) if self.is_run() => s.store(chunk, v),
             _ => {
                 let mut lanes = s.to_array(v);
                 scatter(to, self, cells(&mut lanes).as_chunks().0, false);
@@ -168,7 +173,7 @@ impl Tile for LaneTile {
     }
     #[inline(always)]
     fn load<S: Simd>(self, s: S, from: Cells, steps: Range<usize>, fill: f32, into: &[Chunk]) {
-        if self.lane != 1 || self.count < LANES {
+        if !self.is_run() {
             let first = steps.start * self.class;
             gather(&from[self.base + first..], self, fill, into);
             return;
@@ -179,7 +184,7 @@ impl Tile for LaneTile {
     }
     #[inline(always)]
     fn store<S: Simd>(self, s: S, to: Cells, steps: Range<usize>, from: &[Chunk], add: bool) {
-        if self.lane != 1 || self.count < LANES {
+        if !self.is_run() {
             let first = steps.start * self.class;
             scatter(&to[self.base + first..], self, from, add);
             return;

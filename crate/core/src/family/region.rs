@@ -306,6 +306,15 @@ struct Marks<S: Simd> {
     ignored: S::Mask,
 }
 
+impl<S: Simd> Marks<S> {
+    /// 1 where a position's label is the class.
+    #[inline(always)]
+    fn one_hot(&self, s: S, class: usize) -> S::F32 {
+        let hit = s.eq(self.label, s.splat(class as f32));
+        s.select(hit, s.splat(1.0), s.splat(0.0))
+    }
+}
+
 impl Args<'_> {
     /// Blocks of the whole call.
     #[must_use]
@@ -371,10 +380,7 @@ impl Args<'_> {
     fn target<S: Simd>(&self, s: S, tile: LaneTile, marks: &Marks<S>, class: usize) -> S::F32 {
         let y = match self.target {
             Some(target) => tile.load_class(s, target, class, 0.0),
-            None => {
-                let hit = s.eq(marks.label, s.splat(class as f32));
-                s.select(hit, s.splat(1.0), s.splat(0.0))
-            }
+            None => marks.one_hot(s, class),
         };
         s.zero_where(marks.ignored, y)
     }
@@ -394,8 +400,7 @@ impl Args<'_> {
             Some(target) => tile.load(s, target, classes, 0.0, memory),
             None => {
                 for (y, class) in memory.iter().zip(classes) {
-                    let hit = s.eq(marks.label, s.splat(class as f32));
-                    s.store(y, s.select(hit, s.splat(1.0), s.splat(0.0)));
+                    s.store(y, marks.one_hot(s, class));
                 }
             }
         }

@@ -178,7 +178,7 @@ pub(in crate::family) struct Normal<'a, S: Simd, T: Tile> {
     z: &'a [Chunk],
     /// e^z of a block
     e: &'a [Chunk],
-    inverse_temperature: S::F32,
+    inverse_temperature: f32,
     pub max: S::F32,
     /// Σ e^z
     pub sum: S::F32,
@@ -205,7 +205,6 @@ impl<'a, S: Simd, T: Tile> Normal<'a, S, T> {
             }
         }
         let max = tile.max(s, max);
-        let inverse_temperature = s.splat(inverse_temperature);
         let mut sum = Sum::new(s);
         for block in blocks(tile.steps()) {
             let (z, e) = (&z[..block.len()], &e[..block.len()]);
@@ -237,7 +236,7 @@ impl<'a, S: Simd, T: Tile> Normal<'a, S, T> {
                 x: self.x,
                 block,
                 max: s.to_array(self.max),
-                inverse_temperature: s.to_array(self.inverse_temperature),
+                inverse_temperature: self.inverse_temperature,
                 z,
                 e,
             });
@@ -252,7 +251,7 @@ struct Again<'a, T> {
     x: Cells<'a>,
     block: Range<usize>,
     max: [f32; LANES],
-    inverse_temperature: [f32; LANES],
+    inverse_temperature: f32,
     z: &'a [Chunk],
     e: &'a [Chunk],
 }
@@ -262,10 +261,10 @@ impl<T: Tile> Kernel for Again<'_, T> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let [max, inverse_temperature] = [self.max, self.inverse_temperature].map(|v| s.vector(v));
+        let max = s.vector(self.max);
         self.tile
             .load(s, self.x, self.block, f32::NEG_INFINITY, self.z);
-        exponentials(s, max, inverse_temperature, self.z, self.e);
+        exponentials(s, max, self.inverse_temperature, self.z, self.e);
     }
 }
 
@@ -274,10 +273,11 @@ impl<T: Tile> Kernel for Again<'_, T> {
 fn exponentials<S: Simd>(
     s: S,
     max: S::F32,
-    inverse_temperature: S::F32,
+    inverse_temperature: f32,
     z: &[Chunk],
     e: &[Chunk],
 ) -> S::F32 {
+    let inverse_temperature = s.splat(inverse_temperature);
     let mut sum = s.splat(0.0);
     for (z, e) in z.iter().zip(e) {
         let own = s.mul(s.sub(s.load(z), max), inverse_temperature);
@@ -492,8 +492,8 @@ impl<L: Softmax> Call<'_, L> {
             let factor = s.div(factor, normal.sum);
             let by_target = s.mul(positions.upstream, s.splat(self.keep * args.temperature));
             for block in blocks(tile.steps()) {
-                let (own, t) = (normal.block(s, block.clone()), &memory[..block.len()]);
-                let [z, e] = own;
+                let [z, e] = normal.block(s, block.clone());
+                let t = &memory[..block.len()];
                 if tile.steps() > KEPT {
                     self.target(s, tile, label, block.clone(), memory);
                     self.of_classes(s, normal.log_sum, z, t);
