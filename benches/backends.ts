@@ -41,6 +41,8 @@ const options = readOptions()
 const skipped: Record<string, string> = {}
 const targets = options.backends.flatMap(targetsOf)
 const problems = options.losses.flatMap(problemsOf)
+// What is expected is computed here: a child is to see no backend but its own.
+use(tsBackend)
 const cases = problems.flatMap(casesOf)
 const count = cases.length * options.rounds
 if (count === 0) fail(['there is no such case', ...Object.values(skipped)].join('; '))
@@ -79,9 +81,8 @@ function measureAll(): readonly Measurement[] {
   return cases.map((given) => measurement(given, best.get(given)!, limit))
 }
 
-/** A problem on each of its targets. What is expected is computed here: a child is to see no backend but its own. */
+/** A problem on each of its targets. */
 function casesOf({ loss, verb, size, targets }: (typeof problems)[number]): readonly Case[] {
-  use(tsBackend)
   const expected = summary(prepare(loss, size, verb)())
   return targets.map((target) => ({ loss, verb, ...size, ...target, seconds: options.seconds, expected }))
 }

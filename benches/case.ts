@@ -18,7 +18,7 @@ export interface Case extends Size {
   readonly instructionSet: string
   readonly seconds: number
   /** The kernel alone, as the facade calls it. */
-  readonly kernel?: true
+  readonly kernel?: boolean
   /** Summary of what the TypeScript backend gives. */
   readonly expected: readonly number[]
 }

@@ -24,7 +24,7 @@ const LOSSES = ['mse', 'bceWithLogits', 'crossEntropy', 'dice', 'bceDice']
 const SIZES = [4, 8, 16, 32, 64, 128, 256, 1024, 4096]
 
 /** What is in the environment: nothing where the package is to choose. */
-const WAYS = { native: 'native', wasm: 'wasm', ts: 'ts', 'by length': '' } as const
+const WAYS = { kernel: 'native', native: 'native', wasm: 'wasm', ts: 'ts', 'by length': '' } as const
 type Way = keyof typeof WAYS
 
 const { losses, seconds, rounds } = readOptions()
@@ -37,32 +37,35 @@ const problems = losses.flatMap((loss) =>
 
 const format = '{bar} {value}/{total} {eta_formatted}'
 const bar = new progress.SingleBar({ format, clearOnComplete: true }, progress.Presets.shades_classic)
-bar.start(rounds * problems.length * (ways.length + 1), 0)
+bar.start(rounds * problems.reduce((sum, { loss }) => sum + waysOf(loss).length, 0), 0)
 // As in the children, whose results are to be the same.
 use(tsBackend)
 const expected = problems.map(({ loss, size }) => summary(prepare(loss, size)()))
-// Of each problem: the kernel alone, then each way.
-const least = problems.map(() => new Array<number>(ways.length + 1).fill(Infinity))
+const least = problems.map((): Partial<Record<Way, number>> => ({}))
 for (let round = 0; round < rounds; round++) {
   for (const [i, { loss, size }] of problems.entries()) {
-    const given = { loss, verb: 'fused', ...size, seconds, expected: expected[i] } as const
-    const kernel = forms.get(loss)!.definition.family === 'pointwise'
-    const times = [kernel ? time('native', { ...given, kernel }) : Infinity, ...ways.map((way) => time(way, given))]
-    least[i] = least[i].map((ns, way) => Math.min(ns, times[way]))
+    for (const way of waysOf(loss)) {
+      const ns = time(way, { loss, verb: 'fused', ...size, seconds, expected: expected[i] })
+      least[i][way] = Math.min(ns, least[i][way] ?? Infinity)
+    }
   }
 }
 bar.stop()
 const rows = problems.map(({ loss, size }, i) => {
-  const best = Math.min(...least[i].slice(1, -1))
-  const times = least[i].map((ns) => (ns === Infinity ? '' : ns.toFixed(0)))
-  return [loss, `${size.elements}`, ...times, (least[i][ways.length] / best).toFixed(2)]
+  const { native, wasm, ts, 'by length': chosen } = least[i]
+  const times = ways.map((way) => least[i][way]?.toFixed(0) ?? '')
+  return [loss, `${size.elements}`, ...times, (chosen! / Math.min(native!, wasm!, ts!)).toFixed(2)]
 })
-console.log(terminalTable({ head: ['loss', 'elements', 'kernel', ...ways, '/ best'], rows }))
+console.log(terminalTable({ head: ['loss', 'elements', ...ways, '/ best'], rows }))
 console.log('\nNanoseconds per call of value and gradient.')
 
+function waysOf(loss: string): readonly Way[] {
+  return ways.filter((way) => way !== 'kernel' || forms.get(loss)!.definition.family === 'pointwise')
+}
+
 function time(way: Way, rest: Omit<Case, 'backend' | 'instructionSet'>): number {
-  const backend = way === 'by length' ? 'native' : way
-  const given: Case = { ...rest, backend, instructionSet: load(backend).instructionSet }
+  const backend = WAYS[way] || 'native'
+  const given: Case = { ...rest, backend, instructionSet: load(backend).instructionSet, kernel: way === 'kernel' }
   const script = fileURLToPath(new URL('case.js', import.meta.url))
   const answer = ask<Timing>(process.execPath, [script, JSON.stringify(given)], { FUSED_LOSS_BACKEND: WAYS[way] })
   if (typeof answer === 'string') {

@@ -93,13 +93,8 @@ export function sizesOf(loss: string, sizes: readonly number[], classes?: readon
   })
 }
 
-/** A loss of random data, its gradient into the same buffer with every call. What the verb leaves out stays 0. */
-export function prepare(
-  name: string,
-  { elements, classes = 1 }: Size,
-  verb: Verb = 'fused',
-): () => ValueAndGrad<'mean'> {
-  const { loss, definition, options, labels, planes } = forms.get(name)!
+/** Random data of a form, and room for its gradient. */
+function arraysOf({ definition, options, labels }: Form, { elements, classes = 1 }: Size) {
   const draw = draws(elements)
   const { real, probability: uniform } = draw
 
@@ -117,12 +112,20 @@ export function prepare(
   const target = labels
     ? Int32Array.from({ length: elements / classes }, () => Math.floor(uniform() * classes))
     : Float32Array.from({ length: elements }, drawTarget)
+  // Filled, since the first write to a page is the dearest.
+  return { input, target, grad: new Float32Array(elements).fill(0) }
+}
+
+/** A loss of random data, its gradient into the same buffer with every call. What the verb leaves out stays 0. */
+export function prepare(name: string, size: Size, verb: Verb = 'fused'): () => ValueAndGrad<'mean'> {
+  const form = forms.get(name)!
+  const { loss, definition, options, labels, planes } = form
+  const { elements, classes = 1 } = size
+  const { input, target, grad } = arraysOf(form, size)
   const positions = elements / classes
   const samples = planes && positions % 4096 === 0 ? positions / 4096 : 1
   const shape = planes ? [samples, classes, positions / samples] : [positions, classes]
   const shaped = definition.family === 'pointwise' || (classes === 1 && !labels) ? {} : { shape }
-  // Filled, since the first write to a page is the dearest.
-  const grad = new Float32Array(elements).fill(0)
   const bound = loss.with({ ...options, ...shaped, grad })
   if (verb === 'forward') return () => ({ value: bound(input, target), grad })
   if (verb === 'backward') return () => ({ value: 0, grad: bound.backward(input, target) })
@@ -130,13 +133,14 @@ export function prepare(
 }
 
 /** What a backend does of a call of a pointwise loss, without the facade before it: its arguments are taken as they are. */
-export function prepareKernel(name: string, { elements }: Size): () => ValueAndGrad<'mean'> {
-  const { definition } = forms.get(name)!
-  if (definition.family !== 'pointwise') throw new Error(`${name} is no pointwise loss`)
-  const draw = draws(elements)
-  const input = Float32Array.from({ length: elements }, draw[definition.domain.input])
-  const target = Float32Array.from({ length: elements }, draw[definition.domain.target])
-  const grad = new Float32Array(elements).fill(0)
+export function prepareKernel(name: string, size: Size): () => ValueAndGrad<'mean'> {
+  const form = forms.get(name)!
+  const { definition } = form
+  const { input, target, grad } = arraysOf(form, size)
+  if (definition.family !== 'pointwise' || !(target instanceof Float32Array)) {
+    throw new Error(`${name} is no pointwise loss`)
+  }
+  const { elements } = size
   const [p0 = 0, p1 = 0] = Object.values(definition.params).map((param) => param.default)
   const aux = definition.aux?.default ?? 0
   const kernels = active
