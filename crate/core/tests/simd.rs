@@ -1,7 +1,7 @@
 //! Every operation of every instruction set of this machine, against plain Rust on the same lanes.
 
 use core::cell::Cell;
-use fused_loss_core::simd::{Kernel, LANES, Level, Simd, cells};
+use fused_loss_core::simd::{Kernel, LANES, Level, Simd, Transposed, cells};
 
 /// Numbers, both zeros, infinities, NaN, subnormals; rotated against each other they meet in all pairs.
 const SPECIAL: [f32; LANES] = [
@@ -252,4 +252,60 @@ fn names_are_unique_and_the_scalar_set_is_always_there() {
     let names: Vec<_> = Level::available().into_iter().map(Level::name).collect();
     println!("instruction sets: {names:?}");
     assert_eq!(names.last(), Some(&"scalar"));
+}
+
+/// Rows to columns, or back.
+struct Transpose<'a>(Transposed<'a>, usize, bool);
+
+impl Kernel for Transpose<'_> {
+    type Out = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self(transposed, count, to_rows) = self;
+        if to_rows {
+            transposed.to_rows(s, count);
+        } else {
+            transposed.to_columns(s, count);
+        }
+    }
+}
+
+#[test]
+fn transposes_rows_of_any_width_and_touches_nothing_else() {
+    let number = |r: usize, c: usize| (100 * r + c + 1) as f32;
+    for level in Level::available() {
+        for width in [1, 2, 3, 5, 7, 8, 9, 10, 15, 16, 17, 24, 33] {
+            for count in [0, 1, 7, 8, 9, 15, 16, 17, 40] {
+                for behind in [0, 3, 100] {
+                    let at = |r: usize, c: usize| (r / LANES * width + c) * LANES + r % LANES;
+                    let mut rows: Vec<f32> = (0..count * width + behind)
+                        .map(|i| number(i / width, i % width))
+                        .collect();
+                    let mut columns = vec![0.0; count.div_ceil(LANES) * LANES * width + behind];
+                    let transposed = Transposed {
+                        rows: cells(&mut rows),
+                        width,
+                        columns: cells(&mut columns),
+                    };
+                    let what = format!("{count} × {width} on {}", level.name());
+                    level.run(Transpose(transposed, count, false));
+                    for (r, c) in (0..count * width).map(|i| (i / width, i % width)) {
+                        let got = transposed.columns[at(r, c)].get();
+                        assert_eq!(got, number(r, c), "column {c} of row {r} of {what}");
+                    }
+
+                    transposed.rows.iter().for_each(|x| x.set(-1.0));
+                    level.run(Transpose(transposed, count, true));
+                    for (i, x) in transposed.rows.iter().enumerate() {
+                        let expected = if i < count * width {
+                            number(i / width, i % width)
+                        } else {
+                            -1.0
+                        };
+                        assert_eq!(x.get(), expected, "element {i} of {what}");
+                    }
+                }
+            }
+        }
+    }
 }

@@ -2,7 +2,7 @@
 //! once for both ways of putting a tile into vectors.
 
 use crate::share::Share;
-use crate::simd::{Cells, Chunk, LANES, Simd, cells};
+use crate::simd::{Cells, Chunk, Kernel, LANES, SIDE, Simd, Transposed, cells};
 use core::ops::Range;
 
 /// Element of position i of a sample for class c: `(sample·positions + i)·classes + c` where the classes are last, else
@@ -135,7 +135,7 @@ impl LaneTile {
             Some(chunk) if self.is_run() => s.load(chunk),
             _ => {
                 let mut lanes = [0.0; LANES];
-                gather(from, self, fill, cells(&mut lanes).as_chunks().0);
+                gather(s, from, self, fill, cells(&mut lanes).as_chunks().0);
                 s.vector(lanes)
             }
         }
@@ -148,9 +148,22 @@ impl LaneTile {
             Some(chunk) if self.is_run() => s.store(chunk, v),
             _ => {
                 let mut lanes = s.to_array(v);
-                scatter(to, self, cells(&mut lanes).as_chunks().0, false);
+                scatter(s, to, self, cells(&mut lanes).as_chunks().0, false);
             }
         }
+    }
+}
+
+impl LaneTile {
+    /// Where the vectors are all the scores of positions that are rows.
+    fn transposed<'a>(self, rows: Cells<'a>, columns: &'a [Chunk]) -> Option<Transposed<'a>> {
+        let width = columns.len();
+        let whole = self.class == 1 && self.lane == width && width >= SIDE;
+        whole.then_some(Transposed {
+            rows,
+            width,
+            columns: columns.as_flattened(),
+        })
     }
 }
 
@@ -175,7 +188,7 @@ impl Tile for LaneTile {
     fn load<S: Simd>(self, s: S, from: Cells, steps: Range<usize>, fill: f32, into: &[Chunk]) {
         if !self.is_run() {
             let first = steps.start * self.class;
-            gather(&from[self.base + first..], self, fill, into);
+            gather(s, &from[self.base + first..], self, fill, into);
             return;
         }
         for (step, into) in steps.zip(into) {
@@ -186,7 +199,7 @@ impl Tile for LaneTile {
     fn store<S: Simd>(self, s: S, to: Cells, steps: Range<usize>, from: &[Chunk], add: bool) {
         if !self.is_run() {
             let first = steps.start * self.class;
-            scatter(&to[self.base + first..], self, from, add);
+            scatter(s, &to[self.base + first..], self, from, add);
             return;
         }
         for (step, from) in steps.zip(from) {
@@ -219,10 +232,34 @@ impl Tile for LaneTile {
     }
 }
 
+/// Copies whole rows to columns, or back.
+struct Transpose<'a, const TO_ROWS: bool>(Transposed<'a>, usize);
+
+impl<const TO_ROWS: bool> Kernel for Transpose<'_, TO_ROWS> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self(transposed, count) = self;
+        if TO_ROWS {
+            transposed.to_rows(s, count);
+        } else {
+            transposed.to_columns(s, count);
+        }
+    }
+}
+
 /// The scores of as many classes as `into` has vectors, of which `from` has the first at its start. Out of line: a tile has many
 /// places that load, and copies of this in each make kernels that take minutes to compile.
 #[inline(never)]
-fn gather(from: Cells, tile: LaneTile, fill: f32, into: &[Chunk]) {
+fn gather<S: Simd>(s: S, from: Cells, tile: LaneTile, fill: f32, into: &[Chunk]) {
+    if let Some(transposed) = tile.transposed(from, into) {
+        s.vectorize(Transpose::<false>(transposed, tile.count));
+        for into in into {
+            into[tile.count..].iter().for_each(|into| into.set(fill));
+        }
+        return;
+    }
     for (class, into) in into.iter().enumerate() {
         let from = &from[class * tile.class..];
         if tile.count == LANES {
@@ -243,7 +280,10 @@ fn gather(from: Cells, tile: LaneTile, fill: f32, into: &[Chunk]) {
 
 /// The reverse, or added to what is there.
 #[inline(never)]
-fn scatter(to: Cells, tile: LaneTile, from: &[Chunk], add: bool) {
+fn scatter<S: Simd>(s: S, to: Cells, tile: LaneTile, from: &[Chunk], add: bool) {
+    if let Some(transposed) = tile.transposed(to, from).filter(|_| !add) {
+        return s.vectorize(Transpose::<true>(transposed, tile.count));
+    }
     for (class, from) in from.iter().enumerate() {
         let to = &to[class * tile.class..];
         if tile.count == LANES && !add {

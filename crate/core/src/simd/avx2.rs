@@ -1,6 +1,6 @@
 //! AVX2 with FMA: a vector is two registers of 256 bit.
 
-use super::{Cells, Chunk, Kernel, LANES, Lanes, SQRT_HALF_BITS, Simd};
+use super::{Cells, Chunk, Kernel, LANES, Lanes, SQRT_HALF_BITS, Simd, Square};
 use core::arch::x86_64::*;
 
 /// Proof that AVX2 and FMA were detected. `N` registers of eight lanes: the whole vector has two.
@@ -223,6 +223,11 @@ impl Simd for Avx2<2> {
         }
     }
     #[inline(always)]
+    fn transpose(self, from: Square, to: Square) {
+        // SAFETY: whoever holds an `Avx2` has detected AVX2.
+        unsafe { transpose8(from, to) }
+    }
+    #[inline(always)]
     fn sum(self, v: Self::F32) -> f32 {
         // SAFETY: whoever holds an `Avx2` has detected AVX2.
         unsafe { sum8(_mm256_add_ps(v[0], v[1])) }
@@ -231,6 +236,33 @@ impl Simd for Avx2<2> {
     fn max_lane(self, v: Self::F32) -> f32 {
         // SAFETY: whoever holds an `Avx2` has detected AVX2.
         unsafe { max8(_mm256_max_ps(v[0], v[1])) }
+    }
+}
+
+/// Rows become columns: halves of rows i and i + 4 are put into one register as they are read, and the four by four elements
+/// of each half are transposed there.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn transpose8(from: Square, to: Square) {
+    let half = |i: usize, j: usize| -> __m128 {
+        // SAFETY: a run has eight elements, and j is 0 or 4.
+        unsafe { _mm_loadu_ps(from.run(i).as_ptr().add(j).cast()) }
+    };
+    for j in [0, 4] {
+        let [a, b, c, d] = [0, 1, 2, 3].map(|i| _mm256_set_m128(half(i + 4, j), half(i, j)));
+        let (ab, cd) = (_mm256_unpacklo_ps(a, b), _mm256_unpacklo_ps(c, d));
+        let (ab_high, cd_high) = (_mm256_unpackhi_ps(a, b), _mm256_unpackhi_ps(c, d));
+        let columns = [
+            _mm256_shuffle_ps::<0x44>(ab, cd),
+            _mm256_shuffle_ps::<0xEE>(ab, cd),
+            _mm256_shuffle_ps::<0x44>(ab_high, cd_high),
+            _mm256_shuffle_ps::<0xEE>(ab_high, cd_high),
+        ];
+        for (i, column) in columns.into_iter().enumerate() {
+            let to = to.run(j + i).as_ptr().cast_mut();
+            // SAFETY: a run has eight elements, whose cells may be written through a shared reference.
+            unsafe { _mm256_storeu_ps(to.cast(), column) }
+        }
     }
 }
 

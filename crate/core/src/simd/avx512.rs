@@ -1,7 +1,7 @@
 //! AVX-512F: a vector is one register of 512 bit.
 
-use super::avx2::{max8, sum8};
-use super::{Cells, Chunk, Kernel, LANES, Lanes, SQRT_HALF_BITS, Simd};
+use super::avx2::{max8, sum8, transpose8};
+use super::{Cells, Chunk, Kernel, LANES, Lanes, SQRT_HALF_BITS, Simd, Square};
 use core::arch::x86_64::*;
 
 /// Proof that AVX-512F was detected.
@@ -177,6 +177,11 @@ impl Simd for Avx512 {
             head_mask(to.len()),
             v
         ));
+    }
+    #[inline(always)]
+    fn transpose(self, from: Square, to: Square) {
+        // The elements of a square that AVX-512 could move at once lie too far apart.
+        with!(transpose8(from, to))
     }
     #[inline(always)]
     fn sum(self, v: Self::F32) -> f32 {

@@ -1,6 +1,6 @@
 //! ARM NEON: a vector is four registers of 128 bit.
 
-use super::{Cells, Chunk, Kernel, LANES, Lanes, SQRT_HALF_BITS, Simd};
+use super::{Cells, Chunk, Kernel, LANES, Lanes, SQRT_HALF_BITS, Simd, Square};
 use core::arch::aarch64::*;
 
 /// Proof that NEON was detected. `N` registers of four lanes: the whole vector has four.
@@ -149,5 +149,40 @@ impl Simd for Neon<4> {
         for (to, v) in to.iter().zip(self.to_array(v)) {
             to.set(v);
         }
+    }
+    #[inline(always)]
+    fn transpose(self, from: Square, to: Square) {
+        for j in [0, 4] {
+            let (top, bottom) = (columns(from, 0, j), columns(from, 4, j));
+            for i in 0..4 {
+                let to: *mut f32 = to.run(j + i).as_ptr().cast_mut().cast();
+                // SAFETY: whoever holds a `Neon` has detected NEON; a run has eight elements, whose cells may be written through a
+                // shared reference.
+                unsafe {
+                    vst1q_f32(to, top[i]);
+                    vst1q_f32(to.add(4), bottom[i]);
+                }
+            }
+        }
+    }
+}
+
+/// Four columns of four rows of a square.
+#[inline(always)]
+fn columns(from: Square, i: usize, j: usize) -> [float32x4_t; 4] {
+    // SAFETY: every AArch64 that this is compiled for has NEON; a run has eight elements, and j is 0 or 4.
+    unsafe {
+        let row = |k: usize| vld1q_f32(from.run(i + k).as_ptr().add(j).cast());
+        let (a, b, c, d) = (row(0), row(1), row(2), row(3));
+        let (ab, cd) = (vzip1q_f32(a, b), vzip1q_f32(c, d));
+        let (ab_high, cd_high) = (vzip2q_f32(a, b), vzip2q_f32(c, d));
+        let [ab, cd, ab_high, cd_high] =
+            [ab, cd, ab_high, cd_high].map(|v| vreinterpretq_f64_f32(v));
+        [
+            vreinterpretq_f32_f64(vzip1q_f64(ab, cd)),
+            vreinterpretq_f32_f64(vzip2q_f64(ab, cd)),
+            vreinterpretq_f32_f64(vzip1q_f64(ab_high, cd_high)),
+            vreinterpretq_f32_f64(vzip2q_f64(ab_high, cd_high)),
+        ]
     }
 }

@@ -1,6 +1,6 @@
 //! WebAssembly SIMD: a vector is four registers of 128 bit.
 
-use super::{Cells, Chunk, Kernel, LANES, Lanes, Map, SQRT_HALF_BITS, Simd};
+use super::{Cells, Chunk, Kernel, LANES, Lanes, Map, SQRT_HALF_BITS, Simd, Square};
 use core::arch::wasm32::*;
 use core::array;
 
@@ -234,6 +234,20 @@ impl Simd for Simd128<4> {
     }
 
     #[inline(always)]
+    fn transpose(self, from: Square, to: Square) {
+        for j in [0, 4] {
+            let (top, bottom) = (columns(from, 0, j), columns(from, 4, j));
+            for i in 0..4 {
+                let to = to.run(j + i).as_ptr().cast_mut();
+                // SAFETY: a run has eight elements, whose cells may be written through a shared reference.
+                unsafe {
+                    v128_store(to.cast(), top[i]);
+                    v128_store(to.add(4).cast(), bottom[i]);
+                }
+            }
+        }
+    }
+    #[inline(always)]
     fn sum(self, v: Self::F32) -> f32 {
         let (low, high) = (f32x4_add(v[0], v[2]), f32x4_add(v[1], v[3]));
         let v = f32x4_add(low, high);
@@ -247,4 +261,26 @@ impl Simd for Simd128<4> {
         let (a, b) = (f32x4_extract_lane::<0>(v), f32x4_extract_lane::<1>(v));
         if a > b { a } else { b }
     }
+}
+
+/// Four columns of four rows of a square.
+#[inline(always)]
+fn columns(from: Square, i: usize, j: usize) -> [v128; 4] {
+    // SAFETY: a run has eight elements, and j is 0 or 4.
+    let [a, b, c, d] =
+        [0, 1, 2, 3].map(|k| unsafe { v128_load(from.run(i + k).as_ptr().add(j).cast()) });
+    let (ab, cd) = (
+        i32x4_shuffle::<0, 4, 1, 5>(a, b),
+        i32x4_shuffle::<0, 4, 1, 5>(c, d),
+    );
+    let (ab_high, cd_high) = (
+        i32x4_shuffle::<2, 6, 3, 7>(a, b),
+        i32x4_shuffle::<2, 6, 3, 7>(c, d),
+    );
+    [
+        i32x4_shuffle::<0, 1, 4, 5>(ab, cd),
+        i32x4_shuffle::<2, 3, 6, 7>(ab, cd),
+        i32x4_shuffle::<0, 1, 4, 5>(ab_high, cd_high),
+        i32x4_shuffle::<2, 3, 6, 7>(ab_high, cd_high),
+    ]
 }

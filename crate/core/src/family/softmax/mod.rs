@@ -1,8 +1,9 @@
 //! Losses of the softmax over a class axis, with a class index or a distribution as the target of each position.
 //!
-//! [`rows`] serves what most training steps ask for: rows of scores with class indices. [`tiles`] serves any axis, any target
-//! and all options. [`picked`] serves input that is ln p already, and [`teacher`] a second softmax as target.
+//! [`rows`] and, where they are short, [`columns`] serve what most training steps ask for: rows of scores with class indices.
+//! [`tiles`] serves any axis, any target and all options. [`picked`] serves input that is ln p already, and [`teacher`] a second softmax as target.
 
+mod columns;
 mod picked;
 mod rows;
 mod teacher;
@@ -233,7 +234,11 @@ pub fn softmax(level: Level, op: usize, args: Args) -> f64 {
 pub(crate) fn run<L: Softmax>(level: Level, loss: L, args: Args) -> f64 {
     match L::KIND {
         Kind::Scores if args.extra.is_none() && (L::LINEAR || args.label_smoothing == 0.0) => {
-            rows::run(level, loss, args)
+            if args.classes < tiles::WIDE {
+                columns::run(level, loss, args)
+            } else {
+                rows::run(level, loss, args)
+            }
         }
         Kind::Scores => tiles::run(level, loss, args),
         Kind::LogProbabilities => picked::run(level, loss, args),

@@ -1,4 +1,4 @@
-//! Rows of scores with class indices: the loops that a training step runs.
+//! Rows of many scores with class indices, one after the other.
 
 use super::tiles::weigh;
 use super::{Args, Softmax};
@@ -14,47 +14,74 @@ const AHEAD: usize = 512;
 
 /// Each loop is a kernel, and so a function, of its own.
 pub(super) fn run<L: Softmax>(level: Level, loss: L, args: Args) -> f64 {
-    let narrow = args.classes <= LANES;
     // Smoothing of other losses goes by tiles, and so no loop for it is compiled.
     let smooth = L::LINEAR && args.label_smoothing > 0.0;
-    match (narrow, args.dx.is_some(), smooth) {
-        (_, false, _) if SMALL => panic!("no place for the gradient"),
-        (true, true, false) => level.run(Rows::<L, true, true, false> { loss, args }),
-        (true, true, true) => level.run(Rows::<L, true, true, true> { loss, args }),
-        (true, false, false) => level.run(Rows::<L, true, false, false> { loss, args }),
-        (true, false, true) => level.run(Rows::<L, true, false, true> { loss, args }),
-        (false, true, false) => level.run(Rows::<L, false, true, false> { loss, args }),
-        (false, true, true) => level.run(Rows::<L, false, true, true> { loss, args }),
-        (false, false, false) => level.run(Rows::<L, false, false, false> { loss, args }),
-        (false, false, true) => level.run(Rows::<L, false, false, true> { loss, args }),
+    match (args.dx.is_some(), smooth) {
+        (false, _) if SMALL => panic!("no place for the gradient"),
+        (true, false) => level.run(Rows::<L, true, false> { loss, args }),
+        (true, true) => level.run(Rows::<L, true, true> { loss, args }),
+        (false, false) => level.run(Rows::<L, false, false> { loss, args }),
+        (false, true) => level.run(Rows::<L, false, true> { loss, args }),
     }
 }
 
-struct Rows<'a, L, const NARROW: bool, const GRAD: bool, const SMOOTH: bool> {
+struct Rows<'a, L, const GRAD: bool, const SMOOTH: bool> {
     loss: L,
     args: Args<'a>,
 }
 
-impl<L: Softmax, const NARROW: bool, const GRAD: bool, const SMOOTH: bool> Kernel
-    for Rows<'_, L, NARROW, GRAD, SMOOTH>
-{
+impl<L: Softmax, const GRAD: bool, const SMOOTH: bool> Kernel for Rows<'_, L, GRAD, SMOOTH> {
     type Out = f64;
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> f64 {
-        rows::<S, L, NARROW, GRAD, SMOOTH>(s, self.loss, &self.args)
+        rows::<S, L, GRAD, SMOOTH>(s, self.loss, &self.args)
     }
 }
 
 /// The numbers that are the same for all rows of a call.
-struct Call {
-    inverse_temperature: f32,
+pub(super) struct Call {
+    pub inverse_temperature: f32,
     /// 1 − ε
-    keep: f32,
+    pub keep: f32,
     /// ε/C
-    spread: f32,
+    pub spread: f32,
     /// W = Σ w_c
-    total_weight: f32,
+    pub total_weight: f32,
+}
+
+impl Call {
+    #[inline(always)]
+    pub(super) fn new<const SMOOTH: bool>(args: &Args) -> Self {
+        Self {
+            inverse_temperature: 1.0 / args.temperature,
+            keep: 1.0 - args.label_smoothing,
+            spread: args.label_smoothing / args.classes as f32,
+            total_weight: match args.weight {
+                Some(weight) if SMOOTH => {
+                    weight.iter().map(|w| f64::from(w.get())).sum::<f64>() as f32
+                }
+                _ => args.classes as f32,
+            },
+        }
+    }
+
+    /// The values of 16 rows, of which the lanes have Σ e^z, z at the label, Σ w_c·z_c and (1 − ε)·w_y.
+    #[inline(always)]
+    pub(super) fn value<S: Simd, L: Softmax, const SMOOTH: bool>(
+        &self,
+        s: S,
+        loss: L,
+        [exp, z_y, weighted_z, weight]: [S::F32; 4],
+    ) -> S::F32 {
+        let log_sum = log_positive(s, exp);
+        let value = weigh(s, loss.value(s, s.sub(z_y, log_sum)), weight);
+        if !SMOOTH {
+            return value;
+        }
+        let all = s.sub(s.mul(s.splat(self.total_weight), log_sum), weighted_z);
+        s.mul_add(s.splat(self.spread), all, value)
+    }
 }
 
 /// What a row comes to before its logarithm is taken, with z = (x − max)/T.
@@ -74,10 +101,6 @@ struct Batch {
     weighted_z: [f32; LANES],
     /// (1 − ε)·w_y
     weight: [f32; LANES],
-    /// ε/C
-    spread: [f32; LANES],
-    /// Upstream factor over T.
-    scale: [f32; LANES],
 }
 
 impl Batch {
@@ -88,19 +111,15 @@ impl Batch {
             z_y: [0.0; LANES],
             weighted_z: [0.0; LANES],
             weight: [0.0; LANES],
-            spread: [0.0; LANES],
-            scale: [0.0; LANES],
         }
     }
 
     #[inline(always)]
-    fn set(&mut self, j: usize, row: &Row, sums: &Sums, call: &Call) {
+    fn set(&mut self, j: usize, row: &Row, sums: &Sums) {
         self.exp[j] = sums.exp;
         self.z_y[j] = sums.z_y;
         self.weighted_z[j] = sums.weighted_z;
         self.weight[j] = row.weight;
-        self.spread[j] = call.spread;
-        self.scale[j] = row.scale;
     }
 }
 
@@ -116,20 +135,12 @@ struct Row<'a> {
 
 /// All rows, 16 at a time: sums row by row, then logarithms, values and factors of all 16 in one vector each.
 #[inline(always)]
-fn rows<S: Simd, L: Softmax, const NARROW: bool, const GRAD: bool, const SMOOTH: bool>(
+fn rows<S: Simd, L: Softmax, const GRAD: bool, const SMOOTH: bool>(
     s: S,
     loss: L,
     args: &Args,
 ) -> f64 {
-    let call = Call {
-        inverse_temperature: 1.0 / args.temperature,
-        keep: 1.0 - args.label_smoothing,
-        spread: args.label_smoothing / args.classes as f32,
-        total_weight: match args.weight {
-            Some(weight) if SMOOTH => weight.iter().map(|w| f64::from(w.get())).sum::<f64>() as f32,
-            _ => args.classes as f32,
-        },
-    };
+    let call = Call::new::<SMOOTH>(args);
     let mut total = Total::new(args.share, args.sum);
     for block in args.blocks() {
         let mut lanes = s.splat(0.0);
@@ -138,19 +149,15 @@ fn rows<S: Simd, L: Softmax, const NARROW: bool, const GRAD: bool, const SMOOTH:
             .enumerate()
         {
             let first = block.first + c * LANES;
-            let batch = if NARROW {
-                narrow_rows::<S, L, GRAD, SMOOTH>(s, loss, args, &call, first, labels)
-            } else {
-                wide_rows::<S, L, GRAD, SMOOTH>(s, loss, args, &call, first, labels)
-            };
-            let log_sum = log_positive(s, s.vector(batch.exp));
-            let log_p = s.sub(s.vector(batch.z_y), log_sum);
-            let mut value = weigh(s, loss.value(s, log_p), s.vector(batch.weight));
-            if SMOOTH {
-                let total_weight = s.splat(call.total_weight);
-                let all = s.sub(s.mul(total_weight, log_sum), s.vector(batch.weighted_z));
-                value = s.mul_add(s.vector(batch.spread), all, value);
-            }
+            let batch = wide_rows::<S, L, GRAD, SMOOTH>(s, loss, args, &call, first, labels);
+            let Batch {
+                exp,
+                z_y,
+                weighted_z,
+                weight,
+            } = batch;
+            let numbers = [exp, z_y, weighted_z, weight].map(|lanes| s.vector(lanes));
+            let value = call.value::<S, L, SMOOTH>(s, loss, numbers);
             if let Some(out) = args.out {
                 s.store_head(&out[first..first + labels.len()], value);
             }
@@ -179,16 +186,16 @@ fn row_at<'a>(args: &Args<'a>, call: &Call, index: usize, label: i32) -> Option<
 }
 
 /// dx_c = factor·e_c − spread·w_c − [c = y]·at_label. Lanes are rows, or all the same row.
-struct Gradient<S: Simd> {
-    factor: S::F32,
-    at_label: S::F32,
-    spread: S::F32,
+pub(super) struct Gradient<S: Simd> {
+    pub factor: S::F32,
+    pub at_label: S::F32,
+    pub spread: S::F32,
 }
 
 impl<S: Simd> Gradient<S> {
     /// A slope that does not depend on ln p, as that of cross-entropy, leaves no logarithm here.
     #[inline(always)]
-    fn new<L: Softmax, const SMOOTH: bool>(
+    pub(super) fn new<L: Softmax, const SMOOTH: bool>(
         s: S,
         loss: L,
         [exp, z_y, weight, spread, scale]: [S::F32; 5],
@@ -211,81 +218,7 @@ impl<S: Simd> Gradient<S> {
     }
 }
 
-/// Rows of at most 16 scores: one vector each. Step by step over all 16, so that the latencies of many rows overlap: row by
-/// row it takes 1.5 times as long on Zen 3.
-#[inline(always)]
-fn narrow_rows<S: Simd, L: Softmax, const GRAD: bool, const SMOOTH: bool>(
-    s: S,
-    loss: L,
-    args: &Args,
-    call: &Call,
-    first: usize,
-    labels: &[i32],
-) -> Batch {
-    let mut batch = Batch::new();
-    // A row that is ignored or not there has one certain class, so that its sum is 1. The lanes behind a row hold −∞ and
-    // give e = 0.
-    let certain = s.select(
-        s.lt(s.iota(), s.splat(1.0)),
-        s.splat(0.0),
-        s.splat(f32::NEG_INFINITY),
-    );
-    let mut e = [certain; LANES];
-    let mut max = [0.0; LANES];
-    for (j, &label) in labels.iter().enumerate() {
-        if let Some(row) = row_at(args, call, first + j, label) {
-            e[j] = s.load_head(row.x, f32::NEG_INFINITY);
-            max[j] = s.max_lane(e[j]);
-            // The sums follow, step by step.
-            let sums = Sums {
-                exp: 1.0,
-                z_y: (row.x[row.y].get() - max[j]) * call.inverse_temperature,
-                weighted_z: 0.0,
-            };
-            batch.set(j, &row, &sums, call);
-        }
-    }
-    let inverse_temperature = s.splat(call.inverse_temperature);
-    for (j, e) in e.iter_mut().enumerate() {
-        let z = s.mul(s.sub(*e, s.splat(max[j])), inverse_temperature);
-        if SMOOTH && batch.spread[j] > 0.0 {
-            let w = weights(s, args.weight, 0, args.classes);
-            let weighted = s.zero_where(s.eq(w, s.splat(0.0)), s.mul(z, w));
-            batch.weighted_z[j] = s.sum(s.head(weighted, args.classes));
-        }
-        [*e] = s.map(Exp, [z]);
-    }
-    for (exp, e) in batch.exp.iter_mut().zip(e) {
-        *exp = s.sum(e);
-    }
-    if GRAD && let Some(dx) = args.dx {
-        let numbers = [
-            s.vector(batch.exp),
-            s.vector(batch.z_y),
-            s.vector(batch.weight),
-            s.vector(batch.spread),
-            s.vector(batch.scale),
-        ];
-        let gradient = Gradient::new::<L, SMOOTH>(s, loss, numbers, call.total_weight);
-        let factor = s.to_array(gradient.factor);
-        let at_label = s.to_array(gradient.at_label);
-        let spread = s.to_array(gradient.spread);
-        for (j, &label) in labels.iter().enumerate() {
-            let range = (first + j) * args.classes..(first + j + 1) * args.classes;
-            let mut g = s.mul(e[j], s.splat(factor[j]));
-            if SMOOTH {
-                let w = weights(s, args.weight, 0, args.classes);
-                g = s.sub(g, s.mul(w, s.splat(spread[j])));
-            }
-            let y = s.eq(s.iota(), s.splat(label as f32));
-            let at_label = s.select(y, s.splat(at_label[j]), s.splat(0.0));
-            s.store_head(&dx[range], s.sub(g, at_label));
-        }
-    }
-    batch
-}
-
-/// Rows of more than 16 scores, each finished while it is in the first-level cache.
+/// Each row is finished while it is in the first-level cache.
 #[inline(always)]
 fn wide_rows<S: Simd, L: Softmax, const GRAD: bool, const SMOOTH: bool>(
     s: S,
@@ -311,7 +244,7 @@ fn wide_rows<S: Simd, L: Softmax, const GRAD: bool, const SMOOTH: bool>(
             continue;
         };
         let sums = wide_sums::<S, GRAD, SMOOTH>(s, row.x, dx, row.y, args.weight, call);
-        batch.set(j, &row, &sums, call);
+        batch.set(j, &row, &sums);
         if GRAD {
             let numbers = [
                 s.splat(sums.exp),
@@ -327,7 +260,7 @@ fn wide_rows<S: Simd, L: Softmax, const GRAD: bool, const SMOOTH: bool>(
     batch
 }
 
-/// A row of more than 16 scores: maximum, then exponentials, which stay in `dx` until the sum is known.
+/// Maximum of a row, then exponentials, which stay in `dx` until the sum is known.
 #[inline(always)]
 fn wide_sums<S: Simd, const GRAD: bool, const SMOOTH: bool>(
     s: S,

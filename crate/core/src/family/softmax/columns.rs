@@ -1,0 +1,172 @@
+//! Rows of few scores with class indices, 16 rows at a time: lanes are rows, so that nothing is summed across lanes and no lane
+//! is empty.
+
+use super::rows::{Call, Gradient};
+use super::tiles::KEPT;
+use super::{Args, Softmax};
+use crate::family::SMALL;
+use crate::math::exp::Exp;
+use crate::share::Total;
+use crate::simd::{Chunk, Kernel, LANES, Level, Simd, Transposed, cells};
+use core::cell::Cell;
+
+/// Rows that are in memory of its own at a time, at most: the steps of a call are short loops over them, which overlap where
+/// those over 16 wait for one another.
+const ROWS: usize = 64;
+
+/// Each loop is a kernel, and so a function, of its own.
+pub(super) fn run<L: Softmax>(level: Level, loss: L, args: Args) -> f64 {
+    // Smoothing of other losses goes by tiles, and so no loop for it is compiled.
+    let smooth = L::LINEAR && args.label_smoothing > 0.0;
+    match (args.dx.is_some(), smooth) {
+        (false, _) if SMALL => panic!("no place for the gradient"),
+        (true, false) => level.run(Columns::<L, true, false> { loss, args }),
+        (true, true) => level.run(Columns::<L, true, true> { loss, args }),
+        (false, false) => level.run(Columns::<L, false, false> { loss, args }),
+        (false, true) => level.run(Columns::<L, false, true> { loss, args }),
+    }
+}
+
+struct Columns<'a, L, const GRAD: bool, const SMOOTH: bool> {
+    loss: L,
+    args: Args<'a>,
+}
+
+impl<L: Softmax, const GRAD: bool, const SMOOTH: bool> Kernel for Columns<'_, L, GRAD, SMOOTH> {
+    type Out = f64;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> f64 {
+        let Self { loss, args } = self;
+        let call = Call::new::<SMOOTH>(&args);
+        let classes = args.classes;
+        let most = ROWS.min(KEPT / classes.max(1) * LANES);
+        let mut memory = [0.0; KEPT * LANES];
+        let memory = cells(&mut memory);
+        let mut total = Total::new(args.share, args.sum);
+        for block in args.blocks() {
+            let mut lanes = s.splat(0.0);
+            for first in (block.first..block.end).step_by(most) {
+                let count = most.min(block.end - first);
+                let transposed = |rows| Transposed {
+                    rows,
+                    width: classes,
+                    columns: memory,
+                };
+                // Squares read past rows of few scores, but not what another thread may be writing.
+                transposed(&args.x[first * classes..block.end * classes]).to_columns(s, count);
+                let rows = Rows::new(&args, &call, first, count);
+                for at in (0..count).step_by(LANES) {
+                    let scores = &memory.as_chunks().0[at / LANES * classes..][..classes];
+                    let value =
+                        rows.values::<S, L, GRAD, SMOOTH>(s, loss, &args, &call, at, scores);
+                    if let Some(out) = args.out {
+                        s.store_head(&out[first + at..first + count.min(at + LANES)], value);
+                    }
+                    lanes = s.add(lanes, value);
+                }
+                if GRAD && let Some(dx) = args.dx {
+                    transposed(&dx[first * classes..]).to_rows(s, count);
+                }
+            }
+            total.add(f64::from(s.sum(lanes)));
+        }
+        total.get()
+    }
+}
+
+/// What some neighbouring rows have beside their scores.
+struct Rows {
+    /// The class, or −1 where a row is ignored or not there.
+    label: [f32; ROWS],
+    /// (1 − ε)·w_y
+    weight: [f32; ROWS],
+    /// Upstream factor over T.
+    scale: [f32; ROWS],
+}
+
+impl Rows {
+    #[inline(always)]
+    fn new(args: &Args, call: &Call, first: usize, count: usize) -> Self {
+        let mut rows = Self {
+            label: [-1.0; ROWS],
+            weight: [call.keep; ROWS],
+            scale: [call.inverse_temperature * args.scale; ROWS],
+        };
+        let labels = &args.labels[first..first + count];
+        for (label, &y) in rows.label.iter_mut().zip(labels) {
+            // The labels were checked; one that another thread changed since is ignored.
+            let kept = (y != args.ignore_index) & ((y as usize) < args.classes);
+            *label = if kept { y as f32 } else { -1.0 };
+        }
+        if let Some(weight) = args.weight {
+            for (own, &y) in rows.weight.iter_mut().zip(labels) {
+                *own *= weight.get(y as usize).map_or(0.0, Cell::get);
+            }
+        }
+        if let Some(upstream) = args.grad_output {
+            for (scale, upstream) in rows.scale.iter_mut().zip(&upstream[first..first + count]) {
+                *scale = call.inverse_temperature * upstream.get();
+            }
+        }
+        rows
+    }
+
+    /// The values of the 16 rows from number `at`, and their gradients in place of their scores.
+    #[inline(always)]
+    fn values<S: Simd, L: Softmax, const GRAD: bool, const SMOOTH: bool>(
+        &self,
+        s: S,
+        loss: L,
+        args: &Args,
+        call: &Call,
+        at: usize,
+        scores: &[Chunk],
+    ) -> S::F32 {
+        let own = |lanes: &[f32; ROWS]| s.vector(*lanes[at..].first_chunk().unwrap());
+        let label = own(&self.label);
+        let ignored = s.lt(label, s.splat(0.0));
+        let mut max = s.splat(f32::NEG_INFINITY);
+        for x in scores {
+            max = s.max(max, s.load(x));
+        }
+        let inverse_temperature = s.splat(call.inverse_temperature);
+        let [mut exp, mut z_y, mut weighted_z] = [s.splat(0.0); 3];
+        for (c, x) in scores.iter().enumerate() {
+            let z = s.mul(s.sub(s.load(x), max), inverse_temperature);
+            let [e] = s.map(Exp, [z]);
+            exp = s.add(exp, e);
+            z_y = s.select(s.eq(label, s.splat(c as f32)), z, z_y);
+            if SMOOTH {
+                let weight = class_weight(args, c);
+                if weight != 0.0 {
+                    weighted_z = s.add(weighted_z, s.mul(z, s.splat(weight)));
+                }
+            }
+            if GRAD {
+                s.store(x, e);
+            }
+        }
+        let weight = own(&self.weight);
+        let value = call.value::<S, L, SMOOTH>(s, loss, [exp, z_y, weighted_z, weight]);
+        if GRAD {
+            let numbers = [exp, z_y, weight, s.splat(call.spread), own(&self.scale)];
+            let gradient = Gradient::new::<L, SMOOTH>(s, loss, numbers, call.total_weight);
+            for (c, e) in scores.iter().enumerate() {
+                let mut g = s.mul(s.load(e), gradient.factor);
+                if SMOOTH {
+                    let weight = s.splat(class_weight(args, c));
+                    g = s.sub(g, s.mul(weight, gradient.spread));
+                }
+                let y = s.eq(label, s.splat(c as f32));
+                g = s.sub(g, s.select(y, gradient.at_label, s.splat(0.0)));
+                s.store(e, s.zero_where(ignored, g));
+            }
+        }
+        s.zero_where(ignored, value)
+    }
+}
+
+fn class_weight(args: &Args, class: usize) -> f32 {
+    args.weight.map_or(1.0, |weight| weight[class].get())
+}
