@@ -5,8 +5,9 @@
  *     --backend native,wasm      only these backends; only that of FUSED_LOSS_BACKEND, where it is set
  *     --size 16,16384            numbers of elements
  *     --classes 2,10,100         numbers of classes, for the losses with rows
- *     --verb forward,backward    the value alone, the gradient alone, both (fused); by default fused, and each alone only
- *                                for native and some thousand elements
+ *     --verb forward,backward    the value alone, the gradient alone, both (fused), or both with the gradient written over a
+ *                                copy of the input, which is timed with the call (inPlace); by default fused, and forward and
+ *                                backward only for native and some thousand elements
  *     --threads 2                threads of a large call, default 1
  *     --time 0.5                 seconds for each case, default 0.1, besides the start of a process
  *     --rounds 5                 passes over all cases, default 1; of each case the fastest counts, so that a machine that is
@@ -136,6 +137,7 @@ function problemsOf(loss: string) {
 /** A small call is mostly the way into it, and a large one memory: what a verb costs shows in between. */
 function isTimed(verb: Verb, { elements }: Size, { backend }: Target): boolean {
   if (options.verbs) return options.verbs.includes(verb)
+  if (verb === 'inPlace') return false
   return verb === 'fused' || (backend === 'native' && elements > 4096 && elements < 65_536)
 }
 

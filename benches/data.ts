@@ -27,8 +27,11 @@ export interface Form {
   readonly planes?: true
 }
 
-/** What is computed: value and gradient, or one of them. */
-export const VERBS = ['fused', 'forward', 'backward'] as const
+/**
+ * What is computed: value and gradient, or one of them; or both with the gradient written over the input, which is copied
+ * before each call since the last one destroyed it.
+ */
+export const VERBS = ['fused', 'forward', 'backward', 'inPlace'] as const
 export type Verb = (typeof VERBS)[number]
 
 const ROWS = [10, 1000]
@@ -127,6 +130,12 @@ export function prepare(name: string, size: Size, verb: Verb = 'fused'): () => V
   const shape = planes ? [samples, classes, positions / samples] : [positions, classes]
   const shaped = definition.family === 'pointwise' || (classes === 1 && !labels) ? {} : { shape }
   const bound = loss.with({ ...options, ...shaped, grad })
+  if (verb === 'inPlace') {
+    return () => {
+      grad.set(input)
+      return bound.valueAndGrad(grad, target)
+    }
+  }
   if (verb === 'forward') return () => ({ value: bound(input, target), grad })
   if (verb === 'backward') return () => ({ value: 0, grad: bound.backward(input, target) })
   return () => bound.valueAndGrad(input, target)

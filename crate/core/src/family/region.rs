@@ -186,6 +186,8 @@ pub(crate) fn with_softmax<L: Softmax>(level: Level, loss: L, args: Args, pass: 
 trait Formula: Map<4, 4> {
     /// Whether there is a part.
     const PART: bool = false;
+    /// Whether p is x, and dp/dx 1.
+    const IDENTITY: bool = false;
     /// Whether it needs [`Tail`] of x. Where positions are runs, that has a pass of its own, as in the pointwise family.
     const PREPARES: bool = false;
 }
@@ -224,7 +226,9 @@ impl Map<4, 4> for Identity {
     }
 }
 
-impl Formula for Identity {}
+impl Formula for Identity {
+    const IDENTITY: bool = true;
+}
 
 #[derive(Clone, Copy)]
 struct Sigmoid;
@@ -595,6 +599,8 @@ fn element_gradient<S: Simd, F: Formula>(
         && !accumulate
     {
         let dx = args.run(dx, block, class);
+        // p without a factor need not be read: any other finite number does. With a p that is not finite a or b is NaN.
+        let x = if F::IDENTITY && plane[1] == 0.0 { t } else { x };
         let mut e = [0.0; PASS * LANES];
         let e = cells(&mut e).as_chunks().0;
         for ((x, t), dx) in x.chunks(PASS).zip(t.chunks(PASS)).zip(dx.chunks(PASS)) {
