@@ -4,7 +4,7 @@ use super::SMALL;
 use super::stream::Stream;
 use crate::loss::{self, Params};
 use crate::share::{Share, Total};
-use crate::simd::{Cells, Chunk, Kernel, LANES, Lanes, Level, Map, Simd, cells};
+use crate::simd::{Cells, Chunk, Kernel, LANES, Lanes, Level, Map, Room, Simd};
 use crate::sum::BLOCK;
 
 /// Vectors of one pass: 256 elements.
@@ -256,8 +256,8 @@ fn plain<S: Simd, L: Pointwise, const GRAD: bool>(s: S, loss: L, args: &Args, dx
         let (t, t_tail) = t.as_chunks::<LANES>();
         let (dx, dx_tail) = dx.as_chunks::<LANES>();
         if L::PREPARES {
-            let mut prepared = [0.0; PASS * LANES];
-            let prepared = cells(&mut prepared).as_chunks::<LANES>().0;
+            let mut prepared = Room::<PASS>::new();
+            let prepared = prepared.zeros(PASS.min(x.len()));
             for ((x, t), dx) in x.chunks(PASS).zip(t.chunks(PASS)).zip(dx.chunks(PASS)) {
                 prepare(s, Prepare(loss), x, prepared);
                 for (((x, t), dx), prepared) in x.iter().zip(t).zip(dx).zip(prepared) {

@@ -681,7 +681,7 @@ impl<L: Softmax> Kernel for Classes<'_, L> {
         let Self { loss, args, pass } = self;
         let axis = args.axis();
         let mut memory = memory();
-        let kept = kept(&mut memory);
+        let kept = kept(&mut memory, args.classes);
         match pass {
             Pass::Sums { sums, .. } => {
                 let mut sums = Sums::new(&args, sums);

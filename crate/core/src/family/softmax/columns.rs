@@ -7,7 +7,7 @@ use super::{Args, Softmax};
 use crate::family::SMALL;
 use crate::math::exp::Exp;
 use crate::share::Total;
-use crate::simd::{Chunk, Kernel, LANES, Level, Simd, Transposed, cells};
+use crate::simd::{Chunk, Kernel, LANES, Level, Room, SIDE, Simd, Transposed};
 use core::cell::Cell;
 
 /// Rows that are in memory of its own at a time, at most: the steps of a call are short loops over them, which overlap where
@@ -41,8 +41,10 @@ impl<L: Softmax, const GRAD: bool, const SMOOTH: bool> Kernel for Columns<'_, L,
         let call = Call::new::<SMOOTH>(&args);
         let classes = args.classes;
         let most = ROWS.min(KEPT / classes.max(1) * LANES);
-        let mut memory = [0.0; KEPT * LANES];
-        let memory = cells(&mut memory);
+        // A square of rows with fewer scores is written whole.
+        let tiles = most.min(args.labels.len()).div_ceil(LANES);
+        let mut memory = Room::<KEPT>::new();
+        let memory = memory.zeros(KEPT.min(tiles * classes + SIDE));
         let mut total = Total::new(args.share, args.sum);
         for block in args.blocks() {
             let mut lanes = s.splat(0.0);
@@ -51,13 +53,13 @@ impl<L: Softmax, const GRAD: bool, const SMOOTH: bool> Kernel for Columns<'_, L,
                 let transposed = |rows| Transposed {
                     rows,
                     width: classes,
-                    columns: memory,
+                    columns: memory.as_flattened(),
                 };
                 // Squares read past rows of few scores, but not what another thread may be writing.
                 transposed(&args.x[first * classes..block.end * classes]).to_columns(s, count);
                 let rows = Rows::new(&args, &call, first, count);
                 for at in (0..count).step_by(LANES) {
-                    let scores = &memory.as_chunks().0[at / LANES * classes..][..classes];
+                    let scores = &memory[at / LANES * classes..][..classes];
                     let value =
                         rows.values::<S, L, GRAD, SMOOTH>(s, loss, &args, &call, at, scores);
                     if let Some(out) = args.out {

@@ -5,7 +5,7 @@ use crate::family::axis::{RowTile, Tile, put, total};
 use crate::math::exp::Exp;
 use crate::math::log::log_positive;
 use crate::share::Total;
-use crate::simd::{Cells, Chunk, Kernel, LANES, Lanes, Level, Map, Simd, cells};
+use crate::simd::{Cells, Chunk, Kernel, LANES, Lanes, Level, Map, Room, Simd};
 use core::ops::Range;
 
 /// Rows of at least so many scores are a tile of their own: gathering 16 of them costs more than their sums.
@@ -123,7 +123,12 @@ impl<E: EachTile<N>, const N: usize, const BY_ROW: bool> Kernel for Walk<'_, E, 
     fn run<S: Simd>(self, s: S) -> f64 {
         let Self(args, each) = self;
         let mut memory = memory();
-        let kept = kept(&mut memory);
+        let steps = if BY_ROW {
+            args.classes.div_ceil(LANES)
+        } else {
+            args.classes
+        };
+        let kept = kept(&mut memory, steps);
         let mut total = Total::new(args.share, args.sum);
         for block in args.blocks() {
             let mut sum = 0.0;
@@ -144,16 +149,18 @@ impl<E: EachTile<N>, const N: usize, const BY_ROW: bool> Kernel for Walk<'_, E, 
 }
 
 /// Room for the first vectors of a tile, in `N` arrays.
-pub(in crate::family) type Memory<const N: usize> = [[f32; KEPT * LANES]; N];
-
 #[inline(always)]
-pub(in crate::family) fn memory<const N: usize>() -> Memory<N> {
-    [[0.0; KEPT * LANES]; N]
+pub(in crate::family) fn memory<const N: usize>() -> [Room<KEPT>; N] {
+    [const { Room::new() }; N]
 }
 
+/// Those that a tile of so many has.
 #[inline(always)]
-pub(in crate::family) fn kept<const N: usize>(memory: &mut Memory<N>) -> [&[Chunk]; N] {
-    memory.each_mut().map(|array| cells(array).as_chunks().0)
+pub(in crate::family) fn kept<const N: usize>(
+    memory: &mut [Room<KEPT>; N],
+    steps: usize,
+) -> [&[Chunk]; N] {
+    memory.each_mut().map(|room| room.zeros(KEPT.min(steps)))
 }
 
 /// The numbers that are the same for all tiles.
