@@ -8,7 +8,6 @@
 //! detected, and are what makes the calls of intrinsics sound.
 
 use core::cell::Cell;
-use core::mem::MaybeUninit;
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -16,10 +15,12 @@ mod avx2;
 mod avx512;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+mod room;
 #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
 mod scalar;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod simd128;
+mod transpose;
 
 #[cfg(target_arch = "x86_64")]
 pub use avx2::Avx2;
@@ -27,10 +28,12 @@ pub use avx2::Avx2;
 pub use avx512::Avx512;
 #[cfg(target_arch = "aarch64")]
 pub use neon::Neon;
+pub use room::Room;
 #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
 pub use scalar::Scalar;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 pub use simd128::Simd128;
+pub use transpose::{SIDE, Square, Transposed};
 
 /// Lanes of the virtual vector.
 pub const LANES: usize = 16;
@@ -299,130 +302,6 @@ pub fn overlap<A, B>(a: &[A], b: &[B], same_start: bool) -> bool {
     let (a, b) = (a.as_ptr_range(), b.as_ptr_range());
     let (a, b) = (a.start.addr()..a.end.addr(), b.start.addr()..b.end.addr());
     a.start < b.end && b.start < a.end && !(same_start && a.start == b.start)
-}
-
-/// Rows and columns of a square.
-pub const SIDE: usize = 8;
-
-/// [`SIDE`] runs of as many elements, some distance apart.
-#[derive(Clone, Copy)]
-pub struct Square<'a> {
-    memory: Cells<'a>,
-    stride: usize,
-}
-
-impl<'a> Square<'a> {
-    /// The runs that begin at `start` and every `stride` elements behind it.
-    #[inline(always)]
-    fn new(memory: Cells<'a>, start: usize, stride: usize) -> Self {
-        let memory = &memory[start..];
-        assert!(memory.len() >= (SIDE - 1) * stride + SIDE, "no square");
-        Self { memory, stride }
-    }
-
-    #[inline(always)]
-    fn run(self, i: usize) -> &'a [Cell<f32>; SIDE] {
-        assert!(i < SIDE);
-        // SAFETY: `new` saw that all runs lie in the memory.
-        unsafe { &*self.memory.as_ptr().add(i * self.stride).cast() }
-    }
-}
-
-/// Rows of `width` elements, one behind the other, and the same elements in vectors of 16 rows: one vector of each column, then
-/// those of the next 16 rows.
-#[derive(Clone, Copy)]
-pub struct Transposed<'a> {
-    /// Element c of row r is at `r · width + c`.
-    pub rows: Cells<'a>,
-    /// At least 1.
-    pub width: usize,
-    /// Element c of row r is at `(r / 16 · width + c) · 16 + r % 16`.
-    pub columns: Cells<'a>,
-}
-
-impl Transposed<'_> {
-    /// Copies the first rows into the columns. Columns behind the width may be written too, where it is less than a square.
-    #[inline(always)]
-    pub fn to_columns<S: Simd>(self, s: S, count: usize) {
-        self.copy::<S, false>(s, count);
-    }
-
-    /// The reverse. What a square writes behind a narrow row is written again with the next ones.
-    #[inline(always)]
-    pub fn to_rows<S: Simd>(self, s: S, count: usize) {
-        self.copy::<S, true>(s, count);
-    }
-
-    #[inline(always)]
-    fn copy<S: Simd, const TO_ROWS: bool>(self, s: S, count: usize) {
-        let Self {
-            rows,
-            width,
-            columns,
-        } = self;
-        let column = |r: usize, c: usize| (r / LANES * width + c) * LANES + r % LANES;
-        let rows = if TO_ROWS {
-            &rows[..count * width]
-        } else {
-            rows
-        };
-        // Rows that are copied by squares: those for which both memories have room.
-        let side = width.max(SIDE);
-        let mut whole = count / SIDE * SIDE;
-        while whole > 0
-            && ((whole - 1) * width + side > rows.len()
-                || column(whole - 1, side - 1) >= columns.len())
-        {
-            whole -= SIDE;
-        }
-        for r in (0..whole).step_by(SIDE) {
-            for c in (0..side).step_by(SIDE) {
-                // The last square ends with the row, and so copies some elements twice.
-                let c = c.min(side - SIDE);
-                let row = Square::new(rows, r * width + c, width);
-                let column = Square::new(columns, column(r, c), LANES);
-                if TO_ROWS {
-                    s.transpose(column, row);
-                } else {
-                    s.transpose(row, column);
-                }
-            }
-        }
-        for r in whole..count {
-            let row = &rows[r * width..(r + 1) * width];
-            for (c, row) in row.iter().enumerate() {
-                let column = &columns[column(r, c)];
-                if TO_ROWS {
-                    row.set(column.get());
-                } else {
-                    column.set(row.get());
-                }
-            }
-        }
-    }
-}
-
-/// Memory of a kernel's own for `N` vectors, of which only those are cleared that a call needs: all 64 take 60 ns, as much as
-/// small calls do.
-pub struct Room<const N: usize>([MaybeUninit<[f32; LANES]>; N]);
-
-impl<const N: usize> Room<N> {
-    #[inline(always)]
-    #[allow(clippy::new_without_default, missing_docs)]
-    pub const fn new() -> Self {
-        Self([const { MaybeUninit::uninit() }; N])
-    }
-
-    /// Vectors of zeros, `N` at most.
-    #[inline(always)]
-    pub fn zeros(&mut self, count: usize) -> &[Chunk] {
-        let vectors = &mut self.0[..count];
-        for vector in vectors.iter_mut() {
-            vector.write([0.0; LANES]);
-        }
-        // SAFETY: all of them are written, and borrowed by nobody else; cells have the layout of what is in them.
-        unsafe { &*(core::ptr::from_mut(vectors) as *const [Chunk]) }
-    }
 }
 
 /// Cells over memory that the caller owns alone.
