@@ -152,9 +152,6 @@ impl LaneTile {
             }
         }
     }
-}
-
-impl LaneTile {
     /// Where the vectors are all the scores of positions that are rows.
     fn transposed<'a>(self, rows: Cells<'a>, columns: &'a [Chunk]) -> Option<Transposed<'a>> {
         let width = columns.len();

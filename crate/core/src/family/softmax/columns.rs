@@ -3,42 +3,26 @@
 
 use super::rows::{Call, Gradient};
 use super::tiles::KEPT;
-use super::{Args, Softmax};
-use crate::family::SMALL;
+use super::{Args, Loop, Softmax};
 use crate::math::exp::Exp;
 use crate::share::Total;
-use crate::simd::{Chunk, Kernel, LANES, Level, Room, SIDE, Simd, Transposed};
+use crate::simd::{Chunk, LANES, Room, SIDE, Simd, Transposed};
 use core::cell::Cell;
 
 /// Rows that are in memory of its own at a time, at most: the steps of a call are short loops over them, which overlap where
 /// those over 16 wait for one another.
 const ROWS: usize = 64;
 
-/// Each loop is a kernel, and so a function, of its own.
-pub(super) fn run<L: Softmax>(level: Level, loss: L, args: Args) -> f64 {
-    // Smoothing of other losses goes by tiles, and so no loop for it is compiled.
-    let smooth = L::LINEAR && args.label_smoothing > 0.0;
-    match (args.dx.is_some(), smooth) {
-        (false, _) if SMALL => panic!("no place for the gradient"),
-        (true, false) => level.run(Columns::<L, true, false> { loss, args }),
-        (true, true) => level.run(Columns::<L, true, true> { loss, args }),
-        (false, false) => level.run(Columns::<L, false, false> { loss, args }),
-        (false, true) => level.run(Columns::<L, false, true> { loss, args }),
-    }
-}
+pub(super) struct Columns;
 
-struct Columns<'a, L, const GRAD: bool, const SMOOTH: bool> {
-    loss: L,
-    args: Args<'a>,
-}
-
-impl<L: Softmax, const GRAD: bool, const SMOOTH: bool> Kernel for Columns<'_, L, GRAD, SMOOTH> {
-    type Out = f64;
-
+impl Loop for Columns {
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) -> f64 {
-        let Self { loss, args } = self;
-        let call = Call::new::<SMOOTH>(&args);
+    fn run<S: Simd, L: Softmax, const GRAD: bool, const SMOOTH: bool>(
+        s: S,
+        loss: L,
+        args: &Args,
+    ) -> f64 {
+        let call = Call::new::<SMOOTH>(args);
         let classes = args.classes;
         let most = ROWS.min(KEPT / classes.max(1) * LANES);
         // A square of rows with fewer scores is written whole.
@@ -57,11 +41,10 @@ impl<L: Softmax, const GRAD: bool, const SMOOTH: bool> Kernel for Columns<'_, L,
                 };
                 // Squares read past rows of few scores, but not what another thread may be writing.
                 transposed(&args.x[first * classes..block.end * classes]).to_columns(s, count);
-                let rows = Rows::new(&args, &call, first, count);
+                let rows = Rows::new(args, &call, first, count);
                 for at in (0..count).step_by(LANES) {
                     let scores = &memory[at / LANES * classes..][..classes];
-                    let value =
-                        rows.values::<S, L, GRAD, SMOOTH>(s, loss, &args, &call, at, scores);
+                    let value = rows.values::<S, L, GRAD, SMOOTH>(s, loss, args, &call, at, scores);
                     if let Some(out) = args.out {
                         s.store_head(&out[first + at..first + count.min(at + LANES)], value);
                     }

@@ -1,7 +1,8 @@
 //! Losses of the softmax over a class axis, with a class index or a distribution as the target of each position.
 //!
 //! [`rows`] and, where they are short, [`columns`] serve what most training steps ask for: rows of scores with class indices.
-//! [`tiles`] serves any axis, any target and all options. [`picked`] serves input that is ln p already, and [`teacher`] a second softmax as target.
+//! [`tiles`] serves any axis, any target and all options. [`picked`] serves input that is ln p already, and [`teacher`] a second
+//! softmax as target.
 
 mod columns;
 mod picked;
@@ -9,11 +10,13 @@ mod rows;
 mod teacher;
 pub(super) mod tiles;
 
+use super::SMALL;
 use super::axis::{Axis, Block};
 use crate::loss::{self, Params};
 use crate::share::Share;
-use crate::simd::{Cells, Lanes, Level};
+use crate::simd::{Cells, Kernel, Lanes, Level, Simd};
 use crate::sum::{BLOCK, positions_of_unit};
+use core::marker::PhantomData;
 
 /// What the input and the target are.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -235,13 +238,49 @@ pub(crate) fn run<L: Softmax>(level: Level, loss: L, args: Args) -> f64 {
     match L::KIND {
         Kind::Scores if args.extra.is_none() && (L::LINEAR || args.label_smoothing == 0.0) => {
             if args.classes < tiles::WIDE {
-                columns::run(level, loss, args)
+                labelled::<L, columns::Columns>(level, loss, args)
             } else {
-                rows::run(level, loss, args)
+                labelled::<L, rows::Rows>(level, loss, args)
             }
         }
         Kind::Scores => tiles::run(level, loss, args),
         Kind::LogProbabilities => picked::run(level, loss, args),
         Kind::Teacher => teacher::run(level, args),
+    }
+}
+
+/// A loop over rows with class indices.
+trait Loop {
+    /// The sum of the values. Must be `#[inline(always)]`.
+    fn run<S: Simd, L: Softmax, const GRAD: bool, const SMOOTH: bool>(
+        s: S,
+        loss: L,
+        args: &Args,
+    ) -> f64;
+}
+
+/// Runs it as what the call asks for. Each is a kernel, and so a function, of its own.
+fn labelled<L: Softmax, W: Loop>(level: Level, loss: L, args: Args) -> f64 {
+    // Smoothing of other losses goes by tiles, and so no loop for it is compiled.
+    let smooth = L::LINEAR && args.label_smoothing > 0.0;
+    match (args.dx.is_some(), smooth) {
+        (false, _) if SMALL => panic!("no place for the gradient"),
+        (true, false) => level.run(Labelled::<L, W, true, false>(loss, args, PhantomData)),
+        (true, true) => level.run(Labelled::<L, W, true, true>(loss, args, PhantomData)),
+        (false, false) => level.run(Labelled::<L, W, false, false>(loss, args, PhantomData)),
+        (false, true) => level.run(Labelled::<L, W, false, true>(loss, args, PhantomData)),
+    }
+}
+
+struct Labelled<'a, L, W, const GRAD: bool, const SMOOTH: bool>(L, Args<'a>, PhantomData<W>);
+
+impl<L: Softmax, W: Loop, const GRAD: bool, const SMOOTH: bool> Kernel
+    for Labelled<'_, L, W, GRAD, SMOOTH>
+{
+    type Out = f64;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> f64 {
+        W::run::<S, L, GRAD, SMOOTH>(s, self.0, &self.1)
     }
 }

@@ -1,43 +1,15 @@
 //! Rows of many scores with class indices, one after the other.
 
 use super::tiles::weigh;
-use super::{Args, Softmax};
-use crate::family::SMALL;
+use super::{Args, Loop, Softmax};
 use crate::math::exp::Exp;
 use crate::math::log::log_positive;
 use crate::share::Total;
-use crate::simd::{Cells, Kernel, LANES, Level, Simd};
+use crate::simd::{Cells, LANES, Simd};
 use crate::sum::BLOCK;
 
 /// Scores that are asked for before they are needed, at least.
 const AHEAD: usize = 512;
-
-/// Each loop is a kernel, and so a function, of its own.
-pub(super) fn run<L: Softmax>(level: Level, loss: L, args: Args) -> f64 {
-    // Smoothing of other losses goes by tiles, and so no loop for it is compiled.
-    let smooth = L::LINEAR && args.label_smoothing > 0.0;
-    match (args.dx.is_some(), smooth) {
-        (false, _) if SMALL => panic!("no place for the gradient"),
-        (true, false) => level.run(Rows::<L, true, false> { loss, args }),
-        (true, true) => level.run(Rows::<L, true, true> { loss, args }),
-        (false, false) => level.run(Rows::<L, false, false> { loss, args }),
-        (false, true) => level.run(Rows::<L, false, true> { loss, args }),
-    }
-}
-
-struct Rows<'a, L, const GRAD: bool, const SMOOTH: bool> {
-    loss: L,
-    args: Args<'a>,
-}
-
-impl<L: Softmax, const GRAD: bool, const SMOOTH: bool> Kernel for Rows<'_, L, GRAD, SMOOTH> {
-    type Out = f64;
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) -> f64 {
-        rows::<S, L, GRAD, SMOOTH>(s, self.loss, &self.args)
-    }
-}
 
 /// The numbers that are the same for all rows of a call.
 pub(super) struct Call {
@@ -134,38 +106,42 @@ struct Row<'a> {
 }
 
 /// All rows, 16 at a time: sums row by row, then logarithms, values and factors of all 16 in one vector each.
-#[inline(always)]
-fn rows<S: Simd, L: Softmax, const GRAD: bool, const SMOOTH: bool>(
-    s: S,
-    loss: L,
-    args: &Args,
-) -> f64 {
-    let call = Call::new::<SMOOTH>(args);
-    let mut total = Total::new(args.share, args.sum);
-    for block in args.blocks() {
-        let mut lanes = s.splat(0.0);
-        for (c, labels) in args.labels[block.first..block.end]
-            .chunks(LANES)
-            .enumerate()
-        {
-            let first = block.first + c * LANES;
-            let batch = wide_rows::<S, L, GRAD, SMOOTH>(s, loss, args, &call, first, labels);
-            let Batch {
-                exp,
-                z_y,
-                weighted_z,
-                weight,
-            } = batch;
-            let numbers = [exp, z_y, weighted_z, weight].map(|lanes| s.vector(lanes));
-            let value = call.value::<S, L, SMOOTH>(s, loss, numbers);
-            if let Some(out) = args.out {
-                s.store_head(&out[first..first + labels.len()], value);
+pub(super) struct Rows;
+
+impl Loop for Rows {
+    #[inline(always)]
+    fn run<S: Simd, L: Softmax, const GRAD: bool, const SMOOTH: bool>(
+        s: S,
+        loss: L,
+        args: &Args,
+    ) -> f64 {
+        let call = Call::new::<SMOOTH>(args);
+        let mut total = Total::new(args.share, args.sum);
+        for block in args.blocks() {
+            let mut lanes = s.splat(0.0);
+            for (c, labels) in args.labels[block.first..block.end]
+                .chunks(LANES)
+                .enumerate()
+            {
+                let first = block.first + c * LANES;
+                let batch = wide_rows::<S, L, GRAD, SMOOTH>(s, loss, args, &call, first, labels);
+                let Batch {
+                    exp,
+                    z_y,
+                    weighted_z,
+                    weight,
+                } = batch;
+                let numbers = [exp, z_y, weighted_z, weight].map(|lanes| s.vector(lanes));
+                let value = call.value::<S, L, SMOOTH>(s, loss, numbers);
+                if let Some(out) = args.out {
+                    s.store_head(&out[first..first + labels.len()], value);
+                }
+                lanes = s.add(lanes, value);
             }
-            lanes = s.add(lanes, value);
+            total.add(f64::from(s.sum(lanes)));
         }
-        total.add(f64::from(s.sum(lanes)));
+        total.get()
     }
-    total.get()
 }
 
 /// Row number `index`, or nothing where it is ignored.
