@@ -2,6 +2,7 @@
 //! the losses over classes have 10 scores. `count` alone prints the losses.
 
 use fused_loss_core::family::pointwise::{self, pointwise};
+use fused_loss_core::family::positions::{Positions, Values};
 use fused_loss_core::family::softmax::{self, softmax};
 use fused_loss_core::loss::REGISTRY;
 use fused_loss_core::share::Share;
@@ -57,7 +58,7 @@ fn main() {
             "pointwise" => {
                 let args = pointwise::Args {
                     x,
-                    t,
+                    t: Values::F32(t),
                     dx: Some(dx),
                     scale: 1.0,
                     aux: 1.0,
@@ -78,14 +79,13 @@ fn main() {
                 });
                 let args = softmax::Args {
                     x,
-                    labels: &labels,
+                    marks: Positions::new(&labels, &[-100]),
                     classes: CLASSES,
                     dx: Some(dx),
                     out: None,
                     weight: None,
                     grad_output: None,
                     scale: 1.0,
-                    ignore_index: -100,
                     label_smoothing: 0.0,
                     temperature: 1.0,
                     sum: 0.0,

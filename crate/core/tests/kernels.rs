@@ -4,8 +4,9 @@
 use core::cell::Cell;
 use fused_loss_core::family::domain::first_outside;
 use fused_loss_core::family::pointwise::{self, Extra, pointwise};
+use fused_loss_core::family::positions::{NOTHING, Positions, Values};
 use fused_loss_core::family::region::{self, Activation};
-use fused_loss_core::family::softmax::{self, kept_weight, softmax};
+use fused_loss_core::family::softmax::{self, softmax};
 use fused_loss_core::family::stream::Stream;
 use fused_loss_core::loss::{Agreement, REGISTRY, Row};
 use fused_loss_core::share::Share;
@@ -37,7 +38,7 @@ fn inputs(loss: &str, n: usize) -> Vec<f32> {
 fn mse<'a>(x: Cells<'a>, t: Cells<'a>, dx: Option<Cells<'a>>, sum: f64) -> pointwise::Args<'a> {
     pointwise::Args {
         x,
-        t,
+        t: Values::F32(t),
         dx,
         scale: 0.5,
         aux: 1.0,
@@ -56,14 +57,13 @@ fn cross_entropy<'a>(
 ) -> softmax::Args<'a> {
     softmax::Args {
         x,
-        labels,
+        marks: Positions::new(labels, &[-100]),
         classes,
         dx,
         out: None,
         weight: None,
         grad_output: None,
         scale: 1.0,
-        ignore_index: -100,
         label_smoothing: 0.0,
         temperature: 1.0,
         sum: 0.0,
@@ -231,7 +231,11 @@ fn on_any_axis(
     args.extra = Some(softmax::Extra {
         inner,
         target: distribution.then_some(cells(&mut target)),
-        sample_weight: Some(cells(&mut own)),
+        sample_weight: Some(Stream {
+            values: cells(&mut own),
+            inner: 1,
+            start: 0,
+        }),
         dt: distribution.then_some(cells(&mut dt)),
         accumulate: false,
     });
@@ -299,6 +303,7 @@ fn both_passes(
         aux: 1.5,
         auxs: None,
         weight: None,
+        sample_weight: None,
         label_smoothing: 0.1,
         scale: 0.5,
     });
@@ -306,9 +311,8 @@ fn both_passes(
     let dx_cells = if in_place { x_cells } else { cells(&mut dx) };
     let mut args = region::Args {
         x: x_cells,
-        target: Some(cells(&mut target)),
-        labels: &labels,
-        ignore_index: -1,
+        target: Some(Values::F32(cells(&mut target))),
+        marks: Positions::new(&labels, &[-1]),
         classes,
         positions,
         classes_last,
@@ -457,17 +461,45 @@ fn a_gradient_is_added_to_what_is_there() {
     }
 }
 
+fn outside(level: Level, values: &mut [f32]) -> Option<usize> {
+    let values = Values::F32(cells(values));
+    first_outside(level, values, Positions::default(), 0.0, 1.0)
+}
+
+#[test]
+fn values_that_count_for_nothing_may_be_outside_a_range() {
+    let level = Level::available()[0];
+    let bytes: Vec<u8> = (0..3000).map(|i| if i == 2000 { 7 } else { 1 }).collect();
+    let bytes = Values::U8(&bytes);
+    let mut marks = Positions {
+        labels: Some(bytes),
+        ignored: &[7],
+        mask: None,
+    };
+    assert_eq!(first_outside(level, bytes, marks, 0.0, 1.0), None);
+    marks.ignored = &[1];
+    assert_eq!(first_outside(level, bytes, marks, 0.0, 1.0), Some(2000));
+    assert_eq!(
+        first_outside(level, bytes, Positions::default(), 0.0, 1.0),
+        Some(2000)
+    );
+    let mut floats = vec![f32::NAN; 2];
+    let mask = Positions {
+        labels: None,
+        ignored: &[],
+        mask: Some(Values::I64(&[0, -1])),
+    };
+    let floats = Values::F32(cells(&mut floats));
+    assert_eq!(first_outside(level, floats, mask, 0.0, 1.0), Some(1));
+}
+
 #[test]
 fn values_outside_a_range_are_found() {
     for level in Level::available() {
         for n in [0, 1, 15, 16, 17, 1023, 1024, 1025, 5000] {
             let mut values: Vec<f32> = (0..n).map(|i| [0.0, -0.0, 0.3, 1.0][i % 4]).collect();
             let name = (n, level.name());
-            assert_eq!(
-                first_outside(level, cells(&mut values), 0.0, 1.0),
-                None,
-                "{name:?}"
-            );
+            assert_eq!(outside(level, &mut values), None, "{name:?}");
             let above = f32::from_bits(1f32.to_bits() + 1);
             for (bad, i) in [-1e-45, above, f32::NAN, f32::INFINITY, f32::NEG_INFINITY]
                 .into_iter()
@@ -478,7 +510,7 @@ fn values_outside_a_range_are_found() {
                 values[i] = bad;
                 // One behind the first is not the first.
                 values[n - 1] = bad;
-                let found = first_outside(level, cells(&mut values), 0.0, 1.0);
+                let found = outside(level, &mut values);
                 assert_eq!(found, Some(i), "{bad} {name:?}");
             }
         }
@@ -523,14 +555,74 @@ fn streams_cycle_and_repeat() {
 fn labels_are_counted_and_checked() {
     let mut weight = [1.0, 10.0, 0.5];
     let weight = Some(cells(&mut weight));
-    assert_eq!(kept_weight(&[], 3, -100, None), 0.0);
-    assert_eq!(kept_weight(&[0, 1, 2, -100], 3, -100, None), 3.0);
-    assert_eq!(kept_weight(&[0, 1, 1, 7], 3, 7, weight), 21.0);
+    let count = |labels: &[i32], ignored: &[i32], weight| {
+        Positions::new(labels, ignored).weight(labels.len(), 3, weight, None)
+    };
+    assert_eq!(count(&[], &[-100], None), 0.0);
+    assert_eq!(count(&[0, 1, 2, -100], &[-100], None), 3.0);
+    assert_eq!(count(&[0, 1, 1, 7], &[7], weight), 21.0);
+    assert_eq!(
+        count(&[0, 1, 7, 9, i32::MIN], &[7, 9, i32::MIN], weight),
+        11.0
+    );
+    assert_eq!(count(&[0, i32::MIN], &[i32::MIN], None), 1.0);
     let mut labels = vec![2; 3000];
-    assert_eq!(kept_weight(&labels, 3, -100, weight), 1500.0);
+    assert_eq!(count(&labels, &[-100], weight), 1500.0);
     for bad in [-1, 3, i32::MIN, i32::MAX] {
         labels[2500] = bad;
-        assert_eq!(kept_weight(&labels, 3, -100, None), -2501.0);
+        assert_eq!(count(&labels, &[-100], None), -2501.0);
+        assert_eq!(count(&labels, &[-100, -7], None), -2501.0);
+    }
+}
+
+#[test]
+fn labels_and_masks_of_every_type_say_the_same() {
+    let mut floats: Vec<f32> = (0..40).map(|i| (i % 3) as f32).collect();
+    let classes = |marks: Positions| {
+        let mut classes = [7; 37];
+        marks.classes(3, &mut classes);
+        classes
+    };
+    let expected: Vec<i32> = (3..40)
+        .map(|i| if i % 3 == 2 { NOTHING } else { i % 3 })
+        .collect();
+    let masked: Vec<i32> = (3..40)
+        .map(|i| if i % 3 == 0 { NOTHING } else { 0 })
+        .collect();
+    macro_rules! check {
+        ($($kind:ident: $element:ty),*) => {$(
+            let values: Vec<$element> = floats.iter().map(|&x| x as $element).collect();
+            let values = Some(Values::$kind(&values));
+            let labels = Positions { labels: values, ignored: &[2], mask: None };
+            assert_eq!(classes(labels)[..], expected, stringify!($kind));
+            let labels = Positions { labels: values, ignored: &[2, 100], mask: None };
+            assert_eq!(classes(labels)[..], expected, stringify!($kind));
+            let mask = Positions { labels: None, ignored: &[0], mask: values };
+            assert_eq!(classes(mask)[..], masked, stringify!($kind));
+        )*};
+    }
+    check!(I8: i8, U8: u8, I16: i16, U16: u16, I32: i32, U32: u32, I64: i64);
+    let values = Some(Values::F32(cells(&mut floats)));
+    let labels = Positions {
+        labels: values,
+        ignored: &[2],
+        mask: values,
+    };
+    let both: Vec<i32> = (3..40)
+        .map(|i| if i % 3 == 1 { 1 } else { NOTHING })
+        .collect();
+    assert_eq!(classes(labels)[..], both);
+    // What does not fit is no class, and never wraps around to one.
+    for (values, kind) in [
+        (Values::I64(&[1 << 32]), "i64"),
+        (Values::U32(&[u32::MAX]), "u32"),
+    ] {
+        let marks = Positions {
+            labels: Some(values),
+            ignored: &[-1],
+            mask: None,
+        };
+        assert_eq!(marks.weight(1, 2, None, None), -1.0, "{kind}");
     }
 }
 

@@ -3,6 +3,7 @@
 
 use core::cell::Cell;
 use core::ptr;
+use fused_loss_core::family::positions::Values;
 use napi::bindgen_prelude::{FromNapiValue, TypeName, ValueType};
 use napi::{Error, Result, Status, sys};
 
@@ -25,9 +26,23 @@ impl Element for Cell<f64> {
     const NAME: &'static str = "Float64Array";
 }
 
-impl Element for i32 {
-    const KIND: sys::napi_typedarray_type = sys::TypedarrayType::int32_array;
-    const NAME: &'static str = "Int32Array";
+macro_rules! integers {
+    ($($element:ty: $kind:ident $name:literal),*) => {
+        $(impl Element for $element {
+            const KIND: sys::napi_typedarray_type = sys::TypedarrayType::$kind;
+            const NAME: &'static str = $name;
+        })*
+    };
+}
+
+integers! {
+    i8: int8_array "Int8Array",
+    u8: uint8_array "Uint8Array",
+    i16: int16_array "Int16Array",
+    u16: uint16_array "Uint16Array",
+    i32: int32_array "Int32Array",
+    u32: uint32_array "Uint32Array",
+    i64: bigint64_array "BigInt64Array"
 }
 
 impl<T: Element> Array<T> {
@@ -85,6 +100,34 @@ impl<T: Element> FromNapiValue for MaybeArray<T> {
     }
 }
 
+/// A typed array of numbers of any type that is read and never written.
+pub enum AnyArray {
+    F32(Array<Cell<f32>>),
+    I32(Array<i32>),
+    U8(Array<u8>),
+    I8(Array<i8>),
+    I16(Array<i16>),
+    U16(Array<u16>),
+    U32(Array<u32>),
+    I64(Array<i64>),
+}
+
+impl AnyArray {
+    /// The elements. The borrow of `self` keeps them within the call.
+    pub fn get(&self) -> Values<'_> {
+        match self {
+            Self::F32(array) => Values::F32(array.get()),
+            Self::I32(array) => Values::I32(array.get()),
+            Self::U8(array) => Values::U8(array.get()),
+            Self::I8(array) => Values::I8(array.get()),
+            Self::I16(array) => Values::I16(array.get()),
+            Self::U16(array) => Values::U16(array.get()),
+            Self::U32(array) => Values::U32(array.get()),
+            Self::I64(array) => Values::I64(array.get()),
+        }
+    }
+}
+
 /// The elements of `value`, or nothing where it is no typed array.
 ///
 /// The facade has checked the kind, so only the memory is asked for: `napi_get_buffer_info` takes 25 ns and answers for
@@ -112,7 +155,9 @@ unsafe fn elements<T: Element>(env: sys::napi_env, value: sys::napi_value) -> Op
                 ptr::null_mut(),
             )
         };
-        if status != sys::Status::napi_ok || kind != T::KIND {
+        let clamped = kind == sys::TypedarrayType::uint8_clamped_array;
+        let bytes = clamped && T::KIND == sys::TypedarrayType::uint8_array;
+        if status != sys::Status::napi_ok || !(kind == T::KIND || bytes) {
             return None;
         }
     }

@@ -4,7 +4,7 @@
 //! Only arrays are arguments. The numbers travel in an array of their own that both sides keep: an argument that is a
 //! number takes 8 ns and a number as result 14 ns, an element of this array 1 ns.
 
-use crate::array::{Array, Element, MaybeArray};
+use crate::array::{AnyArray, Array, Element, MaybeArray};
 use crate::threads;
 use core::cell::Cell;
 use core::ffi::{CStr, c_void};
@@ -14,11 +14,23 @@ use napi::{Env, Error, JsError, JsValue, Result, Status, check_status, sys};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Elements of the array of numbers.
-pub const NUMBERS: usize = 16;
+pub const NUMBERS: usize = 32;
 
 /// Number of threads, and whether small calls are split too: numbers that stay from call to call.
 const THREADS: usize = 15;
 const SPLIT_ALL: usize = 14;
+
+/// Types of the labels, the mask and the target, as [`AnyArray`] counts them; 0 where there is none.
+pub const LABELS: usize = 16;
+pub const MASK: usize = 17;
+pub const TARGET: usize = 18;
+/// Elements that share a sample weight.
+pub const SAMPLE: usize = 19;
+/// How many labels are ignored, and which.
+const IGNORED: usize = 20;
+
+/// Labels that a call can ignore, at most.
+pub const MOST_IGNORED: usize = NUMBERS - IGNORED - 1;
 
 type Numbers = [Cell<f64>; NUMBERS];
 
@@ -43,6 +55,31 @@ impl<const N: usize> Call<'_, N> {
     /// Number i that the caller has set.
     pub fn number(&self, i: usize) -> f64 {
         self.numbers[i].get()
+    }
+
+    /// Argument i, an array of the type that number `kind` says; nothing where that is 0.
+    pub fn any(&self, i: usize, kind: usize) -> Result<Option<AnyArray>> {
+        Ok(match self.number(kind) as u32 {
+            0 => None,
+            1 => Some(AnyArray::F32(self.array(i)?)),
+            2 => Some(AnyArray::I32(self.array(i)?)),
+            3 => Some(AnyArray::U8(self.array(i)?)),
+            4 => Some(AnyArray::I8(self.array(i)?)),
+            5 => Some(AnyArray::I16(self.array(i)?)),
+            6 => Some(AnyArray::U16(self.array(i)?)),
+            7 => Some(AnyArray::U32(self.array(i)?)),
+            _ => Some(AnyArray::I64(self.array(i)?)),
+        })
+    }
+
+    /// The labels that are ignored.
+    pub fn ignored(&self) -> ([i32; MOST_IGNORED], usize) {
+        let mut ignored = [0; MOST_IGNORED];
+        let count = (self.number(IGNORED) as usize).min(MOST_IGNORED);
+        for (i, ignored) in ignored.iter_mut().take(count).enumerate() {
+            *ignored = self.number(IGNORED + 1 + i) as i32;
+        }
+        (ignored, count)
     }
 
     /// Threads for so many elements, of which each should have at least `least`. A test may have every call split.

@@ -5,12 +5,13 @@ mod array;
 mod direct;
 mod threads;
 
-use array::{Array, MaybeArray};
+use array::{AnyArray, Array, MaybeArray};
 use core::cell::Cell;
 use core::ffi::CStr;
-use direct::{Call, Exports, Function};
+use direct::{Call, Exports, Function, LABELS, MASK, MOST_IGNORED, SAMPLE, TARGET};
 use fused_loss_core::family::domain;
 use fused_loss_core::family::pointwise::{self, Extra};
+use fused_loss_core::family::positions::{Positions, Values};
 use fused_loss_core::family::region;
 use fused_loss_core::family::softmax;
 use fused_loss_core::family::stream::Stream;
@@ -102,11 +103,39 @@ pub fn registry() -> Vec<Row> {
 #[napi(module_exports)]
 pub fn export(exports: Object, env: Env) -> Result<()> {
     let direct = Exports::new(env, exports)?;
+    direct.function::<FirstOutside, _>()?;
+    direct.function::<KeptWeight, _>()?;
     direct.function::<Pointwise, _>()?;
     direct.function::<PointwiseGeneral, _>()?;
     direct.function::<Softmax, _>()?;
     direct.function::<SoftmaxGeneral, _>()?;
     direct.function::<Region, _>()
+}
+
+/// Which positions count: labels and mask of a call, in the arguments of these numbers, and what is ignored of the labels.
+struct Marks {
+    labels: Option<AnyArray>,
+    mask: Option<AnyArray>,
+    ignored: ([i32; MOST_IGNORED], usize),
+}
+
+impl Marks {
+    fn new<const N: usize>(call: &Call<N>, labels: usize, mask: usize) -> Result<Self> {
+        Ok(Self {
+            labels: call.any(labels, LABELS)?,
+            mask: call.any(mask, MASK)?,
+            ignored: call.ignored(),
+        })
+    }
+
+    fn get(&self) -> Positions<'_> {
+        let (ignored, count) = &self.ignored;
+        Positions {
+            labels: self.labels.as_ref().map(AnyArray::get),
+            ignored: &ignored[..*count],
+            mask: self.mask.as_ref().map(AnyArray::get),
+        }
+    }
 }
 
 /// Sum of the values of x and t, and the gradient into dx, where it is given. Numbers: op, scale, aux, p0, p1.
@@ -121,7 +150,7 @@ impl Function<3> for Pointwise {
         separate(dx, x, t)?;
         let args = pointwise::Args {
             x,
-            t,
+            t: Values::F32(t),
             dx,
             scale: call.number(1) as f32,
             aux: call.number(2) as f32,
@@ -185,18 +214,30 @@ fn stream(values: &Maybe, inner: usize) -> Option<Stream<'_>> {
     })
 }
 
-/// The same with any combination of streams and outputs. Two numbers more: neighbouring elements of a class,
-/// and whether dx is added to.
+/// The same with a target of any type, and any combination of streams and outputs. Two numbers more: neighbouring elements of a
+/// class, and whether dx is added to.
 struct PointwiseGeneral;
 
-impl Function<8> for PointwiseGeneral {
+impl Function<11> for PointwiseGeneral {
     const NAME: &'static CStr = c"pointwiseGeneral";
 
-    fn run(call: &Call<8>) -> Result<f64> {
-        let (x, t, dx): (Floats, Floats, Maybe) = (call.array(0)?, call.array(1)?, call.maybe(2)?);
+    fn run(call: &Call<11>) -> Result<f64> {
+        let (x, dx): (Floats, Maybe) = (call.array(0)?, call.maybe(2)?);
+        let t = target(call.any(1, TARGET)?)?;
+        let (sample_weight, marks) = (call.maybe(8)?, Marks::new(call, 9, 10)?);
         let (weight, aux): (Maybe, Maybe) = (call.maybe(3)?, call.maybe(4)?);
         let (grad_output, dt, out): (Maybe, Maybe, Maybe) =
             (call.maybe(5)?, call.maybe(6)?, call.maybe(7)?);
+        let extra = Extra {
+            weight: stream(&weight, 1),
+            sample_weight: stream(&sample_weight, call.number(SAMPLE) as usize),
+            marks: marks.get(),
+            aux: stream(&aux, call.number(5) as usize),
+            grad_output: grad_output.get(),
+            dt: dt.get(),
+            out: out.get(),
+            accumulate: call.number(6) != 0.0,
+        };
         let args = pointwise::Args {
             x: x.get(),
             t: t.get(),
@@ -206,31 +247,44 @@ impl Function<8> for PointwiseGeneral {
             sum: 0.0,
             params: [call.number(3) as f32, call.number(4) as f32],
             share: Share::ALL,
-            extra: Some(Extra {
-                weight: stream(&weight, 1),
-                aux: stream(&aux, call.number(5) as usize),
-                grad_output: grad_output.get(),
-                dt: dt.get(),
-                out: out.get(),
-                accumulate: call.number(6) != 0.0,
-            }),
+            extra: extra.needed().then_some(extra),
         };
         Ok(run_pointwise(call, args))
     }
 }
 
-/// Index of the first value that is not in [low, high], NaN included, or −1.
-#[napi(catch_unwind)]
-pub fn first_outside(values: Floats, low: f64, high: f64) -> f64 {
-    let outside = domain::first_outside(level(), values.get(), low as f32, high as f32);
-    outside.map_or(-1.0, |i| i as f64)
+/// A target that must be there.
+fn target(array: Option<AnyArray>) -> Result<AnyArray> {
+    array.ok_or_else(|| Error::new(Status::InvalidArg, "no target"))
 }
 
-/// Total weight of the rows that are not ignored, or −1 − i where label i is no class.
-#[napi(catch_unwind)]
-pub fn kept_weight(labels: Array<i32>, classes: u32, ignore_index: i32, weight: Maybe) -> f64 {
-    let weight = weight.get();
-    softmax::kept_weight(labels.get(), classes as usize, ignore_index, weight)
+/// Index of the first value that counts and is not in a range, NaN included, or −1. Numbers: low, high.
+struct FirstOutside;
+
+impl Function<3> for FirstOutside {
+    const NAME: &'static CStr = c"firstOutside";
+
+    fn run(call: &Call<3>) -> Result<f64> {
+        let (values, marks) = (target(call.any(0, TARGET)?)?, Marks::new(call, 1, 2)?);
+        let (low, high) = (call.number(0) as f32, call.number(1) as f32);
+        let outside = domain::first_outside(level(), values.get(), marks.get(), low, high);
+        Ok(outside.map_or(-1.0, |i| i as f64))
+    }
+}
+
+/// Total weight of the positions that count, or −1 − i where label i is no class. Numbers: positions, classes.
+struct KeptWeight;
+
+impl Function<4> for KeptWeight {
+    const NAME: &'static CStr = c"keptWeight";
+
+    fn run(call: &Call<4>) -> Result<f64> {
+        let marks = Marks::new(call, 0, 1)?;
+        let (weight, own): (Maybe, Maybe) = (call.maybe(2)?, call.maybe(3)?);
+        let (positions, classes) = (call.number(0) as usize, call.number(1) as usize);
+        let own = stream(&own, call.number(SAMPLE) as usize);
+        Ok(marks.get().weight(positions, classes, weight.get(), own))
+    }
 }
 
 /// Sum of the rows' values, and the gradient into dx, where it is given: rows of scores with class indices. Numbers: op, scale,
@@ -244,7 +298,9 @@ impl Function<3> for Softmax {
         let (x, labels): (Floats, Array<i32>) = (call.array(0)?, call.array(1)?);
         let dx: Maybe = call.maybe(2)?;
         separate(dx.get(), x.get(), labels.get())?;
-        let args = softmax_args(call, x.get(), labels.get(), dx.get());
+        let (ignored, count) = call.ignored();
+        let marks = Positions::new(labels.get(), &ignored[..count]);
+        let args = softmax_args(call, x.get(), marks, dx.get());
         Ok(run_softmax(call, args))
     }
 }
@@ -253,11 +309,11 @@ impl Function<3> for Softmax {
 /// scores for a class are neighbours, and whether dx is added to.
 struct SoftmaxGeneral;
 
-impl Function<9> for SoftmaxGeneral {
+impl Function<10> for SoftmaxGeneral {
     const NAME: &'static CStr = c"softmaxGeneral";
 
-    fn run(call: &Call<9>) -> Result<f64> {
-        let (x, labels): (Floats, Array<i32>) = (call.array(0)?, call.array(1)?);
+    fn run(call: &Call<10>) -> Result<f64> {
+        let (x, marks): (Floats, Marks) = (call.array(0)?, Marks::new(call, 1, 9)?);
         let (dx, target): (Maybe, Maybe) = (call.maybe(2)?, call.maybe(3)?);
         let (weight, sample_weight): (Maybe, Maybe) = (call.maybe(4)?, call.maybe(5)?);
         let (grad_output, dt, out): (Maybe, Maybe, Maybe) =
@@ -265,7 +321,7 @@ impl Function<9> for SoftmaxGeneral {
         let extra = softmax::Extra {
             inner: call.number(7) as usize,
             target: target.get(),
-            sample_weight: sample_weight.get(),
+            sample_weight: stream(&sample_weight, call.number(SAMPLE) as usize),
             dt: dt.get(),
             accumulate: call.number(8) != 0.0,
         };
@@ -274,7 +330,7 @@ impl Function<9> for SoftmaxGeneral {
             weight: weight.get(),
             grad_output: grad_output.get(),
             extra: extra.needed().then_some(extra),
-            ..softmax_args(call, x.get(), labels.get(), dx.get())
+            ..softmax_args(call, x.get(), marks.get(), dx.get())
         };
         Ok(run_softmax(call, args))
     }
@@ -283,19 +339,18 @@ impl Function<9> for SoftmaxGeneral {
 fn softmax_args<'a, const N: usize>(
     call: &Call<N>,
     x: Cells<'a>,
-    labels: &'a [i32],
+    marks: Positions<'a>,
     dx: Option<Cells<'a>>,
 ) -> softmax::Args<'a> {
     softmax::Args {
         x,
-        labels,
+        marks,
         classes: call.number(2) as usize,
         dx,
         out: None,
         weight: None,
         grad_output: None,
         scale: call.number(1) as f32,
-        ignore_index: call.number(3) as i32,
         label_smoothing: call.number(4) as f32,
         temperature: call.number(5) as f32,
         sum: 0.0,
@@ -320,12 +375,13 @@ fn run_softmax<const N: usize>(call: &Call<N>, args: softmax::Args) -> f64 {
 /// aux, whether dx is added to.
 struct Region;
 
-impl Function<8> for Region {
+impl Function<10> for Region {
     const NAME: &'static CStr = c"region";
 
-    fn run(call: &Call<8>) -> Result<f64> {
-        let (x, labels): (Floats, Array<i32>) = (call.array(0)?, call.array(1)?);
-        let target: Maybe = call.maybe(2)?;
+    fn run(call: &Call<10>) -> Result<f64> {
+        let (x, marks): (Floats, Marks) = (call.array(0)?, Marks::new(call, 1, 9)?);
+        let target = call.any(2, TARGET)?;
+        let sample_weight: Maybe = call.maybe(8)?;
         let sums: MaybeArray<Cell<f64>> = call.maybe(3)?;
         let (planes, dx): (Maybe, Maybe) = (call.maybe(4)?, call.maybe(5)?);
         let (auxs, weight): (Maybe, Maybe) = (call.maybe(6)?, call.maybe(7)?);
@@ -335,14 +391,14 @@ impl Function<8> for Region {
             aux: call.number(11) as f32,
             auxs: auxs.get(),
             weight: weight.get(),
+            sample_weight: sample_weight.get(),
             label_smoothing: call.number(4) as f32,
             scale: call.number(1) as f32,
         });
         let args = region::Args {
             x: x.get(),
-            target: target.get(),
-            labels: labels.get(),
-            ignore_index: call.number(3) as i32,
+            target: target.as_ref().map(AnyArray::get),
+            marks: marks.get(),
             classes: call.number(2) as usize,
             positions: call.number(5) as usize,
             classes_last: call.number(6) != 0.0,

@@ -7,6 +7,7 @@
 use core::cell::{Cell, RefCell};
 use fused_loss_core::family::domain;
 use fused_loss_core::family::pointwise::{self, Extra};
+use fused_loss_core::family::positions::{Positions, Values};
 use fused_loss_core::family::region;
 use fused_loss_core::family::softmax;
 use fused_loss_core::family::stream::Stream;
@@ -83,7 +84,8 @@ unsafe fn array<'a, T>(at: *const T, length: usize) -> Option<&'a [T]> {
 pub unsafe fn first_outside(length: usize, values: *const Cell<f32>, low: f32, high: f32) -> i32 {
     // SAFETY: the caller's.
     let values: Cells = unsafe { array(values, length) }.unwrap_or_default();
-    domain::first_outside(level(), values, low, high).map_or(-1, |i| i as i32)
+    let marks = Positions::default();
+    domain::first_outside(level(), Values::F32(values), marks, low, high).map_or(-1, |i| i as i32)
 }
 
 /// Sum of the values after `sum`, and the gradient into `dx`; where that is null, over `x`.
@@ -108,7 +110,7 @@ pub unsafe fn pointwise(
     let floats = |at| unsafe { array(at, length) };
     let args = pointwise::Args {
         x: floats(x).unwrap_or_default(),
-        t: floats(t).unwrap_or_default(),
+        t: Values::F32(floats(t).unwrap_or_default()),
         dx: floats(dx).or(floats(x)),
         scale,
         aux,
@@ -121,9 +123,10 @@ pub unsafe fn pointwise(
 }
 
 /// The same with any combination of streams and outputs. A stream's `start` is the index of the first element in the whole.
+/// Elements whose label is `ignored` count for nothing.
 ///
 /// # Safety
-/// As for [`pointwise`]; `weight` and `aux_stream` point to as many elements as their lengths say.
+/// As for [`pointwise`]; `weight` and `aux_stream` point to as many elements as their lengths say, `labels` to `length`.
 #[wasm_bindgen]
 #[must_use]
 pub unsafe fn pointwise_general(
@@ -144,6 +147,8 @@ pub unsafe fn pointwise_general(
     aux_length: usize,
     aux_inner: usize,
     aux_start: usize,
+    labels: *const i32,
+    ignored: i32,
     grad_output: *const Cell<f32>,
     dt: *const Cell<f32>,
     out: *const Cell<f32>,
@@ -151,9 +156,11 @@ pub unsafe fn pointwise_general(
 ) -> f64 {
     // SAFETY: the caller's.
     let floats = |at, length| -> Option<Cells> { unsafe { array(at, length) } };
+    // SAFETY: the caller's.
+    let labels = unsafe { array(labels, length) };
     let args = pointwise::Args {
         x: floats(x, length).unwrap_or_default(),
-        t: floats(t, length).unwrap_or_default(),
+        t: Values::F32(floats(t, length).unwrap_or_default()),
         dx: floats(dx, length),
         scale,
         aux,
@@ -166,6 +173,8 @@ pub unsafe fn pointwise_general(
                 inner: 1,
                 start: weight_start,
             }),
+            sample_weight: None,
+            marks: Positions::new(labels.unwrap_or_default(), &[ignored]),
             aux: floats(aux_stream, aux_length).map(|values| Stream {
                 values,
                 inner: aux_inner,
@@ -199,7 +208,7 @@ pub unsafe fn softmax(
     dx: *const Cell<f32>,
     dt: *const Cell<f32>,
     scale: f32,
-    ignore_index: i32,
+    ignored: i32,
     label_smoothing: f32,
     temperature: f32,
     p0: f32,
@@ -218,21 +227,24 @@ pub unsafe fn softmax(
     let extra = softmax::Extra {
         inner,
         target: floats(target, scores),
-        sample_weight: floats(sample_weight, positions),
+        sample_weight: floats(sample_weight, positions).map(|values| Stream {
+            values,
+            inner: 1,
+            start: 0,
+        }),
         dt: floats(dt, scores),
         accumulate,
     };
     let (x, dx) = (floats(x, scores).unwrap_or_default(), floats(dx, scores));
     let args = softmax::Args {
         x,
-        labels: labels.unwrap_or_default(),
+        marks: Positions::new(labels.unwrap_or_default(), &[ignored]),
         classes,
         dx: dx.or((!extra.needed()).then_some(x)),
         out: floats(out, positions),
         weight: floats(weight, classes),
         grad_output: floats(grad_output, positions),
         scale,
-        ignore_index,
         label_smoothing,
         temperature,
         sum,
@@ -248,7 +260,7 @@ pub unsafe fn softmax(
 ///
 /// # Safety
 /// `x`, `target` and `dx` must point to `positions · classes` elements inside the arena, `labels` to `positions`, `auxs` and
-/// `weight` to `classes`, `sums` and `planes` to three times as many; all but `x` may be null.
+/// `weight` to `classes`, `sample_weight` to one, `sums` and `planes` to three times as many; all but `x` may be null.
 #[wasm_bindgen]
 #[must_use]
 pub unsafe fn region(
@@ -258,7 +270,7 @@ pub unsafe fn region(
     x: *const Cell<f32>,
     target: *const Cell<f32>,
     labels: *const i32,
-    ignore_index: i32,
+    ignored: i32,
     activation: u32,
     squared: bool,
     part: i32,
@@ -267,6 +279,7 @@ pub unsafe fn region(
     aux: f32,
     auxs: *const Cell<f32>,
     weight: *const Cell<f32>,
+    sample_weight: *const Cell<f32>,
     label_smoothing: f32,
     scale: f32,
     sums: *const Cell<f64>,
@@ -282,9 +295,8 @@ pub unsafe fn region(
     let sums = unsafe { array(sums, classes * region::NUMBERS) };
     let args = region::Args {
         x: floats(x, positions * classes).unwrap_or_default(),
-        target: floats(target, positions * classes),
-        labels: labels.unwrap_or_default(),
-        ignore_index,
+        target: floats(target, positions * classes).map(Values::F32),
+        marks: Positions::new(labels.unwrap_or_default(), &[ignored]),
         classes,
         positions,
         classes_last,
@@ -296,6 +308,7 @@ pub unsafe fn region(
             aux,
             auxs: floats(auxs, classes),
             weight: floats(weight, classes),
+            sample_weight: floats(sample_weight, 1),
             label_smoothing,
             scale,
         }),

@@ -1,13 +1,49 @@
 //! Whether values are where a loss is defined.
 
-use crate::simd::{Cells, Kernel, LANES, Level, Simd};
+use super::positions::{NOTHING, Positions, Values};
+use crate::simd::{Cells, Kernel, LANES, Level, Simd, cells};
 use crate::sum::BLOCK;
 use core::cell::Cell;
 
-/// Index of the first value that is not in [low, high]; NaN is not.
+/// Index of the first value that counts and is not in [low, high]; NaN is not.
 #[must_use]
-pub fn first_outside(level: Level, values: Cells, low: f32, high: f32) -> Option<usize> {
-    level.run(FirstOutside { values, low, high })
+pub fn first_outside(
+    level: Level,
+    values: Values,
+    marks: Positions,
+    low: f32,
+    high: f32,
+) -> Option<usize> {
+    match values {
+        Values::F32(values) if marks.is_everything() => {
+            level.run(FirstOutside { values, low, high })
+        }
+        _ => first_marked_outside(values, marks, low, high),
+    }
+}
+
+/// The same of values of any type, of which some may count for nothing.
+fn first_marked_outside(values: Values, marks: Positions, low: f32, high: f32) -> Option<usize> {
+    let mut floats = [0.0; BLOCK];
+    let floats = cells(&mut floats);
+    let mut classes = [0; BLOCK];
+    (0..values.len()).step_by(BLOCK).find_map(|first| {
+        let count = BLOCK.min(values.len() - first);
+        let floats = values.block(first, count, floats);
+        let classes = &mut classes[..count];
+        marks.classes(first, classes);
+        // Without branches; where something is found, a second look says where.
+        let outside = |value: &Cell<f32>, class: i32| {
+            (class != NOTHING) & !((value.get() >= low) & (value.get() <= high))
+        };
+        let mut found = false;
+        for (value, &class) in floats.iter().zip(&*classes) {
+            found |= outside(value, class);
+        }
+        let mut both = floats.iter().zip(&*classes);
+        let at = || both.position(|(value, &class)| outside(value, class));
+        found.then(at).flatten().map(|i| first + i)
+    })
 }
 
 struct FirstOutside<'a> {

@@ -4,6 +4,7 @@
 pub mod axis;
 pub mod domain;
 pub mod pointwise;
+pub mod positions;
 pub mod region;
 pub mod softmax;
 pub mod stream;

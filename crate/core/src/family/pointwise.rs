@@ -1,6 +1,7 @@
 //! Losses of one input element and one target element.
 
 use super::SMALL;
+use super::positions::{Positions, Values};
 use super::stream::Stream;
 use crate::loss::{self, Params};
 use crate::share::{Share, Total};
@@ -116,7 +117,7 @@ pub struct Args<'a> {
     /// Input.
     pub x: Cells<'a>,
     /// Target.
-    pub t: Cells<'a>,
+    pub t: Values<'a>,
     /// Gradient by the input; may be the same memory as `x`.
     pub dx: Option<Cells<'a>>,
     /// Factor of the gradients: the upstream gradient over the denominator of `mean`.
@@ -146,6 +147,10 @@ impl Args<'_> {
 pub struct Extra<'a> {
     /// Weight of each element's value and gradient.
     pub weight: Option<Stream<'a>>,
+    /// The same of each sample, or of each position of one; both count where both are given.
+    pub sample_weight: Option<Stream<'a>>,
+    /// Which elements count: the others give neither value nor gradient, whatever they hold.
+    pub marks: Positions<'a>,
     /// Extra parameter per element or class.
     pub aux: Option<Stream<'a>>,
     /// Upstream gradient per element, in place of `scale`.
@@ -156,6 +161,19 @@ pub struct Extra<'a> {
     pub out: Option<Cells<'a>>,
     /// The gradient by the input is added to what `dx` holds, which is not the memory of `x` then.
     pub accumulate: bool,
+}
+
+impl Extra<'_> {
+    /// Whether it asks for anything that needs the general loop.
+    #[must_use]
+    pub fn needed(&self) -> bool {
+        let streams = [self.weight, self.sample_weight, self.aux];
+        let arrays = [self.grad_output, self.dt, self.out];
+        streams.iter().any(Option::is_some)
+            || arrays.iter().any(Option::is_some)
+            || !self.marks.is_everything()
+            || self.accumulate
+    }
 }
 
 /// Runs loss number `op` of the registry; the sum of the elements' values.
@@ -172,14 +190,14 @@ pub fn pointwise(level: Level, op: usize, args: Args) -> f64 {
     );
     if let Some(extra) = &args.extra {
         assert!(
-            fits(extra.grad_output) && fits(extra.dt) && fits(extra.out),
+            fits(extra.grad_output) && fits(extra.dt) && fits(extra.out) && extra.marks.fit(n),
             "a slice of another length than x"
         );
-        for stream in [extra.weight, extra.aux].into_iter().flatten() {
-            assert!(
-                !stream.values.is_empty() && stream.inner > 0,
-                "an empty stream"
-            );
+        for stream in [extra.weight, extra.sample_weight, extra.aux]
+            .into_iter()
+            .flatten()
+        {
+            assert!(stream.is_valid(), "an empty stream");
         }
     }
     loss::pointwise(level, op, args)
@@ -249,8 +267,11 @@ fn plain<S: Simd, L: Pointwise, const GRAD: bool>(s: S, loss: L, args: &Args, dx
     let stream = L::LIGHT && args.x.len() >= STREAM && !core::ptr::eq(args.x, dx);
     let mut total = Total::new(args.share, args.sum);
     let range = args.share.elements(BLOCK, args.x.len());
-    let [x, t, dx] = [args.x, args.t, dx].map(|array| array[range.clone()].chunks(BLOCK));
-    for ((x, t), dx) in x.zip(t).zip(dx) {
+    let mut floats = Room::<{ BLOCK / LANES }>::new();
+    let floats = args.t.room(&mut floats);
+    let [x, dx] = [args.x, dx].map(|array| array[range.clone()].chunks(BLOCK));
+    for (b, (x, dx)) in x.zip(dx).enumerate() {
+        let t = args.t.block(range.start + b * BLOCK, x.len(), floats);
         let mut lanes = s.splat(0.0);
         let (x, x_tail) = x.as_chunks::<LANES>();
         let (t, t_tail) = t.as_chunks::<LANES>();
@@ -311,6 +332,8 @@ pub(super) fn prepare<S: Simd, P: Map<1, 1>>(s: S, first: P, x: &[Chunk], prepar
 fn general<S: Simd, L: Pointwise>(s: S, loss: L, args: &Args, extra: &Extra) -> f64 {
     let mut total = Total::new(args.share, args.sum);
     let range = args.share.elements(BLOCK, args.x.len());
+    let mut floats = Room::<1>::new();
+    let floats = args.t.room(&mut floats);
     for block in range.clone().step_by(BLOCK) {
         let end = range.end.min(block + BLOCK);
         let mut lanes = s.splat(0.0);
@@ -319,26 +342,35 @@ fn general<S: Simd, L: Pointwise>(s: S, loss: L, args: &Args, extra: &Extra) -> 
             let count = LANES.min(end - at);
             let range = at..at + count;
             let aux = stream_or(s, extra.aux, at, count, args.aux);
-            let weight = stream_or(s, extra.weight, at, count, 1.0);
+            let mut weight = stream_or(s, extra.weight, at, count, 1.0);
+            if let Some(own) = extra.sample_weight {
+                weight = s.mul(weight, own.load(s, at, count));
+            }
             let upstream = match extra.grad_output {
                 Some(upstream) => s.load_head(&upstream[range.clone()], 0.0),
                 None => s.splat(args.scale),
             };
             let x = s.load_head(&args.x[range.clone()], 0.0);
-            let t = s.load_head(&args.t[range.clone()], 0.0);
+            let t = s.load_head(args.t.block(at, count, floats), 0.0);
             let [value, slope, t_slope] = s.map_compact(Whole(loss), [x, t, aux]);
-            let value = s.mul(value, weight);
+            let mut value = s.mul(value, weight);
             let factor = s.mul(weight, upstream);
+            let [mut gradient, mut t_gradient] = [slope, t_slope].map(|slope| s.mul(slope, factor));
+            if !extra.marks.is_everything() {
+                let counts = s.vector(extra.marks.counts(at, count));
+                let ignored = s.eq(counts, s.splat(0.0));
+                [value, gradient, t_gradient] =
+                    [value, gradient, t_gradient].map(|v| s.zero_where(ignored, v));
+            }
             if let Some(dx) = args.dx {
                 let dx = &dx[range.clone()];
-                let mut gradient = s.mul(slope, factor);
                 if extra.accumulate {
                     gradient = s.add(s.load_head(dx, 0.0), gradient);
                 }
                 s.store_head(dx, gradient);
             }
             if let Some(dt) = extra.dt {
-                s.store_head(&dt[range.clone()], s.mul(t_slope, factor));
+                s.store_head(&dt[range.clone()], t_gradient);
             }
             if let Some(out) = extra.out {
                 s.store_head(&out[range], value);

@@ -5,12 +5,13 @@
 
 use super::axis::{Axis, Block, LaneTile, Tile};
 use super::pointwise::{PASS, Pointwise, prepare};
+use super::positions::{NOTHING, Positions, Values};
 use super::softmax::Softmax;
 use super::softmax::tiles::{KEPT, Normal, blocks, both, kept, memory};
 use crate::loss::{self, Params};
 use crate::math::sigmoid::{sigmoid, tail};
 use crate::share::Share;
-use crate::simd::{Cells, Chunk, Kernel, LANES, Lanes, Level, Map, Simd, cells};
+use crate::simd::{Cells, Chunk, Kernel, LANES, Lanes, Level, Map, Room, Simd, cells};
 use crate::sum::BLOCK;
 use core::cell::Cell;
 use core::ops::Range;
@@ -50,11 +51,9 @@ pub struct Args<'a> {
     /// Scores.
     pub x: Cells<'a>,
     /// Target in the shape of `x`; without it the target is 1 at each position's label and 0 elsewhere.
-    pub target: Option<Cells<'a>>,
-    /// Class of each position. Where there is another target it only says which positions count, and may be empty.
-    pub labels: &'a [i32],
-    /// Positions of this class count for nothing, whatever they hold.
-    pub ignore_index: i32,
+    pub target: Option<Values<'a>>,
+    /// Which positions count and, where there is no other target, their classes.
+    pub marks: Positions<'a>,
     /// Classes.
     pub classes: usize,
     /// Positions of a sample.
@@ -84,6 +83,8 @@ pub struct Part<'a> {
     pub auxs: Option<Cells<'a>>,
     /// Weight of each class.
     pub weight: Option<Cells<'a>>,
+    /// Weight of each sample.
+    pub sample_weight: Option<Cells<'a>>,
     /// ε, for a loss of the softmax.
     pub label_smoothing: f32,
     /// Factor of its gradient.
@@ -129,11 +130,14 @@ pub fn region(level: Level, args: Args, pass: Pass) -> f64 {
     let fits =
         |slice: Option<Cells>, length: usize| slice.is_none_or(|slice| slice.len() == length);
     assert!(
-        fits(args.target, n)
-            && (args.labels.len() == positions || args.labels.is_empty() && args.target.is_some())
-            && args
-                .part
-                .is_none_or(|part| fits(part.auxs, classes) && fits(part.weight, classes))
+        args.target.is_none_or(|target| target.len() == n)
+            && args.marks.fit(positions)
+            && (args.target.is_some() || args.marks.labels.is_some())
+            && args.part.is_none_or(|part| {
+                fits(part.auxs, classes)
+                    && fits(part.weight, classes)
+                    && fits(part.sample_weight, samples)
+            })
             && match pass {
                 Pass::Sums { sums, keep } => {
                     sums.len() == planes
@@ -358,24 +362,14 @@ impl Args<'_> {
 
     #[inline(always)]
     fn marks<S: Simd>(&self, s: S, tile: LaneTile) -> Marks<S> {
-        let (zero, one) = (s.splat(0.0), s.splat(1.0));
-        if self.labels.is_empty() {
-            let outside = s.sub(one, s.head(one, tile.count()));
-            return Marks {
-                label: s.splat(-1.0),
-                ignored: s.lt(zero, outside),
-            };
-        }
-        let labels = &self.labels[tile.position()..tile.position() + tile.count()];
-        let (mut counts, mut label) = ([0.0; LANES], [-1.0; LANES]);
-        for ((count, own), &label) in counts.iter_mut().zip(&mut label).zip(labels) {
-            let counts = label != self.ignore_index;
-            *count = f32::from(u8::from(counts));
-            *own = if counts { label as f32 } else { -1.0 };
-        }
+        let mut classes = [NOTHING; LANES];
+        self.marks
+            .classes(tile.position(), &mut classes[..tile.count()]);
+        let counts = classes.map(|class| f32::from(u8::from(class != NOTHING)));
         Marks {
-            label: s.vector(label),
-            ignored: s.eq(s.vector(counts), zero),
+            label: s
+                .vector(classes.map(|class| if class == NOTHING { -1.0 } else { class as f32 })),
+            ignored: s.eq(s.vector(counts), s.splat(0.0)),
         }
     }
 
@@ -383,7 +377,8 @@ impl Args<'_> {
     #[inline(always)]
     fn target<S: Simd>(&self, s: S, tile: LaneTile, marks: &Marks<S>, class: usize) -> S::F32 {
         let y = match self.target {
-            Some(target) => tile.load_class(s, target, class, 0.0),
+            Some(Values::F32(target)) => tile.load_class(s, target, class, 0.0),
+            Some(target) => s.vector(lanes_of(target, tile, class)),
             None => marks.one_hot(s, class),
         };
         s.zero_where(marks.ignored, y)
@@ -401,20 +396,34 @@ impl Args<'_> {
     ) -> &'m [Chunk] {
         let memory = &memory[..classes.len()];
         match self.target {
-            Some(target) => tile.load(s, target, classes, 0.0, memory),
+            Some(Values::F32(target)) => tile.load(s, target, classes, 0.0, memory),
+            Some(target) => {
+                for (y, class) in memory.iter().zip(classes) {
+                    s.store(y, s.vector(lanes_of(target, tile, class)));
+                }
+            }
             None => {
                 for (y, class) in memory.iter().zip(classes) {
                     s.store(y, marks.one_hot(s, class));
                 }
             }
         }
-        if self.target.is_some() && !self.labels.is_empty() {
+        if self.target.is_some() && !self.marks.is_everything() {
             for y in memory {
                 s.store(y, s.zero_where(marks.ignored, s.load(y)));
             }
         }
         memory
     }
+}
+
+/// The target of a class at the positions of a tile, where it is no array of floats; 0 behind them.
+fn lanes_of(target: Values, tile: LaneTile, class: usize) -> [f32; LANES] {
+    let mut lanes = [0.0; LANES];
+    let first = tile.at(0, class);
+    let step = tile.at(1, class) - first;
+    target.gather(first, step, &cells(&mut lanes)[..tile.count()]);
+    lanes
 }
 
 /// Adds up what shares of a pass of sums have left, in the order of the blocks; the part's sum is returned.
@@ -525,15 +534,18 @@ fn element_sums<S: Simd, F: Formula>(
 ) -> [f64; 1 + NUMBERS] {
     let axis = args.axis();
     let mut sums = [s.splat(0.0); 1 + NUMBERS];
-    let (aux, weight) = args.part_numbers(class);
+    let (aux, weight) = args.part_numbers(block.sample, class);
     let (aux, weight) = (s.splat(aux), s.splat(weight));
     let mut i = block.first;
-    if let Some([x, t]) = args.runs(block, class) {
+    if let Some((x, target)) = args.runs(block, class) {
         // Whole vectors of positions that all count; the rest is left to the loop below. What is not kept is `x` again.
         let kept = keep.map_or(x, |keep| args.run(keep, block, class));
         let mut e = [0.0; PASS * LANES];
         let e = cells(&mut e).as_chunks().0;
-        for ((x, t), kept) in x.chunks(PASS).zip(t.chunks(PASS)).zip(kept.chunks(PASS)) {
+        let mut floats = Room::<PASS>::new();
+        let floats = target.values.room(&mut floats);
+        for (p, (x, kept)) in x.chunks(PASS).zip(kept.chunks(PASS)).enumerate() {
+            let t = target.pass(p, x.len(), floats);
             if F::PREPARES {
                 prepare(s, Tail, x, e);
             }
@@ -591,19 +603,22 @@ fn element_gradient<S: Simd, F: Formula>(
     accumulate: bool,
 ) {
     let axis = args.axis();
-    let (aux, weight) = args.part_numbers(class);
+    let (aux, weight) = args.part_numbers(block.sample, class);
     let scale = args.part.map_or(0.0, |part| part.scale);
     let (aux, factor) = (s.splat(aux), s.splat(weight * scale));
     let mut i = block.first;
-    if let Some([x, t]) = args.runs(block, class)
+    if let Some((x, target)) = args.runs(block, class)
         && !accumulate
     {
         let dx = args.run(dx, block, class);
-        // p without a factor need not be read: any other finite number does. With a p that is not finite a or b is NaN.
-        let x = if F::IDENTITY && plane[1] == 0.0 { t } else { x };
         let mut e = [0.0; PASS * LANES];
         let e = cells(&mut e).as_chunks().0;
-        for ((x, t), dx) in x.chunks(PASS).zip(t.chunks(PASS)).zip(dx.chunks(PASS)) {
+        let mut floats = Room::<PASS>::new();
+        let floats = target.values.room(&mut floats);
+        for (p, (x, dx)) in x.chunks(PASS).zip(dx.chunks(PASS)).enumerate() {
+            let t = target.pass(p, x.len(), floats);
+            // p without a factor need not be read: any other finite number does. With a p that is not finite a or b is NaN.
+            let x = if F::IDENTITY && plane[1] == 0.0 { t } else { x };
             if F::PREPARES {
                 prepare(s, Tail, x, e);
             }
@@ -648,21 +663,51 @@ impl<'a> Args<'a> {
 
     /// Scores and targets, where they are runs and every position counts.
     #[inline(always)]
-    fn runs(&self, block: Block, class: usize) -> Option<[&'a [Chunk]; 2]> {
-        let target = self.target?;
-        let runs = !self.classes_last && self.labels.is_empty();
-        runs.then(|| [self.x, target].map(|array| self.run(array, block, class)))
+    fn runs(&self, block: Block, class: usize) -> Option<(&'a [Chunk], TargetRun<'a>)> {
+        let values = self.target?;
+        let runs = !self.classes_last && self.marks.is_everything();
+        runs.then(|| {
+            let plane = (block.sample * self.classes + class) * self.positions;
+            let target = TargetRun {
+                values,
+                first: plane + block.first,
+            };
+            (self.run(self.x, block, class), target)
+        })
     }
 
-    /// Extra parameter and weight of the part for a class.
+    /// Extra parameter and weight of the part for a class of a sample.
     #[inline(always)]
-    fn part_numbers(&self, class: usize) -> (f32, f32) {
+    fn part_numbers(&self, sample: usize, class: usize) -> (f32, f32) {
         self.part.map_or((0.0, 1.0), |part| {
-            let at = |values: Option<Cells>, otherwise| {
-                values.map_or(otherwise, |values| values[class].get())
+            let at = |values: Option<Cells>, i: usize, otherwise| {
+                values.map_or(otherwise, |values| values[i].get())
             };
-            (at(part.auxs, part.aux), at(part.weight, 1.0))
+            let weight = at(part.weight, class, 1.0) * at(part.sample_weight, sample, 1.0);
+            (at(part.auxs, class, part.aux), weight)
         })
+    }
+}
+
+/// The targets of a block and a class, where they are neighbours.
+#[derive(Clone, Copy)]
+struct TargetRun<'a> {
+    values: Values<'a>,
+    first: usize,
+}
+
+impl<'a> TargetRun<'a> {
+    /// Those of pass number `p`, which has so many whole vectors; `floats` has room for them where they come in another type.
+    #[inline(always)]
+    fn pass<'m>(self, p: usize, vectors: usize, floats: Cells<'m>) -> &'m [Chunk]
+    where
+        'a: 'm,
+    {
+        let first = self.first + p * PASS * LANES;
+        self.values
+            .block(first, vectors * LANES, floats)
+            .as_chunks()
+            .0
     }
 }
 
@@ -725,9 +770,9 @@ impl<L: Softmax> Kernel for Classes<'_, L> {
 
 /// The part's share of a class: w·((1 − ε)·y + ε/C).
 #[inline(always)]
-fn share<S: Simd>(s: S, args: &Args, class: usize, y: S::F32) -> S::F32 {
+fn share<S: Simd>(s: S, args: &Args, tile: LaneTile, class: usize, y: S::F32) -> S::F32 {
     let smoothing = args.part.map_or(0.0, |part| part.label_smoothing);
-    let (_, weight) = args.part_numbers(class);
+    let (_, weight) = args.part_numbers(tile.position() / args.positions, class);
     let spread = smoothing / args.classes as f32;
     let keep = s.splat((1.0 - smoothing) * weight);
     s.mul_add(y, keep, s.splat(spread * weight))
@@ -761,7 +806,7 @@ fn class_sums<S: Simd, L: Softmax>(
         }
         if !L::NOTHING {
             for ((z, y), class) in z.iter().zip(ys).zip(block) {
-                let t = share(s, args, class, s.load(y));
+                let t = share(s, args, tile, class, s.load(y));
                 let [own, _] = both(s, loss, s.sub(s.load(z), normal.log_sum));
                 value = s.add(value, s.zero_where(s.eq(t, zero), s.mul(t, own)));
             }
@@ -854,7 +899,7 @@ fn class_terms<S: Simd, L: Softmax>(
         let by_p = by_p(s, plane, p, y);
         mean = s.mul_add(by_p, p, mean);
         if !L::NOTHING {
-            let t = share(s, args, class, y);
+            let t = share(s, args, tile, class, y);
             let [_, slope] = both(s, loss, s.sub(s.load(z), normal.log_sum));
             let slope = s.zero_where(s.eq(t, zero), s.mul(t, slope));
             slopes = s.add(slopes, slope);

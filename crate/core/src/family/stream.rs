@@ -15,6 +15,19 @@ pub struct Stream<'a> {
 }
 
 impl Stream<'_> {
+    /// Whether it has a value for every element.
+    #[must_use]
+    pub fn is_valid(self) -> bool {
+        !self.values.is_empty() && self.inner > 0
+    }
+
+    /// The value of one element.
+    #[inline(always)]
+    #[must_use]
+    pub fn at(self, i: usize) -> f32 {
+        self.values[(self.start + i) / self.inner % self.values.len()].get()
+    }
+
     /// The values of the `count` elements from `start`; 0 behind them.
     #[inline(always)]
     pub fn load<S: Simd>(self, s: S, start: usize, count: usize) -> S::F32 {

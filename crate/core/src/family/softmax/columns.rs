@@ -26,7 +26,7 @@ impl Loop for Columns {
         let classes = args.classes;
         let most = ROWS.min(KEPT / classes.max(1) * LANES);
         // A square of rows with fewer scores is written whole.
-        let tiles = most.min(args.labels.len()).div_ceil(LANES);
+        let tiles = most.min(args.positions()).div_ceil(LANES);
         let mut memory = Room::<KEPT>::new();
         let memory = memory.zeros(KEPT.min(tiles * classes + SIDE));
         let mut total = Total::new(args.share, args.sum);
@@ -78,14 +78,16 @@ impl Rows {
             weight: [call.keep; ROWS],
             scale: [call.inverse_temperature * args.scale; ROWS],
         };
-        let labels = &args.labels[first..first + count];
-        for (label, &y) in rows.label.iter_mut().zip(labels) {
-            // The labels were checked; one that another thread changed since is ignored.
-            let kept = (y != args.ignore_index) & ((y as usize) < args.classes);
+        let mut labels = [0; ROWS];
+        let labels = &mut labels[..count];
+        args.marks.classes(first, labels);
+        for (label, &y) in rows.label.iter_mut().zip(&*labels) {
+            // The labels were checked; one that another thread changed since is ignored. What is ignored is negative.
+            let kept = (y as usize) < args.classes;
             *label = if kept { y as f32 } else { -1.0 };
         }
         if let Some(weight) = args.weight {
-            for (own, &y) in rows.weight.iter_mut().zip(labels) {
+            for (own, &y) in rows.weight.iter_mut().zip(&*labels) {
                 *own *= weight.get(y as usize).map_or(0.0, Cell::get);
             }
         }

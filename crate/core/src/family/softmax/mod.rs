@@ -12,10 +12,12 @@ pub(super) mod tiles;
 
 use super::SMALL;
 use super::axis::{Axis, Block};
+use super::positions::{Positions, Values};
+use super::stream::Stream;
 use crate::loss::{self, Params};
 use crate::share::Share;
 use crate::simd::{Cells, Kernel, Lanes, Level, Simd};
-use crate::sum::{BLOCK, positions_of_unit};
+use crate::sum::positions_of_unit;
 use core::marker::PhantomData;
 
 /// What the input and the target are.
@@ -56,8 +58,8 @@ pub trait Softmax: Copy {
 pub struct Args<'a> {
     /// Scores.
     pub x: Cells<'a>,
-    /// Class of each position. Where there is another target it only says which positions count, and may be empty.
-    pub labels: &'a [i32],
+    /// Which positions count and, where there is no other target, their classes.
+    pub marks: Positions<'a>,
     /// Scores of a position.
     pub classes: usize,
     /// Gradient by the scores; may be the same memory as `x`.
@@ -70,8 +72,6 @@ pub struct Args<'a> {
     pub grad_output: Option<Cells<'a>>,
     /// Factor of the gradient: the upstream gradient over the denominator of `mean`.
     pub scale: f32,
-    /// Positions of this class give neither value nor gradient, whatever they hold.
-    pub ignore_index: i32,
     /// ε: the target is 1 − ε at the label, and ε/C everywhere.
     pub label_smoothing: f32,
     /// T: the scores are divided by it.
@@ -93,8 +93,8 @@ pub struct Extra<'a> {
     pub inner: usize,
     /// In place of labels: a distribution, or the scores of a teacher, in the shape of `x`.
     pub target: Option<Cells<'a>>,
-    /// Weight of each position.
-    pub sample_weight: Option<Cells<'a>>,
+    /// Weight of each position, or of each sample.
+    pub sample_weight: Option<Stream<'a>>,
     /// Gradient by `target`.
     pub dt: Option<Cells<'a>>,
     /// Adds to `dx` what else would be written there. `dx` is not `x` then.
@@ -156,47 +156,9 @@ impl Args<'_> {
                 target: Some(target),
                 ..
             }) => target.len() / self.classes.max(1),
-            _ => self.labels.len(),
+            _ => self.marks.labels.map_or(0, Values::len),
         }
     }
-}
-
-/// Total weight of the positions that are not ignored, which is the denominator of `mean`; or −1 − i where label i is no
-/// class. Weights are not negative.
-#[must_use]
-pub fn kept_weight(
-    labels: &[i32],
-    classes: usize,
-    ignore_index: i32,
-    weight: Option<Cells>,
-) -> f64 {
-    let classes = u32::try_from(classes).unwrap_or(u32::MAX);
-    let mut total = 0.0;
-    for (b, block) in labels.chunks(BLOCK).enumerate() {
-        // Without branches, so that the compiler makes vectors of it.
-        let mut kept = 0u32;
-        let mut bad = 0u32;
-        for &y in block {
-            let keep = u32::from(y != ignore_index);
-            kept += keep;
-            bad |= keep & u32::from(y as u32 >= classes);
-        }
-        if bad != 0 {
-            let i = block
-                .iter()
-                .position(|&y| y != ignore_index && y as u32 >= classes);
-            return -1.0 - (b * BLOCK + i.unwrap_or(0)) as f64;
-        }
-        match weight {
-            None => total += f64::from(kept),
-            Some(weight) => {
-                for &y in block.iter().filter(|&&y| y != ignore_index) {
-                    total += f64::from(weight[y as usize].get());
-                }
-            }
-        }
-    }
-    total
 }
 
 /// Runs loss number `op` of the registry; the sum of the positions' values.
@@ -208,10 +170,7 @@ pub fn softmax(level: Level, op: usize, args: Args) -> f64 {
     let positions = args.positions();
     let scores = positions * args.classes;
     let extra = args.extra.as_ref();
-    assert!(
-        args.labels.len() == positions || args.labels.is_empty(),
-        "labels of a wrong length"
-    );
+    assert!(args.marks.fit(positions), "labels of a wrong length");
     assert!(
         extra.is_none_or(|extra| extra.inner > 0 && positions.is_multiple_of(extra.inner)),
         "positions that fill no samples"
@@ -223,7 +182,6 @@ pub fn softmax(level: Level, op: usize, args: Args) -> f64 {
         (args.weight, args.classes),
         (args.grad_output, positions),
         (extra.and_then(|extra| extra.target), scores),
-        (extra.and_then(|extra| extra.sample_weight), positions),
         (extra.and_then(|extra| extra.dt), scores),
     ] {
         assert!(
@@ -231,6 +189,8 @@ pub fn softmax(level: Level, op: usize, args: Args) -> f64 {
             "a slice of a wrong length"
         );
     }
+    let own = extra.and_then(|extra| extra.sample_weight);
+    assert!(own.is_none_or(Stream::is_valid), "an empty stream");
     loss::softmax(level, op, args)
 }
 

@@ -25,14 +25,17 @@ impl<L: Softmax> Kernel for Picked<'_, L> {
         for block in args.blocks() {
             let mut lanes = s.splat(0.0);
             for tile in axis.tiles(block) {
-                let value = self.values(s, tile);
+                let mut labels = [0; LANES];
+                let labels = &mut labels[..tile.count()];
+                args.marks.classes(tile.position(), labels);
+                let value = self.values(s, tile, labels);
                 if let Some(out) = args.out {
                     put(s, tile, out, value);
                 }
                 lanes = s.add(lanes, s.head(value, tile.count()));
                 // After the values: `dx` may be `x`.
                 if let Some(dx) = args.dx {
-                    self.gradient(s, tile, axis, dx);
+                    self.gradient(s, tile, labels, axis, dx);
                 }
             }
             total.add(f64::from(s.sum(lanes)));
@@ -43,10 +46,10 @@ impl<L: Softmax> Kernel for Picked<'_, L> {
 
 impl<L: Softmax> Picked<'_, L> {
     #[inline(always)]
-    fn values<S: Simd>(&self, s: S, tile: LaneTile) -> S::F32 {
+    fn values<S: Simd>(&self, s: S, tile: LaneTile, labels: &[i32]) -> S::F32 {
         let (mut log_p, mut weights) = ([0.0; LANES], [0.0; LANES]);
-        for j in 0..tile.count() {
-            if let Some((y, weight)) = self.target(tile.position() + j) {
+        for (j, &label) in labels.iter().enumerate() {
+            if let Some((y, weight)) = self.target(tile.position() + j, label) {
                 log_p[j] = self.args.x[tile.at(j, y)].get();
                 weights[j] = weight;
             }
@@ -58,7 +61,7 @@ impl<L: Softmax> Picked<'_, L> {
     }
 
     #[inline(always)]
-    fn gradient<S: Simd>(&self, s: S, tile: LaneTile, axis: Axis, dx: Cells) {
+    fn gradient<S: Simd>(&self, s: S, tile: LaneTile, labels: &[i32], axis: Axis, dx: Cells) {
         let args = &self.args;
         let accumulate = args.extra.is_some_and(|extra| extra.accumulate);
         if !accumulate && axis.last {
@@ -69,9 +72,9 @@ impl<L: Softmax> Picked<'_, L> {
                 tile.store_class(s, dx, step, s.splat(0.0));
             }
         }
-        for j in 0..tile.count() {
+        for (j, &label) in labels.iter().enumerate() {
             let position = tile.position() + j;
-            if let Some((y, weight)) = self.target(position) {
+            if let Some((y, weight)) = self.target(position, label) {
                 let upstream = args.grad_output.map_or(args.scale, |up| up[position].get());
                 let dx = &dx[tile.at(j, y)];
                 dx.set(dx.get() - weight * upstream);
@@ -81,18 +84,18 @@ impl<L: Softmax> Picked<'_, L> {
 
     /// Class and weight of a position, where it counts.
     #[inline(always)]
-    fn target(&self, position: usize) -> Option<(usize, f32)> {
+    fn target(&self, position: usize, label: i32) -> Option<(usize, f32)> {
         let args = &self.args;
-        let label = args.labels[position];
+        // What is ignored is negative, and so no class.
         let y = label as usize;
-        if label == args.ignore_index || y >= args.classes {
+        if y >= args.classes {
             return None;
         }
         let weight = args.weight.map_or(1.0, |weight| weight[y].get());
         let own = args
             .extra
             .and_then(|extra| extra.sample_weight)
-            .map_or(1.0, |own| own[position].get());
+            .map_or(1.0, |own| own.at(position));
         Some((y, weight * own))
     }
 }

@@ -119,11 +119,10 @@ impl Loop for Rows {
         let mut total = Total::new(args.share, args.sum);
         for block in args.blocks() {
             let mut lanes = s.splat(0.0);
-            for (c, labels) in args.labels[block.first..block.end]
-                .chunks(LANES)
-                .enumerate()
-            {
-                let first = block.first + c * LANES;
+            for first in (block.first..block.end).step_by(LANES) {
+                let mut labels = [0; LANES];
+                let labels = &mut labels[..LANES.min(block.end - first)];
+                args.marks.classes(first, labels);
                 let batch = wide_rows::<S, L, GRAD, SMOOTH>(s, loss, args, &call, first, labels);
                 let Batch {
                     exp,
@@ -148,8 +147,9 @@ impl Loop for Rows {
 #[inline(always)]
 fn row_at<'a>(args: &Args<'a>, call: &Call, index: usize, label: i32) -> Option<Row<'a>> {
     let y = label as usize;
-    // The labels were checked; a label that another thread changed since must still not reach past the row.
-    if label == args.ignore_index || y >= args.classes {
+    // The labels were checked; a label that another thread changed since must still not reach past the row. What is ignored is
+    // negative, and so past the end too.
+    if y >= args.classes {
         return None;
     }
     let upstream = args.grad_output.map_or(args.scale, |go| go[index].get());

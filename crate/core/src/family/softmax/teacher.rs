@@ -34,12 +34,21 @@ fn distill<S: Simd, T: Tile>(
     let temperature = s.splat(args.temperature);
     let student = Normal::new(s, tile, args.x, 1.0 / args.temperature, kept[0], kept[1]);
     let teacher = Normal::new(s, tile, target, 1.0 / args.temperature, kept[2], kept[3]);
+    let (first, count) = (tile.position(), tile.count());
     let mut upstreams = [args.scale; LANES];
     if let Some(upstream) = args.grad_output {
-        let range = tile.position()..tile.position() + tile.count();
-        fill(&mut upstreams, &upstream[range]);
+        fill(&mut upstreams, &upstream[first..first + count]);
     }
-    let factor = s.mul(tile.per_position(s, upstreams), temperature);
+    let weights = match extra.sample_weight {
+        Some(weight) => s.to_array(weight.load(s, first, count)),
+        None => [1.0; LANES],
+    };
+    let weight = tile.per_position(s, weights);
+    let ignored = s.eq(
+        tile.per_position(s, args.marks.counts(first, count)),
+        s.splat(0.0),
+    );
+    let factor = s.mul(s.mul(tile.per_position(s, upstreams), weight), temperature);
 
     let mut value = Sum::new(s);
     for block in blocks(tile.steps()) {
@@ -56,7 +65,8 @@ fn distill<S: Simd, T: Tile>(
             if let Some(dx) = args.dx {
                 for (e, t) in e.iter().zip(t) {
                     let p = s.mul(s.load(e), by_student);
-                    s.store(e, s.mul(s.sub(p, s.load(t)), factor));
+                    let g = s.mul(s.sub(p, s.load(t)), factor);
+                    s.store(e, s.zero_where(ignored, g));
                 }
                 tile.store(s, dx, block.clone(), e, extra.accumulate);
             }
@@ -65,13 +75,15 @@ fn distill<S: Simd, T: Tile>(
                     let own = s.load(t);
                     let g = s.mul(own, s.sub(s.load(gap), kl));
                     let none = s.eq(own, s.splat(0.0));
-                    s.store(t, s.mul(s.zero_where(none, g), factor));
+                    let g = s.mul(s.zero_where(none, g), factor);
+                    s.store(t, s.zero_where(ignored, g));
                 }
                 tile.store(s, dt, block, t, false);
             }
         }
     }
-    let value = s.mul(s.mul(temperature, temperature), kl);
+    let value = s.mul(s.mul(s.mul(temperature, temperature), kl), weight);
+    let value = s.zero_where(ignored, value);
     if let Some(out) = args.out {
         put(s, tile, out, value);
     }

@@ -2,6 +2,7 @@
 
 use super::{Args, Extra, Softmax};
 use crate::family::axis::{RowTile, Tile, put, total};
+use crate::family::positions::NOTHING;
 use crate::math::exp::Exp;
 use crate::math::log::log_positive;
 use crate::share::Total;
@@ -379,27 +380,24 @@ impl<L: Softmax> Call<'_, L> {
     #[inline(always)]
     fn positions<S: Simd, T: Tile>(&self, s: S, tile: T) -> ([i32; LANES], Positions<S>) {
         let (args, first, count) = (&self.args, tile.position(), tile.count());
-        let range = first..first + count;
-        let (mut counts, mut labels) = ([0.0; LANES], [-1; LANES]);
-        if args.labels.is_empty() {
-            counts[..count].fill(1.0);
-        } else {
-            // Labels were checked; one that another thread changed since must still not reach past its position. Where there is
-            // another target they only say what is ignored.
-            let any = self.extra.target.is_some();
-            let lanes = counts.iter_mut().zip(&mut labels);
-            for ((count, label), &y) in lanes.zip(&args.labels[range.clone()]) {
-                let counts = (y != args.ignore_index) & (any | ((y as usize) < args.classes));
-                *count = f32::from(u8::from(counts));
-                *label = if counts { y } else { -1 };
-            }
+        let mut labels = [NOTHING; LANES];
+        args.marks.classes(first, &mut labels[..count]);
+        // Labels were checked; one that another thread changed since must still not reach past its position. Where there is
+        // another target they only say what is ignored.
+        let any = self.extra.target.is_some();
+        let counts = labels.map(|y| {
+            let counts = (y != NOTHING) & (any | ((y as usize) < args.classes));
+            f32::from(u8::from(counts))
+        });
+        for (label, counts) in labels.iter_mut().zip(counts) {
+            *label = if any || counts == 0.0 { -1 } else { *label };
         }
         let (mut weights, mut upstreams) = ([1.0; LANES], [args.scale; LANES]);
         if let Some(weight) = self.extra.sample_weight {
-            fill(&mut weights, &weight[range.clone()]);
+            weights = s.to_array(weight.load(s, first, count));
         }
         if let Some(upstream) = args.grad_output {
-            fill(&mut upstreams, &upstream[range]);
+            fill(&mut upstreams, &upstream[first..first + count]);
         }
         for (upstream, weight) in upstreams.iter_mut().zip(weights) {
             *upstream *= weight * self.inverse_temperature;
