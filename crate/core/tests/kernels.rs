@@ -4,7 +4,7 @@
 use core::cell::Cell;
 use fused_loss_core::family::domain::first_outside;
 use fused_loss_core::family::pointwise::{self, Extra, pointwise};
-use fused_loss_core::family::positions::{NOTHING, Positions, Values};
+use fused_loss_core::family::positions::{Mask, NOTHING, Positions, Values};
 use fused_loss_core::family::region::{self, Activation};
 use fused_loss_core::family::softmax::{self, softmax};
 use fused_loss_core::family::stream::Stream;
@@ -487,7 +487,10 @@ fn values_that_count_for_nothing_may_be_outside_a_range() {
     let mask = Positions {
         labels: None,
         ignored: &[],
-        mask: Some(Values::I64(&[0, -1])),
+        mask: Some(Mask {
+            values: Values::I64(&[0, -1]),
+            inner: 1,
+        }),
     };
     let floats = Values::F32(cells(&mut floats));
     assert_eq!(first_outside(level, floats, mask, 0.0, 1.0), Some(1));
@@ -575,6 +578,10 @@ fn labels_are_counted_and_checked() {
     }
 }
 
+fn each(values: Option<Values>, inner: usize) -> Option<Mask> {
+    values.map(|values| Mask { values, inner })
+}
+
 #[test]
 fn labels_and_masks_of_every_type_say_the_same() {
     let mut floats: Vec<f32> = (0..40).map(|i| (i % 3) as f32).collect();
@@ -597,7 +604,7 @@ fn labels_and_masks_of_every_type_say_the_same() {
             assert_eq!(classes(labels)[..], expected, stringify!($kind));
             let labels = Positions { labels: values, ignored: &[2, 100], mask: None };
             assert_eq!(classes(labels)[..], expected, stringify!($kind));
-            let mask = Positions { labels: None, ignored: &[0], mask: values };
+            let mask = Positions { labels: None, ignored: &[0], mask: each(values, 1) };
             assert_eq!(classes(mask)[..], masked, stringify!($kind));
         )*};
     }
@@ -612,6 +619,15 @@ fn labels_and_masks_of_every_type_say_the_same() {
         .map(|i| if i % 3 == 1 { 1 } else { NOTHING })
         .collect();
     assert_eq!(classes(labels)[..], both);
+    let thirds = Positions {
+        labels: None,
+        ignored: &[],
+        mask: each(values, 3),
+    };
+    let shared: Vec<i32> = (3..40)
+        .map(|i| if i / 3 % 3 == 0 { NOTHING } else { 0 })
+        .collect();
+    assert_eq!(classes(thirds)[..], shared);
     // What does not fit is no class, and never wraps around to one.
     for (values, kind) in [
         (Values::I64(&[1 << 32]), "i64"),

@@ -24,10 +24,11 @@ const SPLIT_ALL: usize = 14;
 pub const LABELS: usize = 16;
 pub const MASK: usize = 17;
 pub const TARGET: usize = 18;
-/// Elements that share a sample weight.
-pub const SAMPLE: usize = 19;
+/// Neighbouring positions that share a value of the mask, and a sample weight.
+pub const MASK_INNER: usize = 19;
+pub const SAMPLE: usize = 20;
 /// How many labels are ignored, and which.
-const IGNORED: usize = 20;
+const IGNORED: usize = 21;
 
 /// Labels that a call can ignore, at most.
 pub const MOST_IGNORED: usize = NUMBERS - IGNORED - 1;

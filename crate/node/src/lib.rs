@@ -8,10 +8,10 @@ mod threads;
 use array::{AnyArray, Array, MaybeArray};
 use core::cell::Cell;
 use core::ffi::CStr;
-use direct::{Call, Exports, Function, LABELS, MASK, MOST_IGNORED, SAMPLE, TARGET};
+use direct::{Call, Exports, Function, LABELS, MASK, MASK_INNER, MOST_IGNORED, SAMPLE, TARGET};
 use fused_loss_core::family::domain;
 use fused_loss_core::family::pointwise::{self, Extra};
-use fused_loss_core::family::positions::{Positions, Values};
+use fused_loss_core::family::positions::{Mask, Positions, Values};
 use fused_loss_core::family::region;
 use fused_loss_core::family::softmax;
 use fused_loss_core::family::stream::Stream;
@@ -116,6 +116,8 @@ pub fn export(exports: Object, env: Env) -> Result<()> {
 struct Marks {
     labels: Option<AnyArray>,
     mask: Option<AnyArray>,
+    /// Neighbouring positions that share a value of the mask.
+    inner: usize,
     ignored: ([i32; MOST_IGNORED], usize),
 }
 
@@ -124,6 +126,7 @@ impl Marks {
         Ok(Self {
             labels: call.any(labels, LABELS)?,
             mask: call.any(mask, MASK)?,
+            inner: call.number(MASK_INNER) as usize,
             ignored: call.ignored(),
         })
     }
@@ -133,7 +136,10 @@ impl Marks {
         Positions {
             labels: self.labels.as_ref().map(AnyArray::get),
             ignored: &ignored[..*count],
-            mask: self.mask.as_ref().map(AnyArray::get),
+            mask: self.mask.as_ref().map(|mask| Mask {
+                values: mask.get(),
+                inner: self.inner,
+            }),
         }
     }
 }

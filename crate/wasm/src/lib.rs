@@ -158,6 +158,7 @@ pub unsafe fn pointwise_general(
     let floats = |at, length| -> Option<Cells> { unsafe { array(at, length) } };
     // SAFETY: the caller's.
     let labels = unsafe { array(labels, length) };
+    let ignored = [ignored];
     let args = pointwise::Args {
         x: floats(x, length).unwrap_or_default(),
         t: Values::F32(floats(t, length).unwrap_or_default()),
@@ -174,7 +175,7 @@ pub unsafe fn pointwise_general(
                 start: weight_start,
             }),
             sample_weight: None,
-            marks: Positions::new(labels.unwrap_or_default(), &[ignored]),
+            marks: Positions::new(labels.unwrap_or_default(), &ignored),
             aux: floats(aux_stream, aux_length).map(|values| Stream {
                 values,
                 inner: aux_inner,
@@ -223,6 +224,7 @@ pub unsafe fn softmax(
     let floats = |at, length| -> Option<Cells> { unsafe { array(at, length) } };
     // SAFETY: the caller's.
     let labels = unsafe { array(labels, positions) };
+    let ignored = [ignored];
     let scores = positions * classes;
     let extra = softmax::Extra {
         inner,
@@ -238,7 +240,7 @@ pub unsafe fn softmax(
     let (x, dx) = (floats(x, scores).unwrap_or_default(), floats(dx, scores));
     let args = softmax::Args {
         x,
-        marks: Positions::new(labels.unwrap_or_default(), &[ignored]),
+        marks: Positions::new(labels.unwrap_or_default(), &ignored),
         classes,
         dx: dx.or((!extra.needed()).then_some(x)),
         out: floats(out, positions),
@@ -291,12 +293,13 @@ pub unsafe fn region(
     let floats = |at, length| -> Option<Cells> { unsafe { array(at, length) } };
     // SAFETY: the caller's.
     let labels = unsafe { array(labels, positions) };
+    let ignored = [ignored];
     // SAFETY: the caller's.
     let sums = unsafe { array(sums, classes * region::NUMBERS) };
     let args = region::Args {
         x: floats(x, positions * classes).unwrap_or_default(),
         target: floats(target, positions * classes).map(Values::F32),
-        marks: Positions::new(labels.unwrap_or_default(), &[ignored]),
+        marks: Positions::new(labels.unwrap_or_default(), &ignored),
         classes,
         positions,
         classes_last,

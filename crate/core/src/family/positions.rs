@@ -97,16 +97,6 @@ impl<'a> Values<'a> {
             }
         });
     }
-
-    /// Writes [`NOTHING`] over the classes of the positions from `first` that are 0 here.
-    fn hide(self, first: usize, classes: &mut [i32]) {
-        let range = first..first + classes.len();
-        each!(self, slice => {
-            for (class, value) in classes.iter_mut().zip(&slice[range]) {
-                *class = if value.is_zero() { NOTHING } else { *class };
-            }
-        });
-    }
 }
 
 /// An element of any of these types.
@@ -165,7 +155,37 @@ pub struct Positions<'a> {
     /// Positions with one of these labels count for nothing, whatever they hold.
     pub ignored: &'a [i32],
     /// Positions that are 0 here count for nothing either.
-    pub mask: Option<Values<'a>>,
+    pub mask: Option<Mask<'a>>,
+}
+
+/// A value for each position, or for each few neighbouring ones: 0 says that they count for nothing.
+#[derive(Clone, Copy)]
+pub struct Mask<'a> {
+    /// The values.
+    pub values: Values<'a>,
+    /// How many neighbouring positions share a value.
+    pub inner: usize,
+}
+
+impl Mask<'_> {
+    /// Writes [`NOTHING`] over the classes of the positions from `first` that count for nothing.
+    fn hide(self, first: usize, classes: &mut [i32]) {
+        let Self { values, inner } = self;
+        if inner == 1 {
+            let range = first..first + classes.len();
+            each!(values, slice => {
+                for (class, value) in classes.iter_mut().zip(&slice[range]) {
+                    *class = if value.is_zero() { NOTHING } else { *class };
+                }
+            });
+            return;
+        }
+        each!(values, slice => {
+            for (i, class) in classes.iter_mut().enumerate() {
+                *class = if slice[(first + i) / inner].is_zero() { NOTHING } else { *class };
+            }
+        });
+    }
 }
 
 impl<'a> Positions<'a> {
@@ -188,8 +208,9 @@ impl<'a> Positions<'a> {
     /// Whether labels and mask are of so many positions, where they are given.
     #[must_use]
     pub fn fit(&self, positions: usize) -> bool {
-        let fits = |values: Option<Values>| values.is_none_or(|values| values.len() == positions);
-        fits(self.labels) && fits(self.mask)
+        let labels = self.labels.is_none_or(|labels| labels.len() == positions);
+        let covers = |mask: Mask| mask.inner > 0 && mask.values.len() * mask.inner == positions;
+        labels && self.mask.is_none_or(covers)
     }
 
     /// The classes of the positions from `first`: [`NOTHING`] where a position counts for nothing, and 0 where it counts and there
