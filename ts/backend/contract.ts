@@ -1,11 +1,13 @@
 /**
  * What a backend must do. Arguments are checked already, but for one thing: calls without `extra` must refuse a `dx` that shares
- * memory with the target, or with a part of `x`, since native sees that for nothing.
+ * memory with the target, or with a part of `x`, since native sees that for nothing. A softmax call without `extra` has labels of
+ * 32 bits, no mask and one label that is ignored.
  */
 
 import type { PointwiseDefinition } from '../family/pointwise.js'
 import type { Axis } from '../family/positions.js'
 import type { SoftmaxDefinition } from '../family/softmax.js'
+import type { Marks, NumberArray } from './marks.js'
 
 /** A row of the crate's registry. Its position in the list is the number by which kernels are called. */
 export interface RegistryRow {
@@ -20,6 +22,11 @@ export interface RegistryRow {
 export interface PointwiseExtra {
   /** Weight per element, cycled over the input. */
   weight: Float32Array | undefined
+  /** Weight of each `sampleInner` neighbouring elements; where both are given both count. */
+  sampleWeight: Float32Array | undefined
+  sampleInner: number
+  /** Which elements count. */
+  marks: Marks
   /** Extra parameter per class: element i takes `aux[⌊i / auxInner⌋ mod aux.length]`. */
   aux: Float32Array | undefined
   auxInner: number
@@ -37,12 +44,13 @@ export interface PointwiseExtra {
 export interface SoftmaxExtra {
   /** Positions whose scores for a class are neighbours; 1 where the classes are last. */
   inner: number
-  /** In place of labels: a distribution, or the scores of a teacher. The labels then only say which positions count. */
+  /** In place of classes: a distribution, or the scores of a teacher. */
   target: Float32Array | undefined
   /** Weight per class. */
   weight: Float32Array | undefined
-  /** Weight per position. */
+  /** Weight of each `sampleInner` neighbouring positions. */
   sampleWeight: Float32Array | undefined
+  sampleInner: number
   /** Upstream gradient per position, in place of `scale`. */
   gradOutput: Float32Array | undefined
   /** Gradient by the target goes here. */
@@ -69,10 +77,9 @@ export const activationNumber = { none: 0, sigmoid: 1, softmax: 2, kept: 3 } as 
 export interface RegionCall {
   readonly x: Float32Array
   /** Target in the shape of `x`; without it the target is 1 at the labels. */
-  readonly target: Float32Array | undefined
-  /** Class of each position. With another target they only say which positions count, and may be none. */
-  readonly labels: Int32Array
-  readonly ignoreIndex: number
+  readonly target: NumberArray | undefined
+  /** Which positions count and, where there is no other target, their classes. */
+  readonly marks: Marks
   readonly axis: Axis
   readonly activation: Activation | 'kept'
   /** Whether p and y are squared in their own sums. */
@@ -90,6 +97,8 @@ export interface RegionPart {
   readonly aux: number | Float32Array
   /** Weight per class. */
   readonly weight: Float32Array | undefined
+  /** Weight per sample. */
+  readonly sampleWeight: Float32Array | undefined
   readonly labelSmoothing: number
 }
 
@@ -114,7 +123,7 @@ export interface Backend {
   pointwise(
     loss: PointwiseDefinition,
     x: Float32Array,
-    t: Float32Array,
+    t: NumberArray,
     dx: Float32Array | undefined,
     scale: number,
     aux: number,
@@ -123,20 +132,29 @@ export interface Backend {
     extra: PointwiseExtra | undefined,
   ): number
 
-  /** Index of the first value that is not in [low, high], NaN included, or −1. */
-  firstOutside(values: Float32Array, low: number, high: number): number
+  /** Index of the first value that counts and is not in [low, high], NaN included, or −1. */
+  firstOutside(values: NumberArray, low: number, high: number, marks: Marks): number
 
-  /** Total weight of the labels other than `ignoreIndex`, or −1 − i where label i is no class. */
-  keptWeight(labels: Int32Array, classes: number, ignoreIndex: number, weight: Float32Array | undefined): number
+  /**
+   * Total weight of the positions that count, or −1 − i where label i is no class. Each weighs that of its class times its own,
+   * where they are given; `sampleInner` neighbours share one.
+   */
+  keptWeight(
+    marks: Marks,
+    positions: number,
+    classes: number,
+    weight: Float32Array | undefined,
+    sampleWeight: Float32Array | undefined,
+    sampleInner: number,
+  ): number
 
   softmax(
     loss: SoftmaxDefinition,
     x: Float32Array,
-    labels: Int32Array,
+    marks: Marks,
     classes: number,
     dx: Float32Array | undefined,
     scale: number,
-    ignoreIndex: number,
     labelSmoothing: number,
     temperature: number,
     p0: number,

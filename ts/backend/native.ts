@@ -1,10 +1,12 @@
 /** The N-API addon: the same arrays, no copies. */
 
 import { createRequire } from 'node:module'
-import { separateGrad } from '../check.js'
+import { kindOf, separateGrad } from '../check.js'
 import { activationNumber, type Backend, opsOf, type RegionCall, type RegistryRow } from './contract.js'
+import { everything, kindNumbers, type Marks, type NumberArray } from './marks.js'
 
 type Floats = Float32Array | undefined
+type Numbers = NumberArray | undefined
 
 /** What `crate/node` exports. */
 interface Addon {
@@ -13,33 +15,38 @@ interface Addon {
   instructionSets(): string[]
   instructionSet(): string
   pinInstructionSet(name: string): boolean
-  firstOutside(values: Float32Array, low: number, high: number): number
-  keptWeight(labels: Int32Array, classes: number, ignoreIndex: number, weight: Floats): number
   availableThreads(): number
   /**
    * The numbers of a call without number arguments; its result comes back in the first. The last two stay from call to call:
    * whether small calls are split too, and the number of threads.
    */
   readonly numbers: Float64Array
+  /** Numbers: low, high. */
+  firstOutside(values: NumberArray, labels?: Numbers, mask?: Numbers): void
+  /** Numbers: positions, classes. */
+  keptWeight(labels: Numbers, mask?: Numbers, weight?: Floats, sampleWeight?: Floats): void
   /** Numbers: op, scale, aux, p0, p1. */
   pointwise(x: Float32Array, t: Float32Array, dx: Floats): void
   /** Numbers: the same, auxInner, and whether `dx` is added to. */
   pointwiseGeneral(
     x: Float32Array,
-    t: Float32Array,
+    t: NumberArray,
     dx: Floats,
     weight: Floats,
     aux: Floats,
     gradOutput: Floats,
     dt: Floats,
     out: Floats,
+    sampleWeight?: Floats,
+    labels?: Numbers,
+    mask?: Numbers,
   ): void
-  /** Numbers: op, scale, classes, ignoreIndex, labelSmoothing, temperature, p0. */
+  /** Numbers: op, scale, classes, none, labelSmoothing, temperature, p0. */
   softmax(x: Float32Array, labels: Int32Array, dx: Floats): void
   /** Numbers: the same, inner, and whether `dx` is added to. */
   softmaxGeneral(
     x: Float32Array,
-    labels: Int32Array,
+    labels: Numbers,
     dx: Floats,
     target: Floats,
     weight?: Floats,
@@ -47,20 +54,23 @@ interface Addon {
     gradOutput?: Floats,
     dt?: Floats,
     out?: Floats,
+    mask?: Numbers,
   ): void
   /**
-   * Numbers: op of the part or −1, scale, classes, ignoreIndex, labelSmoothing, positions, classes last, activation, squared,
+   * Numbers: op of the part or −1, scale, classes, none, labelSmoothing, positions, classes last, activation, squared,
    * p0, p1, aux, whether `dx` is added to.
    */
   region(
     x: Float32Array,
-    labels: Int32Array,
-    target: Floats,
+    labels: Numbers,
+    target: Numbers,
     sums?: Float64Array,
     planes?: Floats,
     dx?: Floats,
     auxs?: Floats,
     weight?: Floats,
+    sampleWeight?: Floats,
+    mask?: Numbers,
   ): void
 }
 
@@ -72,9 +82,15 @@ export interface NativeBackend extends Backend {
   setThreads(count: number): void
 }
 
-// In the array of numbers.
+// In the array of numbers, as crate/node/src/direct.rs has them.
 const SPLIT_ALL = 14
 const THREADS = 15
+const LABELS = 16
+const MASK = 17
+const TARGET = 18
+const MASK_INNER = 19
+const SAMPLE = 20
+const IGNORED = 21
 
 /** Name of the platform as in the names of the addon and of its package, such as `linux-x64-gnu`. */
 export function platform(): string {
@@ -84,6 +100,10 @@ export function platform(): string {
     return `linux-${arch}-${report?.header?.glibcVersionRuntime ? 'gnu' : 'musl'}`
   }
   return platform === 'win32' ? `win32-${arch}-msvc` : `${platform}-${arch}`
+}
+
+function kindNumber(array: NumberArray): number {
+  return kindNumbers[kindOf(array)!]
 }
 
 function open(): Addon {
@@ -105,7 +125,7 @@ export function loadNative(): NativeBackend {
   const addon = open()
   const registry = addon.registry()
   const ops = opsOf(registry)
-  const { numbers, pointwise, pointwiseGeneral, softmax, softmaxGeneral, region } = addon
+  const { numbers, firstOutside, keptWeight, pointwise, pointwiseGeneral, softmax, softmaxGeneral, region } = addon
   numbers[THREADS] = addon.availableThreads()
   let last: object | undefined
   let lastOp = 0
@@ -139,8 +159,24 @@ export function loadNative(): NativeBackend {
     setThreads(count) {
       numbers[THREADS] = count
     },
-    firstOutside: addon.firstOutside,
-    keptWeight: addon.keptWeight,
+    firstOutside(values, low, high, marks) {
+      numbers[0] = low
+      numbers[1] = high
+      numbers[TARGET] = kindNumber(values)
+      setMarks(marks)
+      if (marks === everything) firstOutside(values)
+      else firstOutside(values, marks.labels, marks.mask)
+      return numbers[0]
+    },
+    keptWeight(marks, positions, classes, weight, sampleWeight, sampleInner) {
+      numbers[0] = positions
+      numbers[1] = classes
+      numbers[SAMPLE] = sampleInner
+      setMarks(marks)
+      if (weight === undefined && sampleWeight === undefined) keptWeight(marks.labels, marks.mask)
+      else keptWeight(marks.labels, marks.mask, weight, sampleWeight)
+      return numbers[0]
+    },
     pointwise(loss, x, t, dx, scale, aux, p0, p1, extra) {
       numbers[0] = opOf(loss)
       numbers[1] = scale
@@ -148,41 +184,56 @@ export function loadNative(): NativeBackend {
       numbers[3] = p0
       numbers[4] = p1
       if (extra !== undefined) {
+        const { weight, aux, gradOutput, targetGrad, out, sampleWeight, marks } = extra
         numbers[5] = extra.auxInner
         numbers[6] = extra.accumulate ? 1 : 0
-        pointwiseGeneral(x, t, dx, extra.weight, extra.aux, extra.gradOutput, extra.targetGrad, extra.out)
+        numbers[TARGET] = kindNumber(t)
+        setMarks(marks)
+        if (marks === everything && sampleWeight === undefined) {
+          pointwiseGeneral(x, t, dx, weight, aux, gradOutput, targetGrad, out)
+        } else {
+          numbers[SAMPLE] = extra.sampleInner
+          const { labels, mask } = marks
+          pointwiseGeneral(x, t, dx, weight, aux, gradOutput, targetGrad, out, sampleWeight, labels, mask)
+        }
         return numbers[0]
       }
       try {
-        pointwise(x, t, dx)
+        pointwise(x, t as Float32Array, dx)
       } catch (error) {
         separateGrad(loss.name, dx, x, t)
         throw error
       }
       return numbers[0]
     },
-    softmax(loss, x, labels, classes, dx, scale, ignoreIndex, labelSmoothing, temperature, p0, extra) {
+    softmax(loss, x, marks, classes, dx, scale, labelSmoothing, temperature, p0, extra) {
       numbers[0] = opOf(loss)
       numbers[1] = scale
       numbers[2] = classes
-      numbers[3] = ignoreIndex
       numbers[4] = labelSmoothing
       numbers[5] = temperature
       numbers[6] = p0
       if (extra !== undefined) {
         const { target, weight, sampleWeight, gradOutput, targetGrad, out } = extra
+        const { labels, mask } = marks
         numbers[7] = extra.inner
         numbers[8] = extra.accumulate ? 1 : 0
+        numbers[SAMPLE] = extra.sampleInner
+        setMarks(marks)
         const few = weight === undefined && sampleWeight === undefined && gradOutput === undefined
         // As for regions.
-        if (few && targetGrad === undefined && out === undefined) softmaxGeneral(x, labels, dx, target)
+        if (mask !== undefined) {
+          softmaxGeneral(x, labels, dx, target, weight, sampleWeight, gradOutput, targetGrad, out, mask)
+        } else if (few && targetGrad === undefined && out === undefined) softmaxGeneral(x, labels, dx, target)
         else softmaxGeneral(x, labels, dx, target, weight, sampleWeight, gradOutput, targetGrad, out)
         return numbers[0]
       }
+      numbers[IGNORED] = 1
+      numbers[IGNORED + 1] = marks.ignored[0]
       try {
-        softmax(x, labels, dx)
+        softmax(x, marks.labels as Int32Array, dx)
       } catch (error) {
-        separateGrad(loss.name, dx, x, labels)
+        separateGrad(loss.name, dx, x, marks.labels)
         throw error
       }
       return numbers[0]
@@ -195,8 +246,17 @@ export function loadNative(): NativeBackend {
     },
   }
 
+  /** What the kernels read of the positions beside their arrays. */
+  function setMarks({ labels, ignored, mask, maskInner }: Marks): void {
+    numbers[LABELS] = labels === undefined ? 0 : kindNumber(labels)
+    numbers[MASK] = mask === undefined ? 0 : kindNumber(mask)
+    numbers[MASK_INNER] = maskInner
+    numbers[IGNORED] = ignored.length
+    for (let i = 0; i < ignored.length; i++) numbers[IGNORED + 1 + i] = ignored[i]
+  }
+
   function pass(
-    { x, target, labels, ignoreIndex, axis, activation, squared, part }: RegionCall,
+    { x, target, marks, axis, activation, squared, part }: RegionCall,
     scale: number,
     sums: Float64Array | undefined,
     planes: Floats,
@@ -206,7 +266,6 @@ export function loadNative(): NativeBackend {
     numbers[0] = part === undefined ? -1 : opOf(part.definition)
     numbers[1] = scale
     numbers[2] = axis.classes
-    numbers[3] = ignoreIndex
     numbers[5] = axis.positions
     numbers[6] = axis.last ? 1 : 0
     numbers[7] = activationNumber[activation]
@@ -222,7 +281,13 @@ export function loadNative(): NativeBackend {
     }
     // Arguments that are left out at the end cost nothing, others that are undefined 40 ns.
     const weight = part?.weight
-    if (auxs !== undefined || weight !== undefined) region(x, labels, target, sums, planes, dx, auxs, weight)
+    const sampleWeight = part?.sampleWeight
+    const { labels, mask } = marks
+    numbers[TARGET] = target === undefined ? 0 : kindNumber(target)
+    setMarks(marks)
+    if (mask !== undefined || sampleWeight !== undefined) {
+      region(x, labels, target, sums, planes, dx, auxs, weight, sampleWeight, mask)
+    } else if (auxs !== undefined || weight !== undefined) region(x, labels, target, sums, planes, dx, auxs, weight)
     else if (sums !== undefined && dx === undefined) region(x, labels, target, sums)
     else region(x, labels, target, sums, planes, dx)
     return numbers[0]

@@ -6,7 +6,7 @@
  * several losses are in use, which is 2.5 times slower (measured).
  */
 
-import { separateGrad } from '../check.js'
+import { kindOf, separateGrad } from '../check.js'
 import type { PointwiseDefinition } from '../family/pointwise.js'
 import type { Axis } from '../family/positions.js'
 import type { SoftmaxDefinition } from '../family/softmax.js'
@@ -14,13 +14,18 @@ import { exp } from '../math.js'
 import { BLOCK, fold, LANES, positionsOfBlock, total } from '../sum.js'
 import { version } from '../version.js'
 import { type Backend, firstScore, PLANE, type RegionCall, type SoftmaxExtra } from './contract.js'
+import { classesOf, everything, type Marks, NOTHING, type NumberArray } from './marks.js'
 
 const { fround } = Math
 
 /** Smallest normal number. */
 const LEAST = 2 ** -126
 
-// Of one block: what the loss gives, and its extra parameter.
+// Of one block: which elements count, as classes; targets of another type than floats; what the loss gives, and its extra
+// parameter.
+const classNumbers = new Int32Array(BLOCK)
+const inputs = new Float32Array(BLOCK)
+const floats = new Float32Array(BLOCK)
 const values = new Float32Array(BLOCK)
 const dxs = new Float32Array(BLOCK)
 const dts = new Float32Array(BLOCK)
@@ -28,24 +33,42 @@ const auxs = new Float32Array(BLOCK)
 const lanes = new Float32Array(LANES)
 
 /** See {@link Backend.firstOutside}; short arrays are scanned here whatever the backend. */
-export function firstOutside(values: Float32Array, low: number, high: number): number {
-  for (let i = 0; i < values.length; i++) if (!(values[i] >= low && values[i] <= high)) return i
+export function firstOutside(values: NumberArray, low: number, high: number, marks: Marks): number {
+  if (marks === everything) {
+    for (let i = 0; i < values.length; i++) if (!(values[i] >= low && values[i] <= high)) return i
+    return -1
+  }
+  for (let first = 0; first < values.length; first += BLOCK) {
+    const count = Math.min(values.length - first, BLOCK)
+    classesOf(marks, first, count, classNumbers)
+    for (let i = 0; i < count; i++) {
+      const value = values[first + i]
+      if (classNumbers[i] !== NOTHING && !(value >= low && value <= high)) return first + i
+    }
+  }
   return -1
 }
 
 /** See {@link Backend.keptWeight}; short label arrays are scanned here whatever the backend. */
 export function keptWeight(
-  labels: Int32Array,
+  marks: Marks,
+  positions: number,
   classes: number,
-  ignoreIndex: number,
   weight: Float32Array | undefined,
+  sampleWeight: Float32Array | undefined,
+  sampleInner: number,
 ): number {
   let total = 0
-  for (let i = 0; i < labels.length; i++) {
-    const y = labels[i]
-    if (y === ignoreIndex) continue
-    if (y < 0 || y >= classes) return -1 - i
-    total += weight === undefined ? 1 : weight[y]
+  for (let first = 0; first < positions; first += BLOCK) {
+    const count = Math.min(positions - first, BLOCK)
+    classesOf(marks, first, count, classNumbers)
+    for (let i = 0; i < count; i++) {
+      const y = classNumbers[i]
+      if (y === NOTHING) continue
+      if (y < 0 || y >= classes) return -1 - first - i
+      const own = sampleWeight === undefined ? 1 : sampleWeight[Math.floor((first + i) / sampleInner)]
+      total += weight === undefined ? own : weight[y] * own
+    }
   }
   return total
 }
@@ -64,9 +87,13 @@ export const tsBackend: Backend = {
     const factor = fround(scale)
     const weight = extra?.weight
     const gradOutput = extra?.gradOutput
+    const sampleWeight = extra?.sampleWeight
+    const sampleInner = extra?.sampleInner ?? 1
+    const marks = extra?.marks ?? everything
     const targetGrad = extra?.targetGrad
     const out = extra?.out
     const accumulate = extra?.accumulate === true
+    const isFloats = kindOf(t) === 'Float32Array'
     const dt = targetGrad === undefined ? undefined : dts
     if (loss.aux !== undefined && extra?.aux === undefined) auxs.fill(aux, 0, Math.min(BLOCK, x.length))
     let sum = 0
@@ -77,14 +104,31 @@ export const tsBackend: Backend = {
           auxs[i] = extra.aux[Math.floor((start + i) / extra.auxInner) % extra.aux.length]
         }
       }
-      loss.kernel(x, t, auxs, start, count, p0, p1, values, dxs, dt)
-      if (weight === undefined && gradOutput === undefined && !accumulate) {
+      if (isFloats) loss.kernel(x, t as Float32Array, auxs, start, count, p0, p1, values, dxs, dt)
+      else {
+        for (let i = 0; i < count; i++) {
+          inputs[i] = x[start + i]
+          floats[i] = Number(t[start + i])
+        }
+        loss.kernel(inputs, floats, auxs, 0, count, p0, p1, values, dxs, dt)
+      }
+      const all = marks === everything && sampleWeight === undefined
+      if (weight === undefined && gradOutput === undefined && !accumulate && all) {
         if (dx !== undefined) scaled(dxs, factor, dx, start, count)
         if (targetGrad !== undefined) scaled(dts, factor, targetGrad, start, count)
         if (out !== undefined) scaled(values, 1, out, start, count)
       } else {
+        classesOf(marks, start, count, classNumbers)
         for (let i = 0; i < count; i++) {
-          const w = weight === undefined ? 1 : weight[(start + i) % weight.length]
+          if (classNumbers[i] === NOTHING) {
+            values[i] = 0
+            if (dx !== undefined && !accumulate) dx[start + i] = 0
+            if (targetGrad !== undefined) targetGrad[start + i] = 0
+            if (out !== undefined) out[start + i] = 0
+            continue
+          }
+          let w = weight === undefined ? 1 : weight[(start + i) % weight.length]
+          if (sampleWeight !== undefined) w = fround(w * sampleWeight[Math.floor((start + i) / sampleInner)])
           const f = fround(w * (gradOutput === undefined ? factor : gradOutput[start + i]))
           values[i] *= w
           if (dx !== undefined) dx[start + i] = accumulate ? dx[start + i] + fround(dxs[i] * f) : dxs[i] * f
@@ -97,12 +141,12 @@ export const tsBackend: Backend = {
     return sum
   },
 
-  softmax(loss, x, labels, classes, dx, scale, ignoreIndex, labelSmoothing, temperature, p0, extra) {
-    if (extra === undefined) separateGrad(loss.name, dx, x, labels)
-    if (loss.kind === 'logProbabilities') return picked(loss, x, labels, classes, dx, scale, ignoreIndex, extra!)
-    if (loss.kind === 'teacher') return distilled(x, classes, dx, scale, temperature, extra!)
-    const { inner, target, weight, sampleWeight, gradOutput, targetGrad, out, accumulate } = extra ?? plain
-    const positions = target === undefined ? labels.length : target.length / classes
+  softmax(loss, x, marks, classes, dx, scale, labelSmoothing, temperature, p0, extra) {
+    if (extra === undefined) separateGrad(loss.name, dx, x, marks.labels)
+    if (loss.kind === 'logProbabilities') return picked(loss, x, marks, classes, dx, scale, extra!)
+    if (loss.kind === 'teacher') return distilled(x, marks, classes, dx, scale, temperature, extra!)
+    const { inner, target, weight, sampleWeight, sampleInner, gradOutput, targetGrad, out, accumulate } = extra ?? plain
+    const positions = x.length / classes
     const keep = 1 - labelSmoothing
     const spread = labelSmoothing / classes
     const atOne = target === undefined && labelSmoothing === 0
@@ -114,13 +158,13 @@ export const tsBackend: Backend = {
     for (let block = 0; block < positions; block += size) {
       const end = Math.min(positions, block + size)
       lanes.fill(0)
+      classesOf(marks, block, end - block, classNumbers)
       for (let position = block; position < end; position++) {
         const first = firstScore(position, inner, classes)
         const last = first + classes * inner
-        const y = labels.length === 0 ? -1 : labels[position]
+        const y = classNumbers[position - block]
         // The labels were checked; one that another thread changed since must still not reach past its position.
-        const ignored =
-          target === undefined ? y === ignoreIndex || y < 0 || y >= classes : labels.length > 0 && y === ignoreIndex
+        const ignored = target === undefined ? y < 0 || y >= classes : y === NOTHING
         if (ignored) {
           if (dx !== undefined && !accumulate) for (let i = first; i < last; i += inner) dx[i] = 0
           if (targetGrad !== undefined) for (let i = first; i < last; i += inner) targetGrad[i] = 0
@@ -130,7 +174,7 @@ export const tsBackend: Backend = {
         const max = largest(x, first, last, inner)
         const whole = exponentials(x, first, last, inner, max, sharpness, exps)
         const logSum = Math.log(whole)
-        const own = sampleWeight === undefined ? 1 : sampleWeight[position]
+        const own = sampleWeight === undefined ? 1 : sampleWeight[Math.floor(position / sampleInner)]
         const factor = ((gradOutput === undefined ? scale : gradOutput[position]) * own) / temperature
         let value = 0
         // Σ t_c · slope(ln p_c), t_c the weighted target of a class; each term stays in `owns`.
@@ -235,6 +279,7 @@ const plain: SoftmaxExtra = {
   target: undefined,
   weight: undefined,
   sampleWeight: undefined,
+  sampleInner: 1,
   gradOutput: undefined,
   targetGrad: undefined,
   out: undefined,
@@ -245,30 +290,32 @@ const plain: SoftmaxExtra = {
 function picked(
   loss: SoftmaxDefinition,
   x: Float32Array,
-  labels: Int32Array,
+  marks: Marks,
   classes: number,
   dx: Float32Array | undefined,
   scale: number,
-  ignoreIndex: number,
-  { inner, weight, sampleWeight, gradOutput, out, accumulate }: SoftmaxExtra,
+  { inner, weight, sampleWeight, sampleInner, gradOutput, out, accumulate }: SoftmaxExtra,
 ): number {
-  const at = (position: number) => firstScore(position, inner, classes) + labels[position] * inner
-  const weightOf = (position: number) => {
-    const y = labels[position]
-    if (y === ignoreIndex || y < 0 || y >= classes) return 0
-    return fround((weight === undefined ? 1 : weight[y]) * (sampleWeight === undefined ? 1 : sampleWeight[position]))
+  const positions = x.length / classes
+  const at = (position: number, y: number) => firstScore(position, inner, classes) + y * inner
+  const weightOf = (position: number, y: number) => {
+    if (y < 0 || y >= classes) return 0
+    const own = sampleWeight === undefined ? 1 : sampleWeight[Math.floor(position / sampleInner)]
+    return fround((weight === undefined ? 1 : weight[y]) * own)
   }
   const size = positionsOfBlock(classes, inner === 1)
   let sum = 0
   // By blocks of positions of a sample, as the other backends add them.
-  for (let first = 0; first < labels.length; ) {
-    const left = inner === 1 ? labels.length - first : inner - (first % inner)
+  for (let first = 0; first < positions; ) {
+    const left = inner === 1 ? positions - first : inner - (first % inner)
     const end = first + Math.min(size, left)
     lanes.fill(0)
+    classesOf(marks, first, end - first, classNumbers)
     for (let position = first; position < end; position++) {
-      const w = weightOf(position)
+      const y = classNumbers[position - first]
+      const w = weightOf(position, y)
       // ∞ · 0 of a position that counts for nothing is 0.
-      const value = w === 0 ? 0 : fround(w * loss.value(x[at(position)], 0))
+      const value = w === 0 ? 0 : fround(w * loss.value(x[at(position, y)], 0))
       if (out !== undefined) out[position] = value
       lanes[(position - first) & (LANES - 1)] += value
     }
@@ -277,9 +324,14 @@ function picked(
   }
   if (dx === undefined) return sum
   if (!accumulate) dx.fill(0)
-  for (let position = 0; position < labels.length; position++) {
-    const w = weightOf(position)
-    if (w !== 0) dx[at(position)] -= fround(w * fround(gradOutput === undefined ? scale : gradOutput[position]))
+  for (let first = 0; first < positions; first += BLOCK) {
+    const count = Math.min(positions - first, BLOCK)
+    classesOf(marks, first, count, classNumbers)
+    for (let position = first; position < first + count; position++) {
+      const y = classNumbers[position - first]
+      const w = weightOf(position, y)
+      if (w !== 0) dx[at(position, y)] -= fround(w * fround(gradOutput === undefined ? scale : gradOutput[position]))
+    }
   }
   return sum
 }
@@ -287,11 +339,12 @@ function picked(
 /** Two softmaxes and their divergence. */
 function distilled(
   x: Float32Array,
+  marks: Marks,
   classes: number,
   dx: Float32Array | undefined,
   scale: number,
   temperature: number,
-  { inner, target, gradOutput, targetGrad, out, accumulate }: SoftmaxExtra,
+  { inner, target, sampleWeight, sampleInner, gradOutput, targetGrad, out, accumulate }: SoftmaxExtra,
 ): number {
   const t = target!
   const { exps, owns: expsT } = scratchOf(classes)
@@ -300,6 +353,14 @@ function distilled(
   for (let position = 0; position < x.length / classes; position++) {
     const first = firstScore(position, inner, classes)
     const last = first + classes * inner
+    classesOf(marks, position, 1, classNumbers)
+    if (classNumbers[0] === NOTHING) {
+      if (dx !== undefined && !accumulate) for (let i = first; i < last; i += inner) dx[i] = 0
+      if (targetGrad !== undefined) for (let i = first; i < last; i += inner) targetGrad[i] = 0
+      if (out !== undefined) out[position] = 0
+      continue
+    }
+    const own = sampleWeight === undefined ? 1 : sampleWeight[Math.floor(position / sampleInner)]
     const maxX = largest(x, first, last, inner)
     const maxT = largest(t, first, last, inner)
     const expX = exponentials(x, first, last, inner, maxX, sharpness, exps)
@@ -314,11 +375,11 @@ function distilled(
       // What the teacher rules out costs nothing.
       if (p !== 0) kl += p * ((t[i] - maxT - (x[i] - maxX)) * sharpness + logs)
     }
-    const value = temperature * temperature * kl
+    const value = own * temperature * temperature * kl
     if (out !== undefined) out[position] = value
     sum += value
     if (dx === undefined && targetGrad === undefined) continue
-    const factor = temperature * (gradOutput === undefined ? scale : gradOutput[position])
+    const factor = own * temperature * (gradOutput === undefined ? scale : gradOutput[position])
     for (let c = 0, i = first; c < classes; c++, i += inner) {
       const p = expsT[c] * shareT
       if (targetGrad !== undefined) {
@@ -379,8 +440,8 @@ function indexOf({ classes, positions, last }: Axis, sample: number, c: number, 
   return last ? (sample * positions + position) * classes + c : (sample * classes + c) * positions + position
 }
 
-function gather(from: Float32Array, first: number, step: number, to: Float32Array, count: number): void {
-  for (let i = 0, at = first; i < count; i++, at += step) to[i] = from[at]
+function gather(from: NumberArray, first: number, step: number, to: Float32Array, count: number): void {
+  for (let i = 0, at = first; i < count; i++, at += step) to[i] = Number(from[at])
 }
 
 /** Adds what {@link activate} has filled in to the three sums of a plane. */
@@ -403,16 +464,15 @@ function addUp(sums: Float64Array, plane: number, squared: boolean, count: numbe
 
 /** Fills the arrays above. */
 function activate(call: RegionCall, sample: number, c: number, start: number, count: number): void {
-  const { x, target, labels, ignoreIndex, axis, activation, part } = call
+  const { x, target, marks, axis, activation, part } = call
   const { classes, positions, last } = axis
   const step = last ? classes : 1
   const first = indexOf(axis, sample, c, start)
-  const own = sample * positions + start
+  classesOf(marks, sample * positions + start, count, classNumbers)
   gather(x, first, step, scores, count)
   if (target !== undefined) gather(target, first, step, targets, count)
-  else for (let i = 0; i < count; i++) targets[i] = Number(labels[own + i] === c)
-  if (labels.length === 0) kept.fill(1, 0, count)
-  else for (let i = 0; i < count; i++) kept[i] = Number(labels[own + i] !== ignoreIndex)
+  else for (let i = 0; i < count; i++) targets[i] = Number(classNumbers[i] === c)
+  for (let i = 0; i < count; i++) kept[i] = Number(classNumbers[i] !== NOTHING)
   for (let i = 0; i < count; i++) {
     const xi = scores[i]
     // Factors of 0 and 1 in place of a branch on the sign, as in bceWithLogits.
@@ -437,7 +497,7 @@ function activate(call: RegionCall, sample: number, c: number, start: number, co
   auxs.fill(typeof part.aux === 'number' ? part.aux : part.aux[c], 0, count)
   const { kernel } = part.definition as PointwiseDefinition
   kernel(scores, targets, auxs, 0, count, part.p0, part.p1, values, dxs, undefined)
-  const w = part.weight === undefined ? 1 : part.weight[c]
+  const w = (part.weight?.[c] ?? 1) * (part.sampleWeight?.[sample] ?? 1)
   for (let i = 0; i < count; i++) {
     partValues[i] = w * values[i]
     partSlopes[i] = w * dxs[i]
@@ -446,7 +506,7 @@ function activate(call: RegionCall, sample: number, c: number, start: number, co
 
 /** The sums where a position's probabilities depend on all its scores. */
 function sumsOfSoftmax(call: RegionCall, sums: Float64Array): number {
-  const { x, target, labels, ignoreIndex, axis, squared, part } = call
+  const { x, target, marks, axis, squared, part } = call
   const { samples, classes, positions, last } = axis
   const step = last ? 1 : positions
   const smoothing = part?.labelSmoothing ?? 0
@@ -455,8 +515,9 @@ function sumsOfSoftmax(call: RegionCall, sums: Float64Array): number {
   for (let sample = 0; sample < samples; sample++) {
     const firstPlane = PLANE * classes * sample
     for (let position = 0; position < positions; position++) {
-      const label = labels.length === 0 ? -1 : labels[sample * positions + position]
-      if (labels.length > 0 && label === ignoreIndex) continue
+      classesOf(marks, sample * positions + position, 1, classNumbers)
+      const label = classNumbers[0]
+      if (label === NOTHING) continue
       const first = indexOf(axis, sample, 0, position)
       const max = largest(x, first, first + classes * step, step)
       const whole = exponentials(x, first, first + classes * step, step, max, 1, exps)
@@ -464,12 +525,13 @@ function sumsOfSoftmax(call: RegionCall, sums: Float64Array): number {
       const logSum = part === undefined ? 0 : Math.log(whole)
       for (let c = 0, at = first, plane = firstPlane; c < classes; c++, at += step, plane += PLANE) {
         const p = exps[c] * share
-        const y = target === undefined ? Number(c === label) : target[at]
+        const y = target === undefined ? Number(c === label) : Number(target[at])
         sums[plane] += squared ? p * p : p
         sums[plane + 1] += squared ? y * y : y
         sums[plane + 2] += p * y
         if (part === undefined) continue
-        const t = (part.weight?.[c] ?? 1) * ((1 - smoothing) * y + smoothing / classes)
+        const w = (part.weight?.[c] ?? 1) * (part.sampleWeight?.[sample] ?? 1)
+        const t = w * ((1 - smoothing) * y + smoothing / classes)
         if (t !== 0) value += t * (part.definition as SoftmaxDefinition).value(x[at] - max - logSum, part.p0)
       }
     }
@@ -479,7 +541,7 @@ function sumsOfSoftmax(call: RegionCall, sums: Float64Array): number {
 
 /** With g_c the gradient by p_c it is p_c·(g_c − Σ g·p), and that of the part p_c·Σ s − s_c as in a softmax loss. */
 function throughSoftmax(
-  { x, target, labels, ignoreIndex, axis, part }: RegionCall,
+  { x, target, marks, axis, part }: RegionCall,
   planes: Float32Array,
   scale: number,
   dx: Float32Array,
@@ -495,8 +557,9 @@ function throughSoftmax(
     const firstPlane = PLANE * classes * sample
     for (let position = 0; position < positions; position++) {
       const first = indexOf(axis, sample, 0, position)
-      const label = labels.length === 0 ? -1 : labels[sample * positions + position]
-      if (labels.length > 0 && label === ignoreIndex) {
+      classesOf(marks, sample * positions + position, 1, classNumbers)
+      const label = classNumbers[0]
+      if (label === NOTHING) {
         if (!accumulate) for (let c = 0; c < classes; c++) dx[first + c * step] = 0
         continue
       }
@@ -508,11 +571,12 @@ function throughSoftmax(
       let slope = 0
       for (let c = 0, at = first, plane = firstPlane; c < classes; c++, at += step, plane += PLANE) {
         p[c] *= share
-        const y = target === undefined ? Number(c === label) : target[at]
+        const y = target === undefined ? Number(c === label) : Number(target[at])
         g[c] = planes[plane] * y + planes[plane + 1] * p[c] + planes[plane + 2] * (1 - y)
         mean += g[c] * p[c]
         if (part === undefined) continue
-        const t = (part.weight?.[c] ?? 1) * ((1 - smoothing) * y + smoothing / classes)
+        const w = (part.weight?.[c] ?? 1) * (part.sampleWeight?.[sample] ?? 1)
+        const t = w * ((1 - smoothing) * y + smoothing / classes)
         owns[c] = 0
         if (t === 0) continue
         const own = t * (part.definition as SoftmaxDefinition).slope(x[at] - max - logSum, part.p0)

@@ -6,7 +6,7 @@
 
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { separateGrad } from '../check.js'
+import { kindOf, separateGrad } from '../check.js'
 import { BLOCK, positionsOfBlock } from '../sum.js'
 import {
   activationNumber,
@@ -18,7 +18,8 @@ import {
   type RegionCall,
   type RegistryRow,
 } from './contract.js'
-import { keptWeight } from './ts.js'
+import { classesOf, everything, type Marks, NOTHING, type NumberArray } from './marks.js'
+import { firstOutside, keptWeight } from './ts.js'
 
 declare const WebAssembly: { validate(bytes: Uint8Array): boolean }
 
@@ -64,6 +65,8 @@ interface Module {
     auxLength: number,
     auxInner: number,
     auxStart: number,
+    labels: number,
+    ignored: number,
     gradOutput: number,
     dt: number,
     out: number,
@@ -80,7 +83,7 @@ interface Module {
     dx: number,
     dt: number,
     scale: number,
-    ignoreIndex: number,
+    ignored: number,
     labelSmoothing: number,
     temperature: number,
     p0: number,
@@ -98,7 +101,7 @@ interface Module {
     x: number,
     target: number,
     labels: number,
-    ignoreIndex: number,
+    ignored: number,
     activation: number,
     squared: boolean,
     part: number,
@@ -107,6 +110,7 @@ interface Module {
     aux: number,
     auxs: number,
     weight: number,
+    sampleWeight: number,
     labelSmoothing: number,
     scale: number,
     sums: number,
@@ -134,6 +138,8 @@ class Arena {
   #next = 0
   #floats = new Float32Array(0)
   #integers = new Int32Array(0)
+  /** See {@link copyClasses}. */
+  ignored = NOTHING
 
   constructor(module: Module, memory: Memory) {
     this.#module = module
@@ -176,18 +182,17 @@ class Arena {
 
   /** The same for the scores of some positions: they are one run, or one of each class in samples of `inner` positions. */
   copyScores(
-    source: Float32Array | undefined,
+    source: NumberArray | undefined,
     position: number,
     count: number,
     inner: number,
     classes: number,
   ): number {
-    if (source === undefined || inner === 1) return this.copyIn(source, position * classes, count * classes)
+    if (source === undefined) return 0
+    if (inner === 1) return this.copyNumbers(source, position * classes, count * classes)
     const at = this.place(count * classes)
     const first = firstScore(position, inner, classes)
-    for (let c = 0; c < classes; c++) {
-      this.#floats.set(part(source, first + c * inner, count), (at >>> 2) + c * count)
-    }
+    for (let c = 0; c < classes; c++) this.#write(source, first + c * inner, count, (at >>> 2) + c * count)
     return at
   }
 
@@ -221,15 +226,47 @@ class Arena {
     for (let i = 0; i < length; i++) target[start + i] += doubles[i]
   }
 
-  /** The same for labels; null if there are none. */
-  copyLabels(source: Int32Array, start: number, length: number): number {
-    if (source.length === 0) return 0
+  /**
+   * The classes of some positions, and the label of those that count for nothing: {@link NOTHING}, unless the labels are copied as
+   * they are. Null where all count without a class.
+   */
+  copyClasses(marks: Marks, start: number, length: number): number {
+    const { labels, ignored, mask } = marks
+    this.ignored = NOTHING
+    if (labels === undefined && mask === undefined) return 0
     const at = this.place(length)
-    const { buffer, byteOffset } = source
-    this.#integers.set(
-      whole(source, length) ? source : new Int32Array(buffer, byteOffset + 4 * start, length),
-      at >>> 2,
-    )
+    if (mask === undefined && ignored.length === 1 && kindOf(labels) === 'Int32Array') {
+      const { buffer, byteOffset } = labels!
+      const run = whole(labels!, length) ? labels : new Int32Array(buffer, byteOffset + 4 * start, length)
+      this.#integers.set(run as Int32Array, at >>> 2)
+      this.ignored = ignored[0]
+    } else {
+      classesOf(marks, start, length, this.#integers, at >>> 2)
+    }
+    return at
+  }
+
+  /** Numbers of any type as floats, as {@link copyIn} of floats. */
+  copyNumbers(source: NumberArray, start: number, length: number): number {
+    const at = this.place(length)
+    this.#write(source, start, length, at >>> 2)
+    return at
+  }
+
+  #write(source: NumberArray, start: number, length: number, at: number): void {
+    if (kindOf(source) !== 'Float32Array') {
+      for (let i = 0; i < length; i++) this.#floats[at + i] = Number(source[start + i])
+      return
+    }
+    const floats = source as Float32Array
+    this.#floats.set(whole(floats, length) ? floats : part(floats, start, length), at)
+  }
+
+  /** The value of each of some elements of which `inner` neighbours share one. */
+  copyShared(source: Float32Array | undefined, start: number, length: number, inner: number): number {
+    if (source === undefined || inner === 1) return this.copyIn(source, start, length)
+    const at = this.place(length)
+    for (let i = 0; i < length; i++) this.#floats[(at >>> 2) + i] = source[Math.floor((start + i) / inner)]
     return at
   }
 
@@ -293,11 +330,12 @@ export function loadWasm(set = wasmSets()[0]): Backend & { readonly instructionS
     instructionSets: wasmSets(),
     version: module.version(),
     registry,
-    firstOutside(values, low, high) {
+    firstOutside(values, low, high, marks) {
+      if (marks !== everything || kindOf(values) !== 'Float32Array') return firstOutside(values, low, high, marks)
       for (let start = 0; start < values.length; start += PIECE) {
         const length = Math.min(values.length - start, PIECE)
         arena.reserve(length)
-        const found = module.first_outside(length, arena.copyIn(values, start, length), low, high)
+        const found = module.first_outside(length, arena.copyIn(values as Float32Array, start, length), low, high)
         if (found >= 0) return start + found
       }
       return -1
@@ -314,7 +352,7 @@ export function loadWasm(set = wasmSets()[0]): Backend & { readonly instructionS
         if (extra === undefined) {
           arena.reserve(2 * length)
           const xAt = arena.copyIn(x, start, length)
-          const tAt = arena.copyIn(t, start, length)
+          const tAt = arena.copyNumbers(t, start, length)
           // The gradient takes the place of the input's copy.
           const dxAt = dx === undefined ? 0 : xAt
           sum = module.pointwise(op, length, xAt, tAt, dxAt, scale, aux, p0, p1, sum)
@@ -326,22 +364,22 @@ export function loadWasm(set = wasmSets()[0]): Backend & { readonly instructionS
       } while (start < x.length)
       return sum
     },
-    softmax(loss, x, labels, classes, dx, scale, ignoreIndex, labelSmoothing, temperature, p0, extra) {
+    softmax(loss, x, marks, classes, dx, scale, labelSmoothing, temperature, p0, extra) {
       const op = ops.get(loss.name)!
-      if (extra === undefined) separateGrad(loss.name, dx, x, labels)
+      if (extra === undefined) separateGrad(loss.name, dx, x, marks.labels)
       const inner = extra?.inner ?? 1
       const { target, weight, sampleWeight, gradOutput, targetGrad, out, accumulate = false } = extra ?? {}
-      const positions = target === undefined ? labels.length : target.length / classes
+      const positions = x.length / classes
       let sum = 0
       for (let start = 0, count = 0; start < positions; start += count) {
         count = pieceOf(start, positions, inner, classes)
         const scores = count * classes
         arena.reserve(3 * scores + 4 * count + classes)
         const xAt = arena.copyScores(x, start, count, inner, classes)
-        const labelsAt = arena.copyLabels(labels, start, count)
+        const labelsAt = arena.copyClasses(marks, start, count)
         const targetAt = arena.copyScores(target, start, count, inner, classes)
         const weightAt = arena.copyIn(weight, 0, classes)
-        const sampleWeightAt = arena.copyIn(sampleWeight, start, count)
+        const sampleWeightAt = arena.copyShared(sampleWeight, start, count, extra?.sampleInner ?? 1)
         const gradOutputAt = arena.copyIn(gradOutput, start, count)
         const outAt = out === undefined ? 0 : arena.place(count)
         const dtAt = targetGrad === undefined ? 0 : targetAt
@@ -358,7 +396,7 @@ export function loadWasm(set = wasmSets()[0]): Backend & { readonly instructionS
           dxAt,
           dtAt,
           scale,
-          ignoreIndex,
+          arena.ignored,
           labelSmoothing,
           temperature,
           p0,
@@ -385,7 +423,7 @@ export function loadWasm(set = wasmSets()[0]): Backend & { readonly instructionS
 
   /** A pass over pieces of one sample each. */
   function region(
-    { x, target, labels, ignoreIndex, axis, activation, squared, part }: RegionCall,
+    { x, target, marks, axis, activation, squared, part }: RegionCall,
     scale: number,
     sums: Float64Array | undefined,
     planes: Float32Array | undefined,
@@ -404,10 +442,11 @@ export function loadWasm(set = wasmSets()[0]): Backend & { readonly instructionS
         arena.reserve(3 * count * classes + count + 6 * classes + 2 * numbers)
         const xAt = arena.copyScores(x, first, count, inner, classes)
         const targetAt = arena.copyScores(target, first, count, inner, classes)
-        const labelsAt = arena.copyLabels(labels, first, count)
+        const labelsAt = arena.copyClasses(marks, first, count)
         const auxs = part === undefined || typeof part.aux === 'number' ? undefined : part.aux
         const auxsAt = arena.copyIn(auxs, 0, classes)
         const weightAt = arena.copyIn(part?.weight, 0, classes)
+        const sampleWeightAt = part?.sampleWeight === undefined ? 0 : arena.copyIn(part.sampleWeight, sample, 1)
         const planesAt = arena.copyIn(planes, sample * numbers, numbers)
         const sumsAt = sums === undefined ? 0 : arena.zeros(2 * numbers)
         const added = accumulate ? arena.copyScores(dx, first, count, inner, classes) : xAt
@@ -419,7 +458,7 @@ export function loadWasm(set = wasmSets()[0]): Backend & { readonly instructionS
           xAt,
           targetAt,
           labelsAt,
-          ignoreIndex,
+          arena.ignored,
           activationNumber[activation],
           squared,
           op,
@@ -428,6 +467,7 @@ export function loadWasm(set = wasmSets()[0]): Backend & { readonly instructionS
           typeof part?.aux === 'number' ? part.aux : 0,
           auxsAt,
           weightAt,
+          sampleWeightAt,
           part?.labelSmoothing ?? 0,
           scale,
           sumsAt,
@@ -446,7 +486,7 @@ export function loadWasm(set = wasmSets()[0]): Backend & { readonly instructionS
   function general(
     op: number,
     x: Float32Array,
-    t: Float32Array,
+    t: NumberArray,
     dx: Float32Array | undefined,
     scale: number,
     aux: number,
@@ -463,7 +503,8 @@ export function loadWasm(set = wasmSets()[0]): Backend & { readonly instructionS
     const auxLength = auxStream?.length ?? 0
     arena.reserve(6 * length + weightLength + auxLength)
     const xAt = arena.copyIn(x, start, length)
-    const tAt = arena.copyIn(t, start, length)
+    const tAt = arena.copyNumbers(t, start, length)
+    const labelsAt = arena.copyClasses(extra.marks, start, length)
     const weightAt = arena.copyIn(weight, cut ? start : 0, weightLength)
     const auxAt = arena.copyIn(auxStream, 0, auxLength)
     const gradOutputAt = arena.copyIn(gradOutput, start, length)
@@ -488,6 +529,8 @@ export function loadWasm(set = wasmSets()[0]): Backend & { readonly instructionS
       auxLength,
       extra.auxInner,
       start,
+      labelsAt,
+      arena.ignored,
       gradOutputAt,
       dtAt,
       outAt,

@@ -613,7 +613,7 @@ fn labels_and_masks_of_every_type_say_the_same() {
     let labels = Positions {
         labels: values,
         ignored: &[2],
-        mask: values,
+        mask: each(values, 1),
     };
     let both: Vec<i32> = (3..40)
         .map(|i| if i % 3 == 1 { 1 } else { NOTHING })
