@@ -131,12 +131,11 @@ everywhere('klDiv: batchmean divides by the samples', (t) => {
   const target = filled(12, (i) => (i % 4) / 6)
   const sum = klDiv.valueAndGrad(x, target, { reduction: 'sum' })
   for (const [shape, samples] of [
-    [undefined, 12],
     [[4, 3], 4],
     [[1, 2, 6], 1],
     [[12], 12],
   ] as const) {
-    const options = { reduction: 'batchmean', ...(shape && { shape }) } as const
+    const options = { reduction: 'batchmean', shape } as const
     const { value, grad } = klDiv.valueAndGrad(x, target, options)
     t.is(value, sum.value / samples)
     grad.forEach((g, i) => {
@@ -145,6 +144,11 @@ everywhere('klDiv: batchmean divides by the samples', (t) => {
     t.is(klDiv.with(options)(x, target), value)
   }
   t.is(klDiv({ data: x, dims: [3, 4] }, target, { reduction: 'batchmean' }), sum.value / 3)
+  // Plain arrays do not say how many samples there are.
+  t.throws(() => klDiv(x, target, { reduction: 'batchmean' }), {
+    instanceOf: RangeError,
+    message: /^klDiv: shape is needed with the reduction 'batchmean'/,
+  })
   // @ts-expect-error: only a loss that has a batch mean offers it
   t.throws(() => mse(x, target, { reduction: 'batchmean' }), { instanceOf: RangeError })
   const scalar = klDiv(Float32Array.of(-1), Float32Array.of(1), { reduction: 'batchmean', shape: [] })
@@ -286,7 +290,6 @@ everywhere('the mean over nothing has no value and a gradient of zeros', (t) => 
     t.is(mse(empty, empty, { emptyMean }), expected)
     t.is(bceWithLogits(empty, empty, { emptyMean }), expected)
     t.is(bce(empty, empty, { emptyMean }), expected)
-    t.is(klDiv(empty, empty, { emptyMean, reduction: 'batchmean' }), expected)
     t.is(klDiv(empty, empty, { emptyMean, reduction: 'batchmean', shape: [0, 3] }), expected)
     // Three samples of nothing are something to divide by.
     t.is(klDiv(empty, empty, { emptyMean, reduction: 'batchmean', shape: [3, 0] }), 0)

@@ -1,10 +1,20 @@
 /** Checks of arguments. Each returns what it checked, and builds a message only when it throws. */
 
-/** A tensor of another library: onnxruntime and transformers.js say `dims`, tfjs-like and ndarray `shape`. */
+/** A tensor of another library: onnxruntime and transformers.js say `dims`, ndarray and stdlib `shape`. */
 export interface TensorLike<A> {
   readonly data: A
   readonly shape?: readonly number[]
   readonly dims?: readonly number[]
+}
+
+/**
+ * A tensor of which the compiler does not know what it holds, as a session of onnxruntime or a model of transformers.js returns
+ * it. The call checks its data.
+ */
+export interface DynamicTensor {
+  readonly type: string
+  readonly data: ArrayLike<unknown>
+  readonly dims: readonly number[]
 }
 
 /** An array with its shape, where that is known. */
@@ -30,34 +40,45 @@ export function lengthOf(array: ArrayBufferView): number {
 }
 
 /** What came, for a message. */
-function describe(value: unknown): string {
+export function describe(value: unknown): string {
   const kind = kindOf(value)
   if (kind !== undefined) return `${kind}(${lengthGetter.call(value)})`
   if (Array.isArray(value)) return `an array of ${value.length}`
   if (value === null || value === undefined) return String(value)
   if (typeof value === 'string') return JSON.stringify(value)
   if (typeof value === 'bigint') return `${value}n`
-  if (typeof value === 'object' || typeof value === 'function') return `a ${typeof value}`
+  if (value instanceof Promise) return 'a Promise, which must be awaited'
+  if (typeof value === 'object') return 'an object'
+  if (typeof value === 'function') return 'a function'
   return String(value)
 }
 
-/** The wrong kind of thing. */
-export function wrongType(loss: string, parameter: string, expected: string, value: unknown): TypeError {
-  return new TypeError(`${loss}: ${parameter} must be ${expected}, got ${describe(value)}`)
+/** The wrong kind of thing; `way` says what to write instead. */
+export function wrongType(loss: string, parameter: string, expected: string, value: unknown, way = ''): TypeError {
+  return new TypeError(`${loss}: ${parameter} must be ${expected}, got ${describe(value)}${way && `; ${way}`}`)
 }
 
-/** The right kind, but a value that cannot be. */
-export function wrongValue(loss: string, parameter: string, expected: string, value: unknown): RangeError {
-  return new RangeError(`${loss}: ${parameter} must be ${expected}, got ${describe(value)}`)
+/** The right kind, but a value that cannot be; `way` says what to write instead. */
+export function wrongValue(loss: string, parameter: string, expected: string, value: unknown, way = ''): RangeError {
+  return new RangeError(`${loss}: ${parameter} must be ${expected}, got ${describe(value)}${way && `; ${way}`}`)
 }
 
 /** A Float32Array that can be read. */
 function float32(loss: string, parameter: string, value: unknown): Float32Array {
   if (kindOf(value) !== 'Float32Array') {
-    const hint = Array.isArray(value) ? ' (convert it with Float32Array.from)' : ''
-    throw wrongType(loss, parameter, `a Float32Array${hint}`, value)
+    throw wrongType(loss, parameter, 'a Float32Array', value, conversion(value))
   }
   return attached(loss, parameter, value as Float32Array)
+}
+
+/** How other arrays become floats. */
+export function conversion(value: unknown): string {
+  if (Array.isArray(value)) {
+    return Array.isArray(value[0])
+      ? `convert it with Float32Array.from(array.flat(Infinity)) and give its shape`
+      : 'convert it with Float32Array.from'
+  }
+  return kindOf(value) === undefined ? '' : 'convert it with Float32Array.from'
 }
 
 /** A Float32Array of a given length. */
@@ -160,22 +181,63 @@ function sizeOf(shape: readonly number[]): number {
   return size
 }
 
+/** Where the elements of a tensor lie: ndarray says `stride`, stdlib and tfjs `strides`, transformers.js has a method. */
+interface Layout {
+  readonly stride?: unknown
+  readonly strides?: unknown
+  readonly offset?: unknown
+}
+
+/** Refuses a view whose elements do not follow each other in row-major order from the start of its data. */
+function assertContiguous(loss: string, parameter: string, tensor: Layout, shape: readonly number[] | undefined): void {
+  const given = tensor.strides ?? tensor.stride
+  const strides = typeof given === 'function' ? given.call(tensor) : given
+  const offset = tensor.offset ?? 0
+  if (shape === undefined) {
+    if (strides === undefined && offset === 0) return
+    throw new TypeError(`${loss}: ${parameter} must have a shape where it has strides or an offset`)
+  }
+  const size = sizeOf(shape)
+  if (strides !== undefined) {
+    if (!Array.isArray(strides) && kindOf(strides) === undefined) {
+      throw wrongType(loss, `${parameter}.strides`, 'an array of one per axis', strides)
+    }
+    const expected = shape.map((_, axis) => sizeOf(shape.slice(axis + 1)))
+    // tfjs leaves out the last, which is 1. Where an axis has one element, or the tensor none, no step is taken.
+    const fits = (step: number, axis: number) =>
+      size === 0 ||
+      shape[axis] === 1 ||
+      strides[axis] === step ||
+      (axis === strides.length && axis === shape.length - 1)
+    if (strides.length > shape.length || !expected.every(fits)) {
+      throw new RangeError(
+        `${loss}: ${parameter} must be contiguous, with the strides [${expected}] of its shape [${shape}], got ` +
+          `[${Array.from(strides as ArrayLike<unknown>)}]; copy its elements in row-major order`,
+      )
+    }
+  }
+  if (offset !== 0) {
+    const way = typeof offset === 'number' ? `pass data.subarray(${offset}, ${offset + size}) without an offset` : ''
+    throw wrongValue(loss, `${parameter}.offset`, '0', offset, way)
+  }
+}
+
 /** Takes an array or a tensor-like object apart; `data` is checked by the caller. */
 export function unwrap(loss: string, parameter: string, value: unknown): Tensor<unknown> {
   if (typeof value !== 'object' || value === null || kindOf(value) !== undefined || !('data' in value)) {
     return { data: value, shape: undefined }
   }
-  const tensor = value as TensorLike<unknown> & { stride?: ArrayLike<number>; offset?: number }
-  const axes = tensor.shape ?? tensor.dims
-  const data = tensor.data
-  if (axes === undefined) return { data, shape: undefined }
-  const shape = shapeOf(loss, `${parameter}.shape`, axes)
-  let contiguous = (tensor.offset ?? 0) === 0
-  for (let axis = shape.length - 1, step = 1; axis >= 0 && tensor.stride; axis--) {
-    contiguous &&= shape[axis] === 1 || tensor.stride[axis] === step
-    step *= shape[axis]
+  const tensor = value as TensorLike<unknown> & Layout
+  const { data } = tensor
+  if (typeof data === 'function') {
+    throw new TypeError(
+      `${loss}: ${parameter} must have its data at hand, got a function; pass { data: await t.data(), shape: t.shape }`,
+    )
   }
-  if (!contiguous) throw new RangeError(`${loss}: ${parameter} must be contiguous, got a strided view`)
+  const axes = tensor.shape ?? tensor.dims
+  const shape = axes === undefined ? undefined : shapeOf(loss, `${parameter}.shape`, axes)
+  assertContiguous(loss, parameter, tensor, shape)
+  if (shape === undefined) return { data, shape }
   if (kindOf(data) !== undefined && lengthGetter.call(data) !== sizeOf(shape)) {
     throw wrongValue(loss, `${parameter}.data`, `as long as its shape [${shape}] says`, data)
   }
@@ -218,9 +280,14 @@ export function agreedShape(
   return shape
 }
 
+/** Whether two shapes are equal. */
+export function isShape(got: readonly number[], expected: readonly number[]): boolean {
+  return got.length === expected.length && got.every((length, axis) => length === expected[axis])
+}
+
 /** Two shapes that must be equal. */
 export function sameShape(loss: string, parameter: string, got: readonly number[], expected: readonly number[]): void {
-  if (got.length !== expected.length || got.some((length, axis) => length !== expected[axis])) {
+  if (!isShape(got, expected)) {
     throw new RangeError(`${loss}: ${parameter} must be that of the input, [${expected}], got [${got}]`)
   }
 }

@@ -1,7 +1,16 @@
 export { type BackendInfo, backend, setThreads } from './backend/load.js'
-export type { TensorLike } from './check.js'
-export { combine } from './family/combine.js'
-export type { BatchReduction, CommonOptions, Loss, Reduction, Value, ValueAndGrad } from './family/loss.js'
+export type { DynamicTensor, TensorLike } from './check.js'
+export { type CombinedLoss, combine, type PartOf } from './family/combine.js'
+export type {
+  BackwardOptions,
+  BatchReduction,
+  CommonOptions,
+  Loss,
+  Reduction,
+  ReductionOf,
+  Value,
+  ValueAndGrad,
+} from './family/loss.js'
 export type { Floats, PointwiseOptions, Probabilities } from './family/pointwise.js'
 export type { LabelArray, Labels, Mask } from './family/positions.js'
 export type { Activation, CompoundOptions, PlaneOptions, RegionOptions, RegionTarget } from './family/region.js'

@@ -1,7 +1,8 @@
 /** Weights of classes by how often they occur. */
 
-import { number, unwrap, word, wrongValue } from './check.js'
-import { ignoreIndexOf, int32Labels, type Labels } from './family/positions.js'
+import { number, unwrap, word } from './check.js'
+import { ignoreIndexOf, int32Labels, type Labels, wrongLabel } from './family/positions.js'
+import { assertOptions } from './options.js'
 
 /** Options of {@link classWeights}. */
 export interface ClassWeightOptions {
@@ -20,7 +21,12 @@ const options = new Set(['method', 'beta', 'ignoreIndex'])
  * Weights for `crossEntropy` and the like: with N labels, of which N_c are of class c, (N − N_c)/N by the method `'inverse'`,
  * N/(C·N_c) by `'balanced'`, and (1 − β)/(1 − β^N_c) by `'effective'`.
  *
- * A class without labels counts as if it had one, so that its weight is finite. Without any label all weights are 1.
+ * A class without labels has the weight 1 by `'inverse'`, as the formula says; by the other two, whose formulas have no value
+ * there, it counts as if it had one label. Without any label all weights are 1.
+ *
+ * Labels of one class alone give that class the weight 0 by `'inverse'`. The mean of `crossEntropy`, which divides by the sum of
+ * the labels' weights, is then over nothing: NaN, or 0 with `emptyMean: 'zero'`. Take the weights of the whole data set, not of
+ * each batch.
  *
  * @param labels class indices
  * @param classes number of classes, C
@@ -32,27 +38,25 @@ const options = new Set(['method', 'beta', 'ignoreIndex'])
  * const labels = Int32Array.of(0, 0, 0, 1)
  * classWeights(labels, 2) // → [0.25, 0.75]
  * classWeights(labels, 2, { method: 'balanced' })[1] // → 2
+ * classWeights(labels, 3)[2] // → 1
  * @see scikit-learn `compute_class_weight` for `'balanced'`; Cui et al., Class-Balanced Loss Based on Effective Number of
  *   Samples (2019) for `'effective'`
  */
 export function classWeights(labels: Labels, classes: number, given: ClassWeightOptions = {}): Float32Array {
   const name = 'classWeights'
-  for (const option in given) {
-    if (!options.has(option))
-      throw new TypeError(`${name}: there is no option ${option}; there are ${[...options].join(', ')}`)
-  }
+  assertOptions(name, given, options)
   number(name, 'classes', classes, 'an integer > 0', (n) => Number.isInteger(n) && n > 0 && n < 2 ** 31)
   const method = word(name, 'method', given.method ?? 'inverse', methods)
   const beta = number(name, 'beta', given.beta ?? 0.999, 'in [0, 1)', (b) => b >= 0 && b < 1)
   const ignoreIndex = ignoreIndexOf(name, given.ignoreIndex)
-  const { data } = unwrap(name, 'target', labels)
-  const values = int32Labels(name, data, undefined, ignoreIndex)
+  const { data } = unwrap(name, 'labels', labels)
+  const values = int32Labels(name, data, undefined, ignoreIndex, 'labels')
   const counts = new Float64Array(classes)
   let total = 0
   for (let i = 0; i < values.length; i++) {
     const y = values[i]
     if (y === ignoreIndex) continue
-    if (y < 0 || y >= classes) throw wrongValue(name, `labels[${i}]`, `a class index in [0, ${classes})`, y)
+    if (y < 0 || y >= classes) throw wrongLabel(name, `labels[${i}]`, y, classes, ignoreIndex)
     counts[y]++
     total++
   }

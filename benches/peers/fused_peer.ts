@@ -4,5 +4,6 @@ import { forms } from '../data.js'
 import { answer, readCase } from './common.js'
 
 const { loss, shape, input, target, seconds } = readCase()
-const bound = forms.get(loss.name)!.loss.with({ ...loss.options, shape, grad: new Float32Array(input.length) })
+const options = { ...loss.options, shape, grad: new Float32Array(input.length) }
+const bound = forms.get(loss.name)!.loss.with(options)
 answer(() => bound.valueAndGrad(input, target), seconds)

@@ -1,12 +1,14 @@
-/** Weighted sums of any losses of the same input and target. */
+/** Weighted sums of any losses of the same input. */
 
-import { floatTensor, number, separate, wrongType } from '../check.js'
+import { type DynamicTensor, floatTensor, gradBuffer, kindOf, number, separate, wrongType } from '../check.js'
+import { nearest } from '../options.js'
 import {
   accumulated,
-  type CommonOptions,
+  boundOf,
   definitionOf,
   type Loss,
   makeLoss,
+  type Options,
   optionsOf,
   type Result,
   type Settings,
@@ -24,6 +26,10 @@ export interface CombinedDefinition {
 interface Part {
   readonly loss: AnyLoss
   readonly weight: number
+  /** Factor of the gradient alone. */
+  readonly gradOutput: number
+  /** Name of its target among those of a call, or the target itself; undefined where it is the target of a call. */
+  readonly target: unknown
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: a loss of any input, target and options.
@@ -36,21 +42,122 @@ export type PartOf<L extends AnyLoss = AnyLoss> = readonly [
   options?: Readonly<Record<string, unknown>>,
 ]
 
+/** Options of a part: those of its loss without what belongs to the whole. */
+export type PartOptions<L extends AnyLoss> = Omit<
+  OptionsOf<L>,
+  'reduction' | 'gradOutput' | 'grad' | 'out' | 'targetGrad'
+> & {
+  reduction?: Exclude<OptionsOf<L>['reduction'], 'none' | undefined>
+  /** Factor of this part's gradient alone. Default 1. */
+  gradOutput?: number
+  /** Name of its target among those of a call, or the target itself, which each call reads anew. */
+  target?: string | TargetOf<L>
+}
+
+/** What `combine` makes of parts. */
+export type CombinedLoss<P extends readonly PartOf[]> = Loss<
+  InputOf<LossOf<P[0]>>,
+  Targets<P>,
+  CombinedOptions<P>,
+  'mean',
+  { parts: number[] }
+>
+
+type LossOf<Part> = Part extends readonly [infer L extends AnyLoss, ...unknown[]] ? L : never
+// biome-ignore-start lint/suspicious/noExplicitAny: what is not asked for.
+type InputOf<L> = L extends Loss<infer Input, any, any, any, any> ? Input : never
+type TargetOf<L> = L extends Loss<any, infer Target, any, any, any> ? Target : never
+type OptionsOf<L> = L extends Loss<any, any, infer O, any, any> ? O : never
+// biome-ignore-end lint/suspicious/noExplicitAny: what is not asked for.
+
+/** What the option `target` of a part names: undefined where there is none, null where it is the target itself. */
+type NameOf<Part> = Part extends readonly [unknown, unknown, { readonly target: infer T }]
+  ? T extends string
+    ? T
+    : null
+  : undefined
+
+/** What two sets of kinds of targets have in common. */
+type Common<A, B> = unknown extends A ? B : Extract<A, B> | Extract<B, A>
+
+/** The kinds of targets that all parts with this name take. */
+type Agreed<P extends readonly unknown[], Name, T = unknown> = P extends readonly [infer Head, ...infer Tail]
+  ? Agreed<Tail, Name, NameOf<Head> extends Name ? Common<T, TargetOf<LossOf<Head>>> : T>
+  : T
+
+type Names<P extends readonly unknown[]> = Extract<NameOf<P[number]>, string>
+
+/** The target of a call: one for all parts, or an object of one for each name. */
+type Targets<P extends readonly unknown[]> = number extends P['length']
+  ? // biome-ignore lint/suspicious/noExplicitAny: of a list that the compiler does not know.
+    any
+  : [Names<P>] extends [never]
+    ? undefined extends NameOf<P[number]>
+      ? Agreed<P, undefined>
+      : undefined
+    : { readonly [Name in Names<P>]: Agreed<P, Name> }
+
+/** Options that all parts have. */
+type Shared<P extends readonly unknown[]> = P extends readonly [infer Head, ...infer Tail]
+  ? Tail extends readonly []
+    ? OptionsOf<LossOf<Head>>
+    : Both<OptionsOf<LossOf<Head>>, Shared<Tail>>
+  : Readonly<Record<string, unknown>>
+
+type Both<A, B> = { [Name in keyof A & keyof B]?: Exclude<A[Name] & B[Name], undefined> }
+
+/** Options of the whole. */
+type CombinedOptions<P extends readonly unknown[]> = {
+  reduction?: 'mean' | 'sum'
+  /** Upstream gradient. Default 1. */
+  gradOutput?: number
+  /** The gradient is written here and nothing is allocated. It must not be the input, which every part reads. */
+  grad?: Float32Array
+} & Omit<Shared<P>, 'reduction' | 'gradOutput' | 'grad' | 'out' | 'targetGrad'>
+
+/**
+ * The parts as they may be written, by their losses. They are inferred from the branch that is never taken: an intersection with
+ * what was given would make `never` of what is wrong, of which the compiler could say nothing.
+ */
+type Checked<P extends readonly unknown[]> = [P] extends [never]
+  ? P
+  : true extends Conflict<P>
+    ? 'These parts share a target that no kind of array can be: give each a name for its own, as { target: "labels" }'
+    : { readonly [I in keyof P]: CheckedPart<P[I]> }
+
+type CheckedPart<Part> = Part extends readonly [infer L extends AnyLoss, infer W, unknown]
+  ? readonly [L, W, PartOptions<L>]
+  : Part
+
+/** True where parts that share a target, by name or without, have no kind of target in common. */
+type Conflict<P extends readonly unknown[]> = number extends P['length']
+  ? false
+  : { [Name in Names<P> | '']: Disagree<P, Name extends '' ? undefined : Name> }[Names<P> | '']
+
+type Disagree<P extends readonly unknown[], Name> = [Exclude<Agreed<P, Name>, DynamicTensor>] extends [never]
+  ? true
+  : false
+
 interface CombinedSettings extends Settings {
   /** The losses of the parts, with the options of the whole bound. */
   readonly losses: readonly AnyLoss[]
 }
 
-const own = new Set(['gradOutput', 'grad', 'out', 'targetGrad'])
-const together = { value: true, grad: true }
-const dry = { value: false, grad: true, dry: true }
+/** What a part leaves to the whole. */
+const buffers = ['grad', 'out', 'targetGrad']
+const own = new Set(['gradOutput', ...buffers])
 
 /**
- * A weighted sum of losses of the same input and target, itself a loss: Σ weight · loss(input, target, options).
+ * A weighted sum of losses of the same input, itself a loss: Σ weight · loss(input, target, options).
  *
  * The gradient of each part is added into the one buffer, without a temporary of the size of the input. `valueAndGrad` has the
  * unweighted value of each part in `parts`. Options that all parts have may be given to the whole and go to each; `grad` must
- * not be the input, which every part reads.
+ * not be the input, which every part reads. A part may be a loss with bound options, or a sum itself; its `gradOutput` is a
+ * factor of its gradient alone.
+ *
+ * All parts have the target of the call, unless their option `target` names them: then a call takes an object with a target for
+ * each name, such as `{ labels, teacher }`. Where that option is an array or a tensor, it is the part's target in every call, and
+ * is read anew in each.
  *
  * @param parts a loss each, with a weight (default 1) and its options
  * @returns a loss with the verbs of any other; its reduction is `'mean'` or `'sum'`
@@ -63,25 +170,35 @@ const dry = { value: false, grad: true, dry: true }
  * value // → 13
  * grad // → [3, 5]
  * parts // → [10, 4]
+ * @example
+ * import { combine, crossEntropy, distillation } from 'fused-loss'
+ *
+ * const criterion = combine([
+ *   [crossEntropy, 0.3, { target: 'labels' }],
+ *   [distillation, 0.7, { target: 'teacher', temperature: 4 }],
+ * ])
+ * const logits = Float32Array.of(2, 1, 0, 0, 1, 2)
+ * const labels = Int32Array.of(0, 2)
+ * const { value, grad } = criterion.valueAndGrad(logits, { labels, teacher: logits }, { shape: [2, 3] })
+ * Math.abs(value - 0.3 * crossEntropy(logits, labels)) < 1e-7 // → true
+ * grad.length // → 6
  */
-export function combine<const P extends readonly PartOf[]>(
-  parts: P,
-): Loss<
-  Parameters<P[0][0]>[0],
-  Parameters<P[0][0]>[1],
-  CommonOptions<'mean' | 'sum'> & Readonly<Record<string, unknown>>,
-  'mean',
-  { parts: number[] }
-> {
+export function combine<const P extends readonly PartOf[]>(parts: Checked<P>): CombinedLoss<P> {
   const name = 'combine'
   if (!Array.isArray(parts) || parts.length === 0)
     throw wrongType(name, 'parts', 'a list of [loss, weight, options]', parts)
   const definition: CombinedDefinition = { family: 'combined', name, parts: parts.map(partOf) }
-  const [first, ...rest] = definition.parts.map(({ loss }) => optionsOf(loss)!)
+  const optionNames = definition.parts.map(({ loss }) => optionsOf(loss)!)
+  const [first, ...rest] = optionNames
   const shared = [...first].filter((option) => !own.has(option) && rest.every((options) => options.has(option)))
+  const targetOf = targetsOf(definition.parts)
   return makeLoss({
     definition,
     options: new Set([...shared, 'gradOutput', 'grad']),
+    elsewhere(option) {
+      const i = own.has(option) ? -1 : optionNames.findIndex((options) => options.has(option))
+      return i < 0 ? undefined : `give it to the parts that have it, as parts[${i}], ${definition.parts[i].loss.name}`
+    },
     resolve(given): CombinedSettings {
       if (given.reduction === 'none') {
         throw new RangeError(
@@ -96,18 +213,23 @@ export function combine<const P extends readonly PartOf[]>(
       const scalar = scalarGradOutput(name, buffers.gradOutput)
       if (Number.isNaN(scalar)) throw wrongType(name, 'gradOutput', 'a number', buffers.gradOutput)
       const { data: x } = floatTensor(name, 'input', input)
-      if (!wanted.grad) return { value: totalOf(losses.map((loss) => loss(input, target) as number)), grad: undefined }
-      const grad = buffers.grad ?? new Float32Array(x.length)
+      const targets = targetOf(target)
+      if (!wanted.grad)
+        return { value: totalOf(losses.map((loss, i) => loss(input, targets[i]) as number)), grad: undefined }
+      const grad = gradBuffer(name, buffers.grad, x.length)
       const call = (wanted: Wanted) =>
         losses.map((loss, i) => {
-          const gradOutput = scalar * definition.parts[i].weight
-          return accumulated(loss, wanted, input, target, { grad, gradOutput }).value as number
+          const { weight, gradOutput } = definition.parts[i]
+          const options = { grad, gradOutput: scalar * weight * gradOutput }
+          return accumulated(loss, wanted, input, targets[i], options).value as number
         })
       // All checks of all parts before the first writes.
-      call(dry)
+      call({ ...wanted, dry: true })
       separate(name, [['the gradient buffer', grad]], [['input', x]])
-      grad.fill(0)
-      const values = call(together)
+      if (wanted.dry) return { value: Number.NaN, grad }
+      // A sum that is a part itself adds to what the other parts have written.
+      if (!buffers.accumulate) grad.fill(0)
+      const values = call(wanted)
       return { value: totalOf(values), grad, parts: values }
     },
   })
@@ -118,14 +240,54 @@ export function combine<const P extends readonly PartOf[]>(
 }
 
 function partOf(part: unknown, i: number): Part {
-  const [loss, weight = 1, options = {}] = Array.isArray(part) ? part : []
+  const [loss, weight = 1, options = {}] = Array.isArray(part) ? part : [part]
   if (definitionOf(loss) === undefined) throw wrongType('combine', `parts[${i}]`, '[loss, weight, options]', loss)
-  const bound = (loss as AnyLoss).with(options)
-  if (options.reduction === 'none') {
+  const { target, ...rest } = Object(options)
+  const bound = (loss as AnyLoss).with(typeof options === 'object' && !Array.isArray(options) ? rest : options)
+  const all = boundOf(bound)
+  if (all.reduction === 'none') {
     throw new RangeError(`combine: parts[${i}] must have the reduction 'mean' or 'sum', got 'none'`)
   }
-  for (const name of own) {
-    if (options[name] !== undefined) throw new TypeError(`combine: parts[${i}] must leave ${name} to the whole`)
+  for (const name of buffers) {
+    if (all[name] !== undefined) throw new TypeError(`combine: parts[${i}] must leave ${name} to the whole`)
   }
-  return { loss: bound, weight: number('combine', `the weight of parts[${i}]`, weight, 'a finite number', () => true) }
+  const gradOutput = scalarGradOutput('combine', all.gradOutput as number)
+  if (Number.isNaN(gradOutput)) throw wrongType('combine', `gradOutput of parts[${i}]`, 'a number', all.gradOutput)
+  const finite = (n: number) => Number.isFinite(Math.fround(n))
+  number('combine', `the weight of parts[${i}]`, weight, 'a finite number', finite)
+  return { loss: bound, weight, gradOutput, target }
+}
+
+/** How the targets of the parts come out of that of a call. */
+function targetsOf(parts: readonly Part[]): (given: unknown) => readonly unknown[] {
+  const names = new Set(parts.map(({ target }) => target).filter((target) => typeof target === 'string'))
+  const unnamed = parts.findIndex(({ target }) => target === undefined)
+  if (names.size > 0 && unnamed >= 0) {
+    throw new TypeError(`combine: parts[${unnamed}] must name its target, since other parts do: { target: 'labels' }`)
+  }
+  const choose = (given: unknown) =>
+    parts.map(({ target }) => {
+      if (target === undefined) return given
+      return typeof target === 'string' ? (given as Options)[target] : target
+    })
+  if (names.size === 0) return choose
+  return (given) => {
+    const list = [...names].join(', ')
+    if (typeof given !== 'object' || given === null || Array.isArray(given) || kindOf(given) !== undefined) {
+      throw wrongType('combine', 'target', `an object { ${list} }`, given)
+    }
+    for (const name in given) {
+      if (names.has(name)) continue
+      const close = nearest(name, names)
+      const guess = close === undefined ? `there are ${list}` : `did you mean ${close}?`
+      throw new TypeError(`combine: no part names the target ${name}; ${guess}`)
+    }
+    for (const name of names) {
+      if ((given as Options)[name] === undefined) {
+        const i = parts.findIndex(({ target }) => target === name)
+        throw new TypeError(`combine: target.${name} must be given, for parts[${i}], ${parts[i].loss.name}`)
+      }
+    }
+    return choose(given)
+  }
 }

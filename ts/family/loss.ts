@@ -1,6 +1,7 @@
 /** What all losses share: the three verbs, bound options, reductions. */
 
 import { float32Of, kindOf, number, word, wrongType } from '../check.js'
+import { assertOptions } from '../options.js'
 import type { CombinedDefinition } from './combine.js'
 import type { PointwiseDefinition } from './pointwise.js'
 import type { CompoundDefinition, RegionDefinition } from './region.js'
@@ -38,6 +39,22 @@ export interface ValueAndGrad<R extends BatchReduction> {
   targetGrad?: Float32Array
 }
 
+/** The reductions that a loss has. */
+export type ReductionOf<Options extends CommonOptions<BatchReduction>> = NonNullable<Options['reduction']>
+
+/**
+ * Options with a reduction, by which the result is typed. The type parameter allows all, so that losses in a union can be called;
+ * one that the loss lacks becomes those that it has, which the compiler then names.
+ */
+export type Reducing<Options extends CommonOptions<BatchReduction>, R extends BatchReduction> = Options & {
+  reduction?: R extends ReductionOf<Options> ? R : ReductionOf<Options>
+}
+
+/** Options of `backward`, which returns one array: the gradient by the target needs a buffer. */
+export type BackwardOptions<Options> = 'targetGrad' extends keyof Options
+  ? Omit<Options, 'targetGrad'> & { targetGrad?: false | Float32Array }
+  : Options
+
 /**
  * A loss: call it for the value, or one of its verbs. `D` is the reduction where the options name none, and `More` what
  * `valueAndGrad` has beside value and gradient.
@@ -50,19 +67,17 @@ export interface Loss<
   More = unknown,
 > {
   /** The value. */
-  <R extends BatchReduction = D>(input: Input, target: Target, options?: Options & { reduction?: R }): Value<R>
+  <R extends BatchReduction = D>(input: Input, target: Target, options?: Reducing<Options, R>): Value<R>
   /** d(value)/d(input) · gradOutput, in `grad` or in a new array. */
-  backward(input: Input, target: Target, options?: Options): Float32Array
+  backward(input: Input, target: Target, options?: BackwardOptions<Options>): Float32Array
   /** Both in one pass: what a training step calls. */
   valueAndGrad<R extends BatchReduction = D>(
     input: Input,
     target: Target,
-    options?: Options & { reduction?: R },
+    options?: Reducing<Options, R>,
   ): ValueAndGrad<R> & More
   /** The same loss with these options bound: they are checked here, once. */
-  with<const P extends Options>(
-    options: P,
-  ): Loss<Input, Target, Options, P extends { reduction: infer R extends BatchReduction } ? R : D, More>
+  with<R extends BatchReduction = D>(options: Reducing<Options, R>): Loss<Input, Target, Options, R, More>
   /** Name of the loss. */
   readonly name: string
 }
@@ -115,6 +130,8 @@ export interface Family<S extends Settings> {
   readonly definition: Definition
   /** Names of all options. */
   readonly options: ReadonlySet<string>
+  /** Where there is an option that this loss does not have, in words for a message. */
+  elsewhere?(option: string): string | undefined
   /** Checks the options that do not depend on the arrays. */
   resolve(options: Options): S
   run(wanted: Wanted, input: unknown, target: unknown, settings: S, buffers: Buffers): Result
@@ -134,25 +151,34 @@ const forward: Wanted = { value: true, grad: false }
 const backward: Wanted = { value: false, grad: true }
 const both: Wanted = { value: true, grad: true }
 
-const definitions = new WeakMap<object, Definition>()
-const calls = new WeakMap<object, Call>()
-const names = new WeakMap<object, ReadonlySet<string>>()
+/** What a public loss does not show. */
+interface Inside {
+  readonly definition: Definition
+  readonly options: ReadonlySet<string>
+  readonly bound: Options
+  call(wanted: Wanted, input: unknown, target: unknown, options: unknown, accumulate?: boolean): Result
+}
 
-type Call = (wanted: Wanted, input: unknown, target: unknown, options: unknown, accumulate?: boolean) => Result
+const insides = new WeakMap<object, Inside>()
 
 /** What a public loss is made of: tests and benches read it. Undefined for anything else. */
 export function definitionOf(loss: unknown): Definition | undefined {
-  return typeof loss === 'function' ? definitions.get(loss) : undefined
+  return typeof loss === 'function' ? insides.get(loss)?.definition : undefined
 }
 
 /** Names of a loss's options. */
 export function optionsOf(loss: object): ReadonlySet<string> | undefined {
-  return names.get(loss)
+  return insides.get(loss)?.options
+}
+
+/** The options that a loss has bound. */
+export function boundOf(loss: object): Options {
+  return insides.get(loss)!.bound
 }
 
 /** A call whose gradient is added to what the option `grad` holds: for losses made of several. */
 export function accumulated(loss: object, wanted: Wanted, input: unknown, target: unknown, options: Options): Result {
-  return calls.get(loss)!(wanted, input, target, options, true)
+  return insides.get(loss)!.call(wanted, input, target, options, true)
 }
 
 /** The frozen callable of a loss with some options bound. */
@@ -162,9 +188,9 @@ export function makeLoss<S extends Settings, L>(family: Family<S>, bound: Option
   const boundSettings = family.resolve(bound)
   const boundBuffers = buffersOf(bound, {})
 
-  const call: Call = (wanted, input, target, options, accumulate = false) => {
+  const call: Inside['call'] = (wanted, input, target, options, accumulate = false) => {
     if (options === undefined) return run(wanted, input, target, boundSettings, boundBuffers)
-    checkNames(family, options)
+    assertOptions(definition.name, options, family.options, family.elsewhere)
     const buffers = buffersOf(options, boundBuffers, accumulate)
     for (const name in options) {
       if (!bufferOptions.has(name)) return run(wanted, input, target, resolve(options), buffers)
@@ -183,28 +209,15 @@ export function makeLoss<S extends Settings, L>(family: Family<S>, bound: Option
     backward: (input: unknown, target: unknown, options?: unknown) => call(backward, input, target, options).grad,
     valueAndGrad: (input: unknown, target: unknown, options?: unknown) => call(both, input, target, options),
     with(options: unknown) {
-      checkNames(family, options)
+      assertOptions(definition.name, options, family.options, family.elsewhere)
       return makeLoss(family, { ...bound, ...bind(options) })
     },
   })
-  definitions.set(loss, definition)
-  calls.set(loss, call)
-  names.set(loss, family.options)
+  insides.set(loss, { definition, options: family.options, bound, call })
   return Object.freeze(loss) as L
 }
 
-type Options = Readonly<Record<string, unknown>>
-
-/** Refuses what is no object of known options. */
-function checkNames<S extends Settings>(family: Family<S>, options: unknown): asserts options is Options {
-  const { name } = family.definition
-  if (typeof options !== 'object' || options === null) throw wrongType(name, 'options', 'an object', options)
-  for (const option in options) {
-    if (!family.options.has(option)) {
-      throw new TypeError(`${name}: there is no option ${option}; there are ${[...family.options].join(', ')}`)
-    }
-  }
-}
+export type Options = Readonly<Record<string, unknown>>
 
 /** Without the options that are undefined: they count as not given. */
 function defined(options: Options): Options {
@@ -251,6 +264,14 @@ export function commonSettings(
     throw new RangeError(`${loss}: normalizer needs the reduction 'mean', got '${reduction}'`)
   }
   return settings
+}
+
+/** Number of samples, by which `'batchmean'` divides: only a shape says it. */
+export function samplesOf(loss: string, shape: readonly number[] | undefined): number {
+  if (shape === undefined) {
+    throw new RangeError(`${loss}: shape is needed with the reduction 'batchmean', which divides by its first length`)
+  }
+  return shape.length === 0 ? 1 : shape[0]
 }
 
 /** What the sum is divided by; 0 says that the mean is over nothing. */

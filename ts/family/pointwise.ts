@@ -6,6 +6,7 @@ import { firstOutside } from '../backend/ts.js'
 import {
   agreedShape,
   attached,
+  type DynamicTensor,
   flag,
   floatsOf,
   floatTensor,
@@ -40,18 +41,19 @@ import {
   type Result,
   result,
   type Settings,
+  samplesOf,
   scalarGradOutput,
   targetGradBuffer,
   valuesBuffer,
   type Wanted,
 } from './loss.js'
-import { classAxisOf } from './positions.js'
+import { areLabels, classAxisOf, type LabelArray, type Labels } from './positions.js'
 
 /** An array, or a tensor of another library. */
-export type Floats = Float32Array | TensorLike<Float32Array>
+export type Floats = Float32Array | TensorLike<Float32Array> | DynamicTensor
 
-/** Floats, or bytes of 0 and 1. */
-export type Probabilities = Floats | Uint8Array | TensorLike<Uint8Array>
+/** Floats, or integers of 0 and 1. */
+export type Probabilities = Floats | Labels
 
 /** Options of every pointwise loss. */
 export interface PointwiseOptions<R extends BatchReduction = Reduction> extends CommonOptions<R> {
@@ -206,7 +208,7 @@ export function pointwise<
       checkRange('target', t, range)
     }
     const denominator =
-      settings.reduction === 'batchmean' ? (shape?.[0] ?? n) : denominatorOf(settings, countOf(settings, n))
+      settings.reduction === 'batchmean' ? samplesOf(loss, shape) : denominatorOf(settings, countOf(settings, n))
     if (!wanted.dry && (n === 0 || denominator === 0)) {
       // Samples without elements are no mean over nothing: their sum of 0 has a denominator.
       const nothing = denominator === 0 ? settings : ({ ...settings, emptyMean: 'zero' } as const)
@@ -230,13 +232,13 @@ export function pointwise<
     return result(extra?.out ?? sum / denominator, grad, extra?.targetGrad)
   }
 
-  /** Targets between 0 and 1 may be bytes. */
-  function targetTensor(target: unknown): Tensor<Float32Array | Uint8Array> {
+  /** Targets between 0 and 1 may be integers. */
+  function targetTensor(target: unknown): Tensor<Float32Array | LabelArray> {
     const floats = definition.domain.target !== 'probability' || kindOf(target) === 'Float32Array'
     if (floats) return floatTensor(loss, 'target', target)
     const { data, shape } = unwrap(loss, 'target', target)
-    if (kindOf(data) !== 'Uint8Array') return floatTensor(loss, 'target', target)
-    return { data: attached(loss, 'target', data as Uint8Array), shape }
+    if (!areLabels(data)) return floatTensor(loss, 'target', target)
+    return { data: attached(loss, 'target', data), shape }
   }
 
   /** What a mean without a normalizer divides by. */
@@ -258,7 +260,7 @@ export function pointwise<
   function extraOf(
     wanted: Wanted,
     x: Float32Array,
-    t: Float32Array | Uint8Array,
+    t: Float32Array | LabelArray,
     grad: Float32Array | undefined,
     settings: PointwiseSettings,
     shape: readonly number[] | undefined,

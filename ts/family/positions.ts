@@ -2,11 +2,13 @@
 
 import {
   attached,
+  type DynamicTensor,
+  describe,
   float32Of,
+  isShape,
   kindOf,
   lengthOf,
   number,
-  sameShape,
   smallArray,
   type TensorLike,
   wrongType,
@@ -14,10 +16,19 @@ import {
 } from '../check.js'
 
 /** Class indices. */
-export type LabelArray = Int32Array | Uint8Array | Uint16Array | Uint32Array | BigInt64Array
+export type LabelArray =
+  | Int32Array
+  | Uint8Array
+  | Uint8ClampedArray
+  | Uint16Array
+  | Uint32Array
+  | Int8Array
+  | Int16Array
+  | BigInt64Array
+  | BigUint64Array
 
 /** Class indices, or a tensor of them. */
-export type Labels = LabelArray | TensorLike<LabelArray>
+export type Labels = LabelArray | TensorLike<LabelArray> | DynamicTensor
 
 /** One value per position: 0 says that it counts for nothing. */
 export type Mask = Uint8Array | Float32Array
@@ -34,6 +45,9 @@ export interface Axis {
 
 /** The option `classAxis`. */
 export function classAxisOf(loss: string, value: unknown = 1, expected = '1 or -1'): 1 | -1 {
+  if (typeof value === 'number' && value > 1) {
+    throw wrongValue(loss, 'classAxis', expected, value, 'for the last axis give -1')
+  }
   return number(loss, 'classAxis', value, expected, (axis) => axis === 1 || axis === -1) as 1 | -1
 }
 
@@ -53,29 +67,110 @@ export function axisOf(loss: string, shape: readonly number[], classAxis: 1 | -1
   return { samples: shape[0], classes, positions, last: classAxis === -1 || positions === 1 }
 }
 
-/** Refuses labels whose tensor has another shape than the input without its classes. */
+/**
+ * Refuses labels, or another value per position, whose tensor has another shape than the input without its classes: [N, …], or
+ * [N, 1, …] as MONAI has it.
+ */
 export function labelShape(
   loss: string,
   got: readonly number[] | undefined,
   shape: readonly number[] | undefined,
   classAxis: 1 | -1,
+  parameter = 'target',
 ): void {
   if (got === undefined || shape === undefined) return
   const axis = classAxis === 1 ? 1 : shape.length - 1
-  sameShape(loss, 'shape of target', got, [...shape.slice(0, axis), ...shape.slice(axis + 1)])
+  const expected = shape.filter((_, i) => i !== axis)
+  const one = shape.map((length, i) => (i === axis ? 1 : length))
+  if (isShape(got, expected) || isShape(got, one)) return
+  throw new RangeError(
+    `${loss}: shape of ${parameter} must be [${expected}], that of the input, [${shape}], without its classes, got [${got}]`,
+  )
 }
 
+/** All integers. */
 const integerKinds: ReadonlySet<string | undefined> = new Set([
   'Int32Array',
   'Uint8Array',
+  'Uint8ClampedArray',
   'Uint16Array',
   'Uint32Array',
+  'Int8Array',
+  'Int16Array',
   'BigInt64Array',
+  'BigUint64Array',
 ])
 
 /** Whether it is an array of class indices. */
 export function areLabels(value: unknown): value is LabelArray {
   return integerKinds.has(kindOf(value))
+}
+
+/** The error for a target that is neither class indices nor, where the loss takes them, a value per score. */
+export function notLabels(loss: string, parameter: string, value: unknown, values?: string | undefined): TypeError {
+  const labels = 'class indices in an Int32Array or another array of integers'
+  const isArray = Array.isArray(value) || kindOf(value) !== undefined
+  const rest = values === undefined ? '' : ', values with Float32Array.from'
+  return wrongType(
+    loss,
+    parameter,
+    values === undefined ? labels : `${values}, or ${labels}`,
+    value,
+    isArray ? `convert labels with Int32Array.from(labels)${rest}` : '',
+  )
+}
+
+/** A value for each of `length` scores, where the other target is labels if the loss takes them. */
+export function distributionOf(loss: string, length: number, values: Float32Array, takesLabels: boolean): Float32Array {
+  const count = lengthOf(values)
+  const way = 'class indices come in an Int32Array (Int32Array.from(labels)), distributions in the shape of the input'
+  if (takesLabels && count > 0 && count < length && length % count === 0) {
+    throw wrongValue(loss, 'target', `a Float32Array of ${length} elements`, values, way)
+  }
+  return float32Of(loss, 'target', length, values)
+}
+
+/** The error for a target of another length than the input, which may be labels without a shape. */
+export function wrongScoreCount(loss: string, target: ArrayBufferView, length: number): RangeError {
+  const count = lengthOf(target)
+  const isFloat = kindOf(target) === 'Float32Array'
+  const way = isFloat
+    ? 'class indices come in an Int32Array (Int32Array.from(labels)) and need shape: [N, C, …]'
+    : 'class indices need shape: [N, C, …]'
+  const mayBeLabels = count > 0 && count < length && length % count === 0
+  return wrongValue(loss, 'target', `an array of ${length} elements`, target, mayBeLabels || !isFloat ? way : '')
+}
+
+/** The error for as many labels as do not fit the positions. */
+export function wrongLabelCount(
+  loss: string,
+  labels: ArrayBufferView,
+  positions: number,
+  shape: readonly number[],
+  classAxis: 1 | -1 | null,
+  expected = `have ${positions} elements, one per position`,
+): RangeError {
+  const count = lengthOf(labels)
+  const scores = shape.reduce((size, length) => size * length, 1)
+  let way = ''
+  if (count === scores) way = '; one-hot targets come in a Float32Array'
+  else if (classAxis === 1 && count * shape[shape.length - 1] === scores) way = '; for classes last give classAxis: -1'
+  return new RangeError(`${loss}: target must ${expected} of the input [${shape}], got ${describe(labels)}${way}`)
+}
+
+/** The error for a label that is no class. */
+export function wrongLabel(
+  loss: string,
+  at: string,
+  label: number | bigint,
+  classes: number,
+  ignoreIndex: number,
+  way = '',
+): RangeError {
+  // What datasets write where there is no class.
+  const none = Number(label) === -1 || Number(label) === 255
+  const ignored = none ? `${ignoreIndex}; to leave out ${label} give ignoreIndex: ${label}` : `${ignoreIndex}`
+  return wrongValue(loss, at, `a class index in [0, ${classes}) or ignoreIndex (${ignored})`, label, way)
 }
 
 let scratch = new Int32Array(0)
@@ -89,18 +184,17 @@ function scratchOf(length: number): Int32Array {
  * Labels of any integer type as Int32Array: kernels know one type. Those of another type are copied, once a call, and so are
  * masked ones, with `ignoreIndex` where the mask is 0.
  */
-export function int32Labels(loss: string, value: unknown, mask: Mask | undefined, ignoreIndex: number): Int32Array {
+export function int32Labels(
+  loss: string,
+  value: unknown,
+  mask: Mask | undefined,
+  ignoreIndex: number,
+  parameter = 'target',
+): Int32Array {
   const kind = kindOf(value)
-  if (kind === 'Int32Array' && mask === undefined) return attached(loss, 'target', value as Int32Array)
-  if (!areLabels(value)) {
-    throw wrongType(
-      loss,
-      'target',
-      'class indices in an Int32Array, Uint8Array, Uint16Array, Uint32Array or BigInt64Array',
-      value,
-    )
-  }
-  const labels = attached(loss, 'target', value as LabelArray)
+  if (kind === 'Int32Array' && mask === undefined) return attached(loss, parameter, value as Int32Array)
+  if (!areLabels(value)) throw notLabels(loss, parameter, value)
+  const labels = attached(loss, parameter, value as LabelArray)
   const { length } = labels
   checkMask(loss, mask, length)
   const copy = scratchOf(length)
@@ -111,7 +205,7 @@ export function int32Labels(loss: string, value: unknown, mask: Mask | undefined
     }
     const label = Number(labels[i])
     // A label that does not fit would wrap around to a legal one.
-    if (label !== (label | 0)) throw wrongValue(loss, `target[${i}]`, 'a class index', labels[i])
+    if (label !== (label | 0)) throw wrongValue(loss, `${parameter}[${i}]`, 'a class index', labels[i])
     copy[i] = label
   }
   return copy

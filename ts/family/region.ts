@@ -20,11 +20,8 @@ import {
   separateGrad,
   shapeOf,
   smallWeights,
-  type TensorLike,
   unwrap,
   word,
-  wrongType,
-  wrongValue,
 } from '../check.js'
 import {
   arrayGradOutput,
@@ -59,13 +56,16 @@ import {
   type Mask,
   maskOf,
   noLabels,
+  notLabels,
+  wrongLabelCount,
+  wrongScoreCount,
 } from './positions.js'
 import { alphaOf, labelSmoothingOf, type SoftmaxDefinition, weighLabels, weightsOf } from './softmax.js'
 
 export type { Activation }
 
 /** A target of a region loss: a value per score, or a class index per position. */
-export type RegionTarget = Floats | Uint8Array | TensorLike<Uint8Array> | Labels
+export type RegionTarget = Floats | Labels
 
 /** Options of every region loss but its activation. */
 export interface PlaneOptions {
@@ -497,11 +497,9 @@ function targetOf(
 ): Target {
   const { data, shape: targetShape } = unwrap(loss, 'target', target)
   const positions = axis.samples * axis.positions
-  const perScore =
-    kindOf(data) === 'Float32Array' || (areLabels(data) && lengthOf(data) === length && axis.classes === 1)
-  if (perScore || (kindOf(data) === 'Uint8Array' && lengthOf(data as Uint8Array) === length)) {
+  if (kindOf(data) === 'Float32Array' || (areLabels(data) && lengthOf(data) === length)) {
     const array = attached(loss, 'target', data as Float32Array | LabelArray)
-    if (lengthOf(array) !== length) throw wrongValue(loss, 'target', `an array of ${length} elements`, array)
+    if (lengthOf(array) !== length) throw wrongScoreCount(loss, array, length)
     if (targetShape !== undefined && shape !== undefined) sameShape(loss, 'shape of target', targetShape, shape)
     const values = kindOf(array) === 'Float32Array' ? (array as Float32Array) : floatsOf(array)
     if (ignoreIndex !== undefined && axis.classes > 1) {
@@ -514,14 +512,13 @@ function targetOf(
         : keptLabels(positions, index, mask, ignoreIndex === undefined ? undefined : values)
     return { array, values, labels, ignoreIndex: index, kept: undefined }
   }
-  if (!areLabels(data)) {
-    throw wrongType(loss, 'target', 'a Float32Array or Uint8Array of the shape of the input, or class indices', data)
-  }
+  if (!areLabels(data)) throw notLabels(loss, 'target', data, 'a Float32Array or Uint8Array of the shape of the input')
   const index = ignoreIndex ?? -100
   const labels = int32Labels(loss, data, mask, index)
   if (labels.length !== positions) {
-    const expected = `an array of ${length}, one per score, or of ${positions}, one per position`
-    throw wrongValue(loss, 'target', expected, data)
+    if (shape === undefined) throw wrongScoreCount(loss, data, length)
+    const expected = `be an array of ${length}, one per score, or of ${positions}, one per position`
+    throw wrongLabelCount(loss, data, positions, shape, classAxis, expected)
   }
   if (classAxis !== null) labelShape(loss, targetShape, shape, classAxis)
   const kept = weighLabels(loss, labels, data, axis.classes, index, weight)

@@ -5,7 +5,7 @@ import { active, backendFor } from '../backend/load.js'
 import { keptWeight } from '../backend/ts.js'
 import {
   agreedShape,
-  float32Of,
+  conversion,
   floatTensor,
   gradBuffer,
   kindOf,
@@ -17,7 +17,6 @@ import {
   smallWeights,
   unwrap,
   wrongType,
-  wrongValue,
 } from '../check.js'
 import {
   arrayGradOutput,
@@ -42,12 +41,14 @@ import {
 import { type Floats, type Param, paramOf } from './pointwise.js'
 import {
   type Axis,
+  areLabels,
   axisOf,
   checkClassWeight,
   checkMask,
   checkSampleWeight,
   classAxisOf,
   countKept,
+  distributionOf,
   ignoreIndexOf,
   int32Labels,
   keptLabels,
@@ -57,7 +58,10 @@ import {
   type Mask,
   maskOf,
   noLabels,
+  notLabels,
   sampleWeightOf,
+  wrongLabel,
+  wrongLabelCount,
 } from './positions.js'
 
 /** Options of every loss over a class axis. */
@@ -171,7 +175,7 @@ export function softmax(definition: SoftmaxDefinition): unknown {
     let distribution: Float32Array | undefined
     let axis: Axis
     if (kindOf(given) === 'Float32Array' && kind !== 'logProbabilities') {
-      distribution = float32Of(loss, 'target', x.length, given)
+      distribution = distributionOf(loss, x.length, given as Float32Array, kind === 'scores')
       if (shape === undefined) throw new RangeError(`${loss}: shape is needed where the target is a Float32Array`)
       if (targetShape !== undefined) sameShape(loss, 'shape of target', targetShape, shape)
       axis = settings.axis ?? axisOf(loss, shape, settings.classAxis)
@@ -179,9 +183,9 @@ export function softmax(definition: SoftmaxDefinition): unknown {
       checkMask(loss, mask, count)
       if (mask !== undefined) labels = keptLabels(count, ignoreIndex, mask, undefined)
     } else {
-      if (kind === 'teacher') throw wrongType(loss, 'target', 'a Float32Array', given)
+      if (!areLabels(given) || kind === 'teacher') throw wrongTarget(given)
       labels = int32Labels(loss, given, mask, ignoreIndex)
-      axis = labelledAxis(x.length, labels.length, shape, settings)
+      axis = labelledAxis(x.length, given, shape, settings)
       labelShape(loss, targetShape, shape, settings.classAxis)
     }
     const { samples, classes } = axis
@@ -264,28 +268,33 @@ export function softmax(definition: SoftmaxDefinition): unknown {
     return result(out ?? sum / denominator, grad, targetGrad)
   }
 
+  function wrongTarget(given: unknown): TypeError {
+    if (kind !== 'teacher') return notLabels(loss, 'target', given, kind === 'scores' ? 'a Float32Array' : undefined)
+    const way = areLabels(given) ? 'labels are the target of crossEntropy, see combine' : conversion(given)
+    return wrongType(loss, 'target', 'a Float32Array', given, way)
+  }
+
   /** The axes where the target is labels: without a shape the input is rows. */
   function labelledAxis(
     scores: number,
-    labels: number,
+    labels: LabelArray,
     shape: readonly number[] | undefined,
     settings: SoftmaxSettings,
   ): Axis {
     if (shape !== undefined) {
       const axis = settings.axis ?? axisOf(loss, shape, settings.classAxis)
       const positions = axis.samples * axis.positions
-      if (positions !== labels) {
-        throw new RangeError(
-          `${loss}: target must have ${positions} elements, one per position of the input, got ${labels}`,
-        )
+      if (positions !== labels.length) {
+        throw wrongLabelCount(loss, labels, positions, shape, settings.classAxis)
       }
       return axis
     }
-    const classes = labels === 0 ? 0 : scores / labels
-    if (!Number.isInteger(classes) || (classes === 0 && labels > 0) || (labels === 0 && scores > 0)) {
-      throw new RangeError(`${loss}: input must have a whole number of scores per target, got ${scores} for ${labels}`)
+    const count = labels.length
+    const classes = count === 0 ? 0 : scores / count
+    if (!Number.isInteger(classes) || (classes === 0 && count > 0) || (count === 0 && scores > 0)) {
+      throw new RangeError(`${loss}: input must have a whole number of scores per target, got ${scores} for ${count}`)
     }
-    return { samples: labels, classes, positions: 1, last: true }
+    return { samples: count, classes, positions: 1, last: true }
   }
 
   return makeLoss({
@@ -309,8 +318,9 @@ export function weighLabels(
   const kept = scan(labels, classes, ignoreIndex, weight)
   if (kept >= 0) return kept
   const i = -1 - kept
-  const expected = `a class index in [0, ${classes}) or ignoreIndex (${ignoreIndex})`
-  throw wrongValue(loss, `target[${i}]`, expected, given[i])
+  // As many labels as scores.
+  const oneHot = 'one-hot targets come in a Float32Array with shape: [N, C]; for labels of 0 and 1 use bceWithLogits'
+  throw wrongLabel(loss, `target[${i}]`, given[i], classes, ignoreIndex, classes === 1 ? oneHot : '')
 }
 
 /** Class weights times alpha. */

@@ -21,10 +21,9 @@ export interface KlDivOptions extends PointwiseOptions<BatchReduction> {
  *
  * - `input`: logarithms of probabilities. `target`: probabilities of the same length, or their logarithms.
  * - `weight`: factor per element, or per element of one sample with `shape: [N, …]`.
- * - `'batchmean'` divides the sum by the number of samples, the first of `shape`, and gives the divergence as it is
- *   defined; without a shape each element is a sample, as PyTorch has it for one dimension. `'mean'` (default) divides by
- *   the number of elements, with weights too, or with `meanBy: 'weight'` by the sum of the weights; `'sum'` does not divide;
- *   `'none'` returns the value of each element. The mean over nothing is NaN (`emptyMean`) with a gradient of zeros.
+ * - `'batchmean'` divides the sum by the number of samples, the first of `shape`, which plain arrays need then, and gives the
+ *   divergence as it is defined. `'mean'` (default) divides by the number of elements, with weights too, or with
+ *   `meanBy: 'weight'` by the sum of the weights; `'sum'` does not divide; `'none'` returns the value of each element. The mean over nothing is NaN (`emptyMean`) with a gradient of zeros.
  * - A target of probability 0 costs nothing, also where the input is −∞. A negative target has the value NaN. NaN reaches
  *   the value and the element's gradient.
  *

@@ -1,0 +1,116 @@
+/** Options that are none: what was probably meant. */
+
+import { describe } from './check.js'
+
+/** Which option is meant, if the loss has it (`''` where that does not matter), and how to say so. */
+type Guess = readonly [option: string, words: string]
+
+const meant = (option: string, words = option): Guess => [option, `did you mean ${words}?`]
+
+/** Options of PyTorch, Keras, MONAI and others that have another name here, or none, without case and underscores. */
+const foreign: Readonly<Record<string, readonly Guess[]>> = {
+  aggregate: [meant('reduction')],
+  applyclassbalancing: [meant('alpha')],
+  axis: [meant('classAxis')],
+  beta: [meant('delta')],
+  channelaxis: [meant('classAxis')],
+  channeldim: [meant('classAxis')],
+  classes: [['shape', 'classes are read from shape: [N, C, …]']],
+  classweight: [meant('weight')],
+  classweights: [meant('weight')],
+  delta: [meant('beta')],
+  dim: [meant('classAxis')],
+  eps: [meant('smoothDr'), meant('labelSmoothing')],
+  epsilon: [meant('smoothDr'), meant('labelSmoothing')],
+  fromlogits: [
+    ['activation', "for logits give activation: 'sigmoid' or 'softmax'"],
+    ['', 'for logits use bceWithLogits or crossEntropy'],
+  ],
+  ignore: [meant('ignoreIndex')],
+  ignoreclass: [meant('ignoreIndex')],
+  ignorevalue: [meant('ignoreIndex')],
+  jaccard: [['', 'use the loss jaccard']],
+  lambdace: [meant('ceWeight')],
+  lambdadice: [meant('diceWeight')],
+  lambdafocal: [meant('focalWeight')],
+  mode: [meant('activation')],
+  nclasses: [['shape', 'classes are read from shape: [N, C, …]']],
+  numclasses: [['shape', 'classes are read from shape: [N, C, …]']],
+  numitemsinbatch: [meant('normalizer')],
+  otheract: [meant('activation')],
+  padtokenid: [meant('ignoreIndex')],
+  reduce: [meant('reduction')],
+  sigmoid: [meant('activation', "activation: 'sigmoid'")],
+  sizeaverage: [meant('reduction')],
+  smooth: [['smoothNr', 'did you mean smoothNr and smoothDr?']],
+  smoothing: [meant('labelSmoothing'), ['smoothNr', 'did you mean smoothNr and smoothDr?']],
+  softmax: [meant('activation', "activation: 'softmax'")],
+  t: [meant('temperature')],
+  tau: [meant('temperature')],
+  temp: [meant('temperature')],
+  toonehoty: [['', 'it is not needed, since class indices are taken as they are']],
+}
+
+/**
+ * Refuses what is no object of known options, and says what was probably meant. `elsewhere` says where there is an option that
+ * this loss does not have.
+ */
+export function assertOptions(
+  loss: string,
+  given: unknown,
+  options: ReadonlySet<string>,
+  elsewhere?: (option: string) => string | undefined,
+): asserts given is Readonly<Record<string, unknown>> {
+  if (typeof given !== 'object' || given === null || Array.isArray(given) || ArrayBuffer.isView(given)) {
+    throw new TypeError(`${loss}: options must be an object, got ${describe(given)}${optionOf(given, options)}`)
+  }
+  for (const option in given) {
+    if (options.has(option)) continue
+    const guess = elsewhere?.(option) ?? guessOf(option, options)
+    const all = [...options].join(', ')
+    throw new TypeError(`${loss}: there is no option ${option}; there are ${all}${guess && `; ${guess}`}`)
+  }
+}
+
+/** The option that a value is probably meant for, where it stands in the place of all. */
+function optionOf(value: unknown, options: ReadonlySet<string>): string {
+  if (typeof value === 'string' && options.has('reduction')) return `; a reduction is { reduction: '${value}' }`
+  const isArray = Array.isArray(value) || ArrayBuffer.isView(value)
+  return isArray && options.has('weight') ? '; weights are { weight }' : ''
+}
+
+function guessOf(option: string, options: ReadonlySet<string>): string {
+  const name = plain(option)
+  for (const known of options) if (plain(known) === name) return `did you mean ${known}?`
+  const guess = Object.hasOwn(foreign, name) ? foreign[name] : []
+  for (const [needed, words] of guess) if (needed === '' || options.has(needed)) return words
+  const close = nearest(option, options)
+  return close === undefined ? '' : `did you mean ${close}?`
+}
+
+/** `pos_weight` and `posWeight` are the same. */
+const plain = (name: string) => name.replaceAll(/[_-]/g, '').toLowerCase()
+
+/** The word that fewest edits make of this one, where they are few for its length. */
+export function nearest(word: string, words: Iterable<string>): string | undefined {
+  let best: string | undefined
+  let least = Math.max(1, Math.floor(word.length * 0.4)) + 1
+  for (const candidate of words) {
+    const edits = distance(plain(word), plain(candidate))
+    if (edits < least) [best, least] = [candidate, edits]
+  }
+  return best
+}
+
+/** Levenshtein's: how many letters have to be put in, left out or replaced. */
+function distance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j)
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i]
+    for (let j = 1; j <= b.length; j++) {
+      next.push(Math.min(row[j] + 1, next[j - 1] + 1, row[j - 1] + Number(a[i - 1] !== b[j - 1])))
+    }
+    row = next
+  }
+  return row[b.length]
+}
