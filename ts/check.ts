@@ -253,17 +253,6 @@ export function floatTensor(loss: string, parameter: string, value: unknown): Te
   return { data: float32(loss, parameter, data), shape }
 }
 
-let scratch = new Float32Array(0)
-
-/** The same numbers as floats, until the next call: kernels know one type. */
-export function floatsOf(values: ArrayLike<number | bigint>): Float32Array {
-  const { length } = values
-  if (scratch.length < length) scratch = new Float32Array(length)
-  const floats = scratch.subarray(0, length)
-  for (let i = 0; i < length; i++) floats[i] = Number(values[i])
-  return floats
-}
-
 /** The shape that the option and the tensors agree on, if any says one. */
 export function agreedShape(
   loss: string,
@@ -319,7 +308,7 @@ export function separateGrad(
 }
 
 /** An array of a call and the name of its parameter. */
-type Named = readonly [name: string, array: ArrayBufferView | undefined]
+export type Named = readonly [name: string, array: ArrayBufferView | undefined]
 
 /** Refuses outputs that share memory with each other or with what is read, but for the gradient over the input itself. */
 export function separate(loss: string, written: readonly Named[], read: readonly Named[]): void {

@@ -1,7 +1,7 @@
 /** Weights of classes by how often they occur. */
 
 import { number, unwrap, word } from './check.js'
-import { ignoreIndexOf, int32Labels, type Labels, wrongLabel } from './family/positions.js'
+import { ignoredOf, labelsOf, type Labels, wrongLabel } from './family/positions.js'
 import { assertOptions } from './options.js'
 
 /** Options of {@link classWeights}. */
@@ -11,7 +11,7 @@ export interface ClassWeightOptions {
   /** β in [0, 1) of the effective number of samples. Default 0.999. */
   beta?: number
   /** Labels that are not counted. Default −100. */
-  ignoreIndex?: number
+  ignoreIndex?: number | readonly number[]
 }
 
 const methods = ['inverse', 'balanced', 'effective'] as const
@@ -48,15 +48,15 @@ export function classWeights(labels: Labels, classes: number, given: ClassWeight
   number(name, 'classes', classes, 'an integer > 0', (n) => Number.isInteger(n) && n > 0 && n < 2 ** 31)
   const method = word(name, 'method', given.method ?? 'inverse', methods)
   const beta = number(name, 'beta', given.beta ?? 0.999, 'in [0, 1)', (b) => b >= 0 && b < 1)
-  const ignoreIndex = ignoreIndexOf(name, given.ignoreIndex)
+  const ignored = ignoredOf(name, given.ignoreIndex)
   const { data } = unwrap(name, 'labels', labels)
-  const values = int32Labels(name, data, undefined, ignoreIndex, 'labels')
+  const values = labelsOf(name, data, 'labels')
   const counts = new Float64Array(classes)
   let total = 0
   for (let i = 0; i < values.length; i++) {
-    const y = values[i]
-    if (y === ignoreIndex) continue
-    if (y < 0 || y >= classes) throw wrongLabel(name, `labels[${i}]`, y, classes, ignoreIndex)
+    const y = Number(values[i])
+    if (ignored.includes(y)) continue
+    if (y < 0 || y >= classes) throw wrongLabel(name, `labels[${i}]`, values[i], classes, ignored)
     counts[y]++
     total++
   }

@@ -136,7 +136,7 @@ export interface Backend {
   firstOutside(values: NumberArray, low: number, high: number, marks: Marks): number
 
   /**
-   * Total weight of the positions that count, or −1 − i where label i is no class. Each weighs that of its class times its own,
+   * Total weight of the positions that count, or −1 − i where label i is no class; without `classes` every label is one. Each weighs that of its class times its own,
    * where they are given; `sampleInner` neighbours share one.
    */
   keptWeight(

@@ -10,6 +10,7 @@ export type LabelArray =
   | Uint16Array
   | Uint32Array
   | BigInt64Array
+  | BigUint64Array
 
 /** Numbers of any type that kernels read. */
 export type NumberArray = Float32Array | LabelArray
@@ -25,6 +26,7 @@ export const kindNumbers: Readonly<Record<string, number>> = {
   Uint16Array: 6,
   Uint32Array: 7,
   BigInt64Array: 8,
+  BigUint64Array: 8,
 }
 
 /** Which positions count, and their classes. */

@@ -65,7 +65,7 @@ export function keptWeight(
     for (let i = 0; i < count; i++) {
       const y = classNumbers[i]
       if (y === NOTHING) continue
-      if (y < 0 || y >= classes) return -1 - first - i
+      if (classes > 0 && (y < 0 || y >= classes)) return -1 - first - i
       const own = sampleWeight === undefined ? 1 : sampleWeight[Math.floor((first + i) / sampleInner)]
       total += weight === undefined ? own : weight[y] * own
     }

@@ -1,6 +1,7 @@
 /** What all losses share: the three verbs, bound options, reductions. */
 
-import { float32Of, kindOf, number, word, wrongType } from '../check.js'
+import { flag, float32Of, kindOf, number, separate, word, wrongType } from '../check.js'
+import type { Named } from '../check.js'
 import { assertOptions } from '../options.js'
 import type { CombinedDefinition } from './combine.js'
 import type { PointwiseDefinition } from './pointwise.js'
@@ -20,12 +21,19 @@ export interface CommonOptions<R extends BatchReduction = Reduction> {
   gradOutput?: number | Float32Array
   /** The gradient is written here and nothing is allocated. It may be the input array itself. */
   grad?: Float32Array
+  /** Whether the gradient is added to what `grad` holds, which is not the input then. Default false. */
+  accumulate?: boolean
   /** With `'none'` the values are written here. */
   out?: Float32Array
   /** The mean over nothing: `'nan'` (default, as PyTorch) or `'zero'`. Its gradient is 0 either way. */
   emptyMean?: 'nan' | 'zero'
   /** Replaces the denominator of `'mean'`, for gradients accumulated over several batches. */
   normalizer?: number
+  /**
+   * Whether the numbers of input and target are checked, for one more scan of each: that probabilities are in [0, 1], their
+   * logarithms at most 0, and that distributions sum to 1. Default false.
+   */
+  validate?: boolean
 }
 
 /** What a loss gives, by reduction. */
@@ -35,6 +43,11 @@ export type Value<R extends BatchReduction> = R extends 'none' ? Float32Array : 
 export interface ValueAndGrad<R extends BatchReduction> {
   value: Value<R>
   grad: Float32Array
+  /**
+   * What `'mean'` and `'batchmean'` divide by, and with `'sum'` and `'none'` what `'mean'` would: batches of different size are
+   * joined by Σ sum / Σ denominator.
+   */
+  denominator: number
   /** Gradient by the target, where the option of that name asks for it. */
   targetGrad?: Float32Array
 }
@@ -87,6 +100,7 @@ export interface Settings {
   readonly reduction: BatchReduction
   readonly emptyMean: 'nan' | 'zero'
   readonly normalizer: number | undefined
+  readonly validate: boolean
 }
 
 /** The options that change from call to call, and are checked in each. */
@@ -95,7 +109,7 @@ export interface Buffers {
   readonly grad?: Float32Array
   readonly out?: Float32Array
   readonly targetGrad?: boolean | Float32Array
-  /** The gradient is added to what `grad` holds: for losses made of several. No option sets it. */
+  /** The gradient is added to what `grad` holds. */
   readonly accumulate?: boolean
 }
 
@@ -111,6 +125,8 @@ export interface Wanted {
 export interface Result {
   value: number | Float32Array
   grad: Float32Array | undefined
+  /** What `'mean'` divides by. */
+  denominator: number
   targetGrad?: Float32Array
   /** Values of the parts of a loss made of several. */
   parts?: Record<string, number> | number[]
@@ -120,9 +136,10 @@ export interface Result {
 export function result(
   value: number | Float32Array,
   grad: Float32Array | undefined,
+  denominator: number,
   targetGrad: Float32Array | undefined,
 ): Result {
-  return targetGrad === undefined ? { value, grad } : { value, grad, targetGrad }
+  return targetGrad === undefined ? { value, grad, denominator } : { value, grad, denominator, targetGrad }
 }
 
 /** How a family makes a loss. */
@@ -144,9 +161,24 @@ export type Definition =
   | CompoundDefinition
   | CombinedDefinition
 
-export const commonOptions = ['reduction', 'gradOutput', 'grad', 'out', 'emptyMean', 'normalizer'] as const
+export const commonOptions = [
+  'reduction',
+  'gradOutput',
+  'grad',
+  'accumulate',
+  'out',
+  'emptyMean',
+  'normalizer',
+  'validate',
+] as const
 
-const bufferOptions: ReadonlySet<string> = new Set<keyof Buffers>(['gradOutput', 'grad', 'out', 'targetGrad'])
+const bufferOptions: ReadonlySet<string> = new Set<keyof Buffers>([
+  'gradOutput',
+  'grad',
+  'accumulate',
+  'out',
+  'targetGrad',
+])
 const forward: Wanted = { value: true, grad: false }
 const backward: Wanted = { value: false, grad: true }
 const both: Wanted = { value: true, grad: true }
@@ -241,10 +273,10 @@ function bind(options: Options): Options {
   return given
 }
 
-function buffersOf(options: Options, bound: Buffers, accumulate = false): Buffers {
+function buffersOf(options: Options, bound: Buffers, adds = false): Buffers {
   const { gradOutput = bound.gradOutput, grad = bound.grad, out = bound.out } = options as Buffers
-  const { targetGrad = bound.targetGrad } = options as Buffers
-  return { gradOutput, grad, out, targetGrad, accumulate } as Buffers
+  const { targetGrad = bound.targetGrad, accumulate = bound.accumulate } = options as Buffers
+  return { gradOutput, grad, out, targetGrad, accumulate: adds || accumulate } as Buffers
 }
 
 /** The options of every loss, checked; `reductions` are those of this one. */
@@ -253,12 +285,13 @@ export function commonSettings(
   options: Options,
   reductions: readonly BatchReduction[] = ['mean', 'sum', 'none'],
 ): Settings {
-  const { reduction = reductions[0], emptyMean = 'nan', normalizer } = options
+  const { reduction = reductions[0], emptyMean = 'nan', normalizer, validate = false } = options
   if (normalizer !== undefined) number(loss, 'normalizer', normalizer, 'a number > 0', (n) => n > 0)
   const settings: Settings = {
     reduction: word(loss, 'reduction', reduction, reductions),
     emptyMean: word(loss, 'emptyMean', emptyMean, ['nan', 'zero']),
     normalizer: normalizer as number | undefined,
+    validate: flag(loss, 'validate', validate),
   }
   if (normalizer !== undefined && reduction !== 'mean') {
     throw new RangeError(`${loss}: normalizer needs the reduction 'mean', got '${reduction}'`)
@@ -274,6 +307,69 @@ export function samplesOf(loss: string, shape: readonly number[] | undefined): n
   return shape.length === 0 ? 1 : shape[0]
 }
 
+/** Refuses a mean by weights that has none, or another denominator. */
+export function checkMeanBy(
+  loss: string,
+  meanBy: unknown,
+  reduction: BatchReduction,
+  normalizer: number | undefined,
+  weighs: boolean,
+  weights: string,
+): 'count' | 'weight' {
+  const by = word(loss, 'meanBy', meanBy, ['count', 'weight'])
+  if (by === 'count') return by
+  if (reduction !== 'mean') {
+    throw new RangeError(`${loss}: meanBy 'weight' needs the reduction 'mean', got '${reduction}'`)
+  }
+  if (normalizer !== undefined) {
+    throw new RangeError(`${loss}: meanBy 'weight' and normalizer are two denominators, give one of them`)
+  }
+  if (!weighs) throw new RangeError(`${loss}: meanBy 'weight' needs ${weights}`)
+  return by
+}
+
+/** Whether the gradient is added to a buffer, which must be given then. */
+export function accumulates(loss: string, { accumulate = false, grad }: Buffers, wanted: Wanted): boolean {
+  if (!flag(loss, 'accumulate', accumulate) || !wanted.grad) return false
+  if (grad === undefined) throw new TypeError(`${loss}: accumulate needs grad, the buffer to add to`)
+  return true
+}
+
+/**
+ * Refuses outputs that share memory with each other, or with any array of the call, but for the gradient over the input. The arrays
+ * among the options are those of the settings, whatever the loss.
+ */
+export function separateCall(
+  loss: string,
+  outputs: Readonly<Record<'grad' | 'out' | 'targetGrad', Float32Array | undefined>>,
+  input: Float32Array,
+  target: ArrayBufferView,
+  settings: Settings,
+  { gradOutput }: Buffers,
+  accumulate: boolean,
+): void {
+  const { grad } = outputs
+  if (accumulate && grad === input) {
+    throw new RangeError(`${loss}: grad must not be the input with accumulate, since the gradient is added to it`)
+  }
+  const read: Named[] = [
+    ['input', input],
+    ['target', target],
+  ]
+  if (typeof gradOutput === 'object') read.push(['gradOutput', gradOutput])
+  addArrays(settings, read)
+  separate(loss, Object.entries(outputs), read)
+}
+
+/** The typed arrays of settings, and of those of their parts. */
+function addArrays(settings: object, arrays: Named[]): void {
+  for (const [name, value] of Object.entries(settings)) {
+    if (typeof value !== 'object' || value === null) continue
+    if (kindOf(value) !== undefined) arrays.push([name, value])
+    else if (name === 'part') addArrays(value, arrays)
+  }
+}
+
 /** What the sum is divided by; 0 says that the mean is over nothing. */
 export function denominatorOf(settings: Settings, count: number): number {
   return settings.reduction === 'mean' ? (settings.normalizer ?? count) : 1
@@ -284,13 +380,15 @@ export function emptyResult(
   settings: Settings,
   out: Float32Array | undefined,
   grad: Float32Array | undefined,
+  accumulate: boolean,
+  denominator: number,
   targetGrad: Float32Array | undefined,
 ): Result {
-  grad?.fill(0)
+  if (!accumulate) grad?.fill(0)
   targetGrad?.fill(0)
   const isMean = settings.reduction === 'mean' || settings.reduction === 'batchmean'
   const noMean = isMean && settings.normalizer === undefined && settings.emptyMean === 'nan'
-  return result(out ?? (noMean ? Number.NaN : 0), grad, targetGrad)
+  return result(out ?? (noMean ? Number.NaN : 0), grad, denominator, targetGrad)
 }
 
 /** The upstream gradient where it is one number; NaN where it is an array. */

@@ -1,35 +1,34 @@
 /** Losses of one input element and one target element: checks, the call, the reduction. */
 
 import type { PointwiseExtra } from '../backend/contract.js'
-import { active, backendFor } from '../backend/load.js'
-import { firstOutside } from '../backend/ts.js'
+import { backendFor } from '../backend/load.js'
+import { classesOf, everything, type Marks, NOTHING, type NumberArray } from '../backend/marks.js'
 import {
   agreedShape,
   attached,
   type DynamicTensor,
   flag,
-  floatsOf,
   floatTensor,
   gradBuffer,
   kindOf,
   number,
   sameShape,
-  separate,
-  separateGrad,
   shapeOf,
   smallArray,
   smallWeights,
   type Tensor,
   type TensorLike,
   unwrap,
-  word,
   wrongType,
   wrongValue,
 } from '../check.js'
+import { BLOCK } from '../sum.js'
 import {
+  accumulates,
   arrayGradOutput,
   type BatchReduction,
   type Buffers,
+  checkMeanBy,
   type CommonOptions,
   commonOptions,
   commonSettings,
@@ -43,11 +42,26 @@ import {
   type Settings,
   samplesOf,
   scalarGradOutput,
+  separateCall,
   targetGradBuffer,
   valuesBuffer,
   type Wanted,
 } from './loss.js'
-import { areLabels, classAxisOf, type LabelArray, type Labels } from './positions.js'
+import {
+  areLabels,
+  checkBits,
+  classAxisOf,
+  ignoredOf,
+  type LabelArray,
+  type Labels,
+  type Mask,
+  marksOf,
+  maskOf,
+  outside,
+  sampleWeightOf,
+  sharing,
+  totalWeight,
+} from './positions.js'
 
 /** An array, or a tensor of another library. */
 export type Floats = Float32Array | TensorLike<Float32Array> | DynamicTensor
@@ -59,10 +73,19 @@ export type Probabilities = Floats | Labels
 export interface PointwiseOptions<R extends BatchReduction = Reduction> extends CommonOptions<R> {
   /** Lengths of the axes; the first is the batch. */
   shape?: readonly number[]
-  /** Factor of each element's value and gradient. With a shape it may have the length of one sample. */
+  /**
+   * Factor of each element's value and gradient: one per element or, with a shape, one per element of a sample, for all samples. One
+   * per sample is `sampleWeight`.
+   */
   weight?: Float32Array | readonly number[]
-  /** `'mean'` divides by the number of elements, `'count'` (default), or by the sum of their weights, `'weight'`. */
+  /** Factor of each sample's value and gradient, with a shape; or one per element, or for its first axes, as [N, d1] of [N, d1, d2]. */
+  sampleWeight?: Float32Array | readonly number[]
+  /** `'mean'` divides by the number of elements that count, `'count'` (default), or by the sum of their weights, `'weight'`. */
   meanBy?: 'count' | 'weight'
+  /** One per element, per sample, or for the first axes of the shape: those of 0 give neither value nor gradient, whatever they hold. */
+  mask?: Mask
+  /** Of targets that are integers: elements with such a one give neither value nor gradient. One or several. */
+  ignoreIndex?: number | readonly number[]
   /** `true` or a buffer: d(value)/d(target) as well. */
   targetGrad?: boolean | Float32Array
 }
@@ -108,7 +131,7 @@ export interface PointwiseDefinition {
     readonly input: Values
     readonly target: Values
     /** The least and the largest that both may be, where others are refused. */
-    readonly range?: readonly [low: number, high: number]
+    readonly range?: Range
   }
   /** The loss of one element in double precision: tests take it for the truth. */
   formula(x: number, t: number, aux: number, p0: number, p1: number): number
@@ -130,25 +153,34 @@ export interface PointwiseDefinition {
   ): void
 }
 
-/** A scan of so few values costs less in TypeScript than the call of a backend. */
-const SHORT = 256
+type Range = readonly [low: number, high: number]
+
+/** Where the numbers of an array are. */
+const RANGES: Readonly<Record<Values, Range>> = {
+  real: [-Infinity, Infinity],
+  probability: [0, 1],
+  logProbability: [-Infinity, 0],
+}
+
+const add = (a: number, b: number) => a + b
+
+/** Of one block: which elements count. */
+const classes = new Int32Array(BLOCK)
 
 interface PointwiseSettings extends Settings {
   readonly shape: readonly number[] | undefined
   readonly classAxis: number
   readonly weight: Float32Array | undefined
+  readonly sampleWeight: Float32Array | undefined
+  readonly mask: NumberArray | undefined
+  /** Integers that say of a target that it counts for nothing. */
+  readonly ignored: readonly number[] | undefined
   readonly meanBy: 'count' | 'weight'
   /** Sum of `weight`, where the mean needs it. */
   readonly weightSum: number
   readonly aux: number | Float32Array
   readonly p0: number
   readonly p1: number
-}
-
-function sumOf(weights: Float32Array): number {
-  let sum = 0
-  for (let i = 0; i < weights.length; i++) sum += weights[i]
-  return sum
 }
 
 /** Makes the public loss. */
@@ -160,29 +192,36 @@ export function pointwise<
   const { aux } = definition
   const { range } = definition.domain
   const params = Object.entries(definition.params)
-  const options = new Set<string>([...commonOptions, 'shape', 'weight', 'meanBy', ...params.map(([name]) => name)])
+  const options = new Set<string>([
+    ...commonOptions,
+    ...['shape', 'weight', 'sampleWeight', 'meanBy', 'mask'],
+    ...params.map(([name]) => name),
+  ])
+  // Only such a target may come as integers.
+  const integers = definition.domain.target === 'probability'
+  if (integers) options.add('ignoreIndex')
   if (!definition.noTargetGrad) options.add('targetGrad')
   if (aux) options.add(aux.name).add('classAxis')
 
   function resolve(given: Readonly<Record<string, unknown>>): PointwiseSettings {
-    const { shape, classAxis, weight, meanBy = 'count' } = given
-    const { reduction, emptyMean, normalizer } = commonSettings(loss, given, definition.reductions)
-    if (meanBy === 'weight' && reduction !== 'mean') {
-      throw new RangeError(`${loss}: meanBy 'weight' needs the reduction 'mean', got '${reduction}'`)
-    }
-    if (meanBy === 'weight' && normalizer !== undefined) {
-      throw new RangeError(`${loss}: meanBy 'weight' and normalizer are two denominators, give one of them`)
-    }
+    const { shape, classAxis, weight, meanBy = 'count', ignoreIndex } = given
+    const { reduction, emptyMean, normalizer, validate } = commonSettings(loss, given, definition.reductions)
     const weights = weight === undefined ? undefined : smallArray(loss, 'weight', weight)
+    const sampleWeight = sampleWeightOf(loss, given.sampleWeight)
+    const weighs = weights !== undefined || sampleWeight !== undefined
     return {
       reduction,
       emptyMean,
       normalizer,
+      validate,
       shape: shape === undefined ? undefined : shapeOf(loss, 'shape', shape),
       classAxis: classAxisOf(loss, classAxis),
       weight: weights,
-      meanBy: word(loss, 'meanBy', meanBy, ['count', 'weight']),
-      weightSum: meanBy === 'weight' && weights !== undefined ? sumOf(weights) : 0,
+      sampleWeight,
+      mask: maskOf(loss, given.mask),
+      ignored: ignoreIndex === undefined ? undefined : ignoredOf(loss, ignoreIndex),
+      meanBy: checkMeanBy(loss, meanBy, reduction, normalizer, weighs, 'a weight or a sampleWeight'),
+      weightSum: meanBy === 'weight' && weights !== undefined ? weights.reduce(add, 0) : 0,
       aux: aux === undefined ? 0 : auxOf(loss, aux.name, given[aux.name], aux.default),
       p0: paramOf(loss, params[0], given),
       p1: paramOf(loss, params[1], given),
@@ -191,32 +230,31 @@ export function pointwise<
 
   function run(wanted: Wanted, input: unknown, target: unknown, settings: PointwiseSettings, buffers: Buffers): Result {
     const { data: x, shape: inputShape } = floatTensor(loss, 'input', input)
-    const { data: given, shape: targetShape } = targetTensor(target)
+    const { data: t, shape: targetShape } = targetTensor(target)
     const n = x.length
-    if (given.length !== n) throw wrongValue(loss, 'target', `a Float32Array of ${n} elements`, given)
-    const t = kindOf(given) === 'Float32Array' ? (given as Float32Array) : floatsOf(given)
+    if (t.length !== n) throw wrongValue(loss, 'target', `a Float32Array of ${n} elements`, t)
     const shape = agreedShape(loss, settings.shape, inputShape, n)
     if (shape !== undefined && targetShape !== undefined) sameShape(loss, 'shape of target', targetShape, shape)
+    const marks = marksOfTarget(t, settings, shape, n)
 
     const scalar = scalarGradOutput(loss, buffers.gradOutput)
     const grad = wanted.grad ? gradBuffer(loss, buffers.grad, n) : undefined
-    // A backend would see the copy.
-    if (given !== t) separateGrad(loss, grad, x, given)
-    const extra = extraOf(wanted, x, given, grad, settings, shape, buffers)
-    if (range !== undefined) {
-      checkRange('input', x, range)
-      checkRange('target', t, range)
-    }
-    const denominator =
-      settings.reduction === 'batchmean' ? samplesOf(loss, shape) : denominatorOf(settings, countOf(settings, n))
-    if (!wanted.dry && (n === 0 || denominator === 0)) {
+    const accumulate = accumulates(loss, buffers, wanted)
+    const extra = extraOf(wanted, x, t, grad, settings, shape, buffers, marks, accumulate)
+    if (range !== undefined) checkRange(x, t, marks, range, range)
+    else if (settings.validate) checkRange(x, t, marks, RANGES[definition.domain.input], RANGES[targetValues(settings)])
+    if (integers) checkBits(loss, t, marks)
+    const { reduction } = settings
+    const count = settings.meanBy === 'count' ? totalWeight(loss, marks, n) : weightOf(extra!, settings.weightSum, n)
+    const ofBatch = reduction === 'batchmean'
+    const denominator = ofBatch ? samplesOf(loss, shape) : denominatorOf(settings, count)
+    const reported = ofBatch || reduction === 'mean' ? denominator : count
+    if (wanted.dry) return result(Number.NaN, grad, reported, extra?.targetGrad)
+    if (n === 0 || denominator === 0) {
       // Samples without elements are no mean over nothing: their sum of 0 has a denominator.
       const nothing = denominator === 0 ? settings : ({ ...settings, emptyMean: 'zero' } as const)
-      // A gradient that would be added to is left as it is.
-      const zeroed = buffers.accumulate ? undefined : grad
-      return { ...emptyResult(nothing, extra?.out, zeroed, extra?.targetGrad), grad }
+      return emptyResult(nothing, extra?.out, grad, accumulate, reported, extra?.targetGrad)
     }
-    if (wanted.dry) return result(Number.NaN, grad, extra?.targetGrad)
     const { aux } = settings
     const sum = backendFor('pointwise', n).pointwise(
       definition,
@@ -229,7 +267,28 @@ export function pointwise<
       settings.p1,
       extra,
     )
-    return result(extra?.out ?? sum / denominator, grad, extra?.targetGrad)
+    return result(extra?.out ?? sum / denominator, grad, reported, extra?.targetGrad)
+  }
+
+  /** Which elements count. */
+  function marksOfTarget(
+    t: NumberArray,
+    { mask, ignored }: PointwiseSettings,
+    shape: readonly number[] | undefined,
+    n: number,
+  ): Marks {
+    if (mask === undefined && ignored === undefined) return everything
+    if (ignored !== undefined && kindOf(t) === 'Float32Array') {
+      throw new RangeError(`${loss}: ignoreIndex needs a target of integers, got a Float32Array; use mask`)
+    }
+    return marksOf(loss, ignored && t, ignored ?? [], mask, () => shape ?? [n])
+  }
+
+  /** What targets are: an option may say so. */
+  function targetValues(settings: PointwiseSettings): Values {
+    const flag = params.findIndex(([, param]) => 'target' in param)
+    const isSet = flag >= 0 && [settings.p0, settings.p1][flag] === 1
+    return isSet ? (params[flag][1] as FlagParam).target : definition.domain.target
   }
 
   /** Targets between 0 and 1 may be integers. */
@@ -241,44 +300,63 @@ export function pointwise<
     return { data: attached(loss, 'target', data), shape }
   }
 
-  /** What a mean without a normalizer divides by. */
-  function countOf({ meanBy, weight, weightSum }: PointwiseSettings, n: number): number {
-    if (meanBy === 'count') return n
-    if (weight === undefined) throw new RangeError(`${loss}: meanBy 'weight' needs a weight`)
+  /** Sum of the weights of the elements that count. */
+  function weightOf({ weight, sampleWeight, sampleInner, marks }: PointwiseExtra, weightSum: number, n: number): number {
+    if (weight === undefined) return totalWeight(loss, marks, n, 0, undefined, sampleWeight, sampleInner)
+    if (weight.length === 0) return 0
     // Those of one sample count for each.
-    return weight.length === 0 ? 0 : weightSum * (n / weight.length)
+    if (sampleWeight === undefined && marks === everything) return weightSum * (n / weight.length)
+    let sum = 0
+    for (let first = 0; first < n; first += BLOCK) {
+      const count = Math.min(n - first, BLOCK)
+      classesOf(marks, first, count, classes)
+      for (let i = first; i < first + count; i++) {
+        if (classes[i - first] === NOTHING) continue
+        sum += weight[i % weight.length] * (sampleWeight === undefined ? 1 : sampleWeight[Math.floor(i / sampleInner)])
+      }
+    }
+    return sum
   }
 
   /** Refuses what the loss has no value for. */
-  function checkRange(parameter: string, values: Float32Array, [low, high]: readonly [number, number]): void {
-    const scan = values.length <= SHORT ? firstOutside : active.firstOutside
-    const i = scan(values, low, high)
-    if (i >= 0) throw wrongValue(loss, `${parameter}[${i}]`, `in [${low}, ${high}]`, values[i])
+  function checkRange(x: Float32Array, t: NumberArray, marks: Marks, ofInput: Range, ofTarget: Range): void {
+    const check = (parameter: string, values: NumberArray, [low, high]: Range, way = '') => {
+      const i = outside(values, low, high, marks)
+      if (i < 0) return
+      const expected = low === -Infinity ? (high === 0 ? 'at most 0' : 'a number') : `in [${low}, ${high}]`
+      throw wrongValue(loss, `${parameter}[${i}]`, expected, values[i], way)
+    }
+    check('input', x, ofInput, definition.domain.input === 'probability' ? 'for logits use bceWithLogits' : '')
+    check('target', t, ofTarget, `the order is ${loss}(input, target)`)
   }
 
   /** The streams and outputs that take the general loop; undefined where the call has none. */
   function extraOf(
     wanted: Wanted,
     x: Float32Array,
-    t: Float32Array | LabelArray,
+    t: NumberArray,
     grad: Float32Array | undefined,
     settings: PointwiseSettings,
     shape: readonly number[] | undefined,
     buffers: Buffers,
+    marks: Marks,
+    accumulate: boolean,
   ): PointwiseExtra | undefined {
-    const { weight } = settings
+    const { weight, sampleWeight } = settings
     const classes = typeof settings.aux === 'number' ? undefined : settings.aux
     const gradOutput = arrayGradOutput(loss, buffers.gradOutput, settings, x.length)
     const out = valuesBuffer(loss, buffers.out, wanted, settings, x.length)
     const targetGrad = targetGradBuffer(loss, wanted, x.length, buffers.targetGrad)
-    const accumulate = buffers.accumulate === true
     if (
       weight === undefined &&
+      sampleWeight === undefined &&
+      marks === everything &&
       classes === undefined &&
       gradOutput === undefined &&
       out === undefined &&
       targetGrad === undefined &&
-      !accumulate
+      !accumulate &&
+      (!integers || kindOf(t) === 'Float32Array')
     ) {
       return undefined
     }
@@ -290,22 +368,9 @@ export function pointwise<
       }
     }
     const auxInner = classes === undefined ? 1 : innerOf(classes, shape, settings.classAxis)
-    separate(
-      loss,
-      [
-        ['grad', grad],
-        ['out', out],
-        ['targetGrad', targetGrad],
-      ],
-      [
-        ['input', x],
-        ['target', t],
-        ['weight', weight],
-        [definition.aux?.name ?? '', classes],
-        ['gradOutput', gradOutput],
-      ],
-    )
-    return { weight, aux: classes, auxInner, gradOutput, targetGrad, out, accumulate }
+    separateCall(loss, { grad, out, targetGrad }, x, t, settings, buffers, accumulate)
+    const sampleInner = sampleWeight === undefined ? 1 : sharing(loss, 'sampleWeight', sampleWeight, shape ?? [x.length])
+    return { weight, sampleWeight, sampleInner, marks, aux: classes, auxInner, gradOutput, targetGrad, out, accumulate }
   }
 
   /** How many neighbouring elements share a class. */

@@ -1,5 +1,8 @@
-/** Positions and their classes: where they lie, their labels and masks. */
+/** Positions and their classes: where they lie, their labels, masks and weights. */
 
+import { active } from '../backend/load.js'
+import { everything, type LabelArray, type Marks, type NumberArray } from '../backend/marks.js'
+import { firstOutside, keptWeight } from '../backend/ts.js'
 import {
   attached,
   type DynamicTensor,
@@ -11,27 +14,18 @@ import {
   number,
   smallArray,
   type TensorLike,
+  unwrap,
   wrongType,
   wrongValue,
 } from '../check.js'
 
-/** Class indices. */
-export type LabelArray =
-  | Int32Array
-  | Uint8Array
-  | Uint8ClampedArray
-  | Uint16Array
-  | Uint32Array
-  | Int8Array
-  | Int16Array
-  | BigInt64Array
-  | BigUint64Array
+export type { LabelArray, NumberArray }
 
 /** Class indices, or a tensor of them. */
 export type Labels = LabelArray | TensorLike<LabelArray> | DynamicTensor
 
-/** One value per position: 0 says that it counts for nothing. */
-export type Mask = Uint8Array | Float32Array
+/** One value per position, per sample, or for the first axes of the positions: 0, or false, says that they count for nothing. */
+export type Mask = NumberArray | readonly boolean[] | TensorLike<NumberArray> | DynamicTensor
 
 /** How the scores of positions lie in memory. */
 export interface Axis {
@@ -164,94 +158,65 @@ export function wrongLabel(
   at: string,
   label: number | bigint,
   classes: number,
-  ignoreIndex: number,
+  ignoreIndex: readonly number[],
   way = '',
 ): RangeError {
   // What datasets write where there is no class.
   const none = Number(label) === -1 || Number(label) === 255
-  const ignored = none ? `${ignoreIndex}; to leave out ${label} give ignoreIndex: ${label}` : `${ignoreIndex}`
+  const indices = ignoreIndex.join(' or ')
+  const ignored = none ? `${indices}; to leave out ${label} give ignoreIndex: ${label}` : indices
   return wrongValue(loss, at, `a class index in [0, ${classes}) or ignoreIndex (${ignored})`, label, way)
 }
 
-let scratch = new Int32Array(0)
-
-function scratchOf(length: number): Int32Array {
-  if (scratch.length < length) scratch = new Int32Array(length)
-  return scratch.subarray(0, length)
-}
-
-/**
- * Labels of any integer type as Int32Array: kernels know one type. Those of another type are copied, once a call, and so are
- * masked ones, with `ignoreIndex` where the mask is 0.
- */
-export function int32Labels(
-  loss: string,
-  value: unknown,
-  mask: Mask | undefined,
-  ignoreIndex: number,
-  parameter = 'target',
-): Int32Array {
-  const kind = kindOf(value)
-  if (kind === 'Int32Array' && mask === undefined) return attached(loss, parameter, value as Int32Array)
+/** Labels that can be read. */
+export function labelsOf(loss: string, value: unknown, parameter = 'target'): LabelArray {
   if (!areLabels(value)) throw notLabels(loss, parameter, value)
-  const labels = attached(loss, parameter, value as LabelArray)
-  const { length } = labels
-  checkMask(loss, mask, length)
-  const copy = scratchOf(length)
-  for (let i = 0; i < length; i++) {
-    if (mask !== undefined && mask[i] === 0) {
-      copy[i] = ignoreIndex
-      continue
-    }
-    const label = Number(labels[i])
-    // A label that does not fit would wrap around to a legal one.
-    if (label !== (label | 0)) throw wrongValue(loss, `${parameter}[${i}]`, 'a class index', labels[i])
-    copy[i] = label
+  return attached(loss, parameter, value)
+}
+
+/** The lengths of the axes of positions: those of the input without its classes. */
+export function positionAxes(shape: readonly number[] | undefined, axis: Axis, classAxis: 1 | -1 | null): number[] {
+  if (shape === undefined) return [axis.samples, axis.positions]
+  if (classAxis === null) return [...shape]
+  const classes = classAxis === 1 ? 1 : shape.length - 1
+  return shape.filter((_, i) => i !== classes)
+}
+
+/** Refuses an array that has one value neither for each position nor for the first axes; how many neighbours share a value. */
+export function sharing(loss: string, name: string, array: ArrayBufferView, axes: readonly number[]): number {
+  const length = lengthOf(array)
+  const all = axes.reduce((size, length) => size * length, 1)
+  if (length === all) return 1
+  let leading = 1
+  for (const axis of axes) {
+    leading *= axis
+    if (leading === length) return all / length
   }
-  return copy
+  const perSample = axes.length > 1 && axes[0] !== all ? `, or of ${axes[0]}, one per sample` : ''
+  throw wrongValue(loss, name, `an array of ${all}, one per position${perSample}`, array)
 }
-
-/** Labels of a target without: `ignoreIndex` where the mask is 0 or a value is that index, something else elsewhere. */
-export function keptLabels(
-  length: number,
-  ignoreIndex: number,
-  mask: Mask | undefined,
-  values: Float32Array | undefined,
-): Int32Array {
-  const labels = scratchOf(length)
-  const kept = ignoreIndex === 0 ? 1 : 0
-  for (let i = 0; i < length; i++) {
-    labels[i] = mask?.[i] === 0 || values?.[i] === ignoreIndex ? ignoreIndex : kept
-  }
-  return labels
-}
-
-/** Number of positions that count: all, where there are no labels. */
-export function countKept(labels: Int32Array, positions: number, ignoreIndex: number): number {
-  if (labels.length === 0) return positions
-  let count = 0
-  for (let i = 0; i < positions; i++) if (labels[i] !== ignoreIndex) count++
-  return count
-}
-
-/** No labels: every position counts. */
-export const noLabels: Int32Array = new Int32Array(0)
 
 /** The option `mask`, whose length is not yet known. */
-export function maskOf(loss: string, value: unknown): Mask | undefined {
+export function maskOf(loss: string, value: unknown): NumberArray | undefined {
   if (value === undefined) return undefined
-  const kind = kindOf(value)
-  if (kind !== 'Uint8Array' && kind !== 'Float32Array') {
-    throw wrongType(loss, 'mask', 'a Uint8Array or a Float32Array', value)
+  if (Array.isArray(value) && value.every((kept) => typeof kept === 'boolean')) return Uint8Array.from(value, Number)
+  const { data } = unwrap(loss, 'mask', value)
+  if (!areLabels(data) && kindOf(data) !== 'Float32Array') {
+    throw wrongType(loss, 'mask', 'an array of integers, a Float32Array or an array of booleans', value)
   }
-  return attached(loss, 'mask', value as Mask)
+  return attached(loss, 'mask', data as NumberArray)
 }
 
-/** Refuses a mask of another length. */
-export function checkMask(loss: string, mask: Mask | undefined, positions: number): void {
-  if (mask !== undefined && lengthOf(mask) !== positions) {
-    throw wrongValue(loss, 'mask', `an array of ${positions}, one per position`, mask)
-  }
+/** Which positions count, by a mask and, where they are given, labels. */
+export function marksOf(
+  loss: string,
+  labels: NumberArray | undefined,
+  ignored: readonly number[],
+  mask: NumberArray | undefined,
+  axes: () => readonly number[],
+): Marks {
+  if (mask === undefined) return labels === undefined ? everything : { labels, ignored, mask, maskInner: 1 }
+  return { labels, ignored, mask, maskInner: sharing(loss, 'mask', mask, axes()) }
 }
 
 /** The option `sampleWeight`. */
@@ -259,14 +224,56 @@ export function sampleWeightOf(loss: string, value: unknown): Float32Array | und
   return value === undefined ? undefined : smallArray(loss, 'sampleWeight', value)
 }
 
-/** Refuses sample weights of another length. */
-export function checkSampleWeight(loss: string, weight: Float32Array | undefined, positions: number): void {
-  if (weight !== undefined) float32Of(loss, 'sampleWeight', positions, weight)
+/** Labels that a call can ignore, at most: the native backend has room for no more. */
+const MOST_IGNORED = 10
+
+/** The option `ignoreIndex`: one label or several. */
+export function ignoredOf(loss: string, value: unknown = -100): readonly number[] {
+  const one = (name: string, index: unknown) => number(loss, name, index, 'a 32-bit integer', (i) => i === (i | 0))
+  if (!Array.isArray(value)) return [one('ignoreIndex', value)]
+  if (value.length === 0 || value.length > MOST_IGNORED) {
+    throw wrongValue(loss, 'ignoreIndex', `an integer, or an array of 1 to ${MOST_IGNORED}`, value)
+  }
+  return value.map((index, i) => one(`ignoreIndex[${i}]`, index))
 }
 
-/** The option `ignoreIndex`. */
-export function ignoreIndexOf(loss: string, value: unknown = -100): number {
-  return number(loss, 'ignoreIndex', value, 'a 32-bit integer', (i) => i === (i | 0))
+/** A scan of so few values costs less in TypeScript than the call of a backend. */
+const SHORT = 256
+
+/** Total weight of the positions that count; refuses labels that are no class. Without `classes` any label will do. */
+export function totalWeight(
+  loss: string,
+  marks: Marks,
+  positions: number,
+  classes = 0,
+  weight?: Float32Array,
+  sampleWeight?: Float32Array,
+  sampleInner = 1,
+): number {
+  if (marks === everything && sampleWeight === undefined) return positions
+  const scan = positions <= SHORT ? keptWeight : active.keptWeight
+  const kept = scan(marks, positions, classes, weight, sampleWeight, sampleInner)
+  if (kept >= 0) return kept
+  const i = -1 - kept
+  // As many labels as scores.
+  const oneHot = 'one-hot targets come in a Float32Array with shape: [N, C]; for labels of 0 and 1 use bceWithLogits'
+  throw wrongLabel(loss, `target[${i}]`, marks.labels![i], classes, marks.ignored, classes === 1 ? oneHot : '')
+}
+
+/** Index of the first value that counts and is not in [low, high], or −1. */
+export function outside(values: NumberArray, low: number, high: number, marks: Marks): number {
+  return (values.length <= SHORT ? firstOutside : active.firstOutside)(values, low, high, marks)
+}
+
+/** Refuses integers other than 0 and 1 as targets of a probability. */
+export function checkBits(loss: string, target: NumberArray, marks: Marks): void {
+  if (kindOf(target) === 'Float32Array') return
+  const i = outside(target, 0, 1, marks)
+  if (i < 0) return
+  const value = target[i]
+  const scaled = Number(value) === 255 ? 'divide by 255 (Float32Array.from(target, (v) => v / 255)), or ' : ''
+  const way = `${scaled}leave it out with ignoreIndex: ${value}`
+  throw wrongValue(loss, `target[${i}]`, '0 or 1 in an array of integers', value, way)
 }
 
 /** Refuses class weights of another number. */

@@ -1,8 +1,8 @@
 /** Losses of the softmax over a class axis: checks, the call, the reduction. */
 
-import type { SoftmaxExtra } from '../backend/contract.js'
-import { active, backendFor } from '../backend/load.js'
-import { keptWeight } from '../backend/ts.js'
+import { firstScore, type SoftmaxExtra } from '../backend/contract.js'
+import { backendFor } from '../backend/load.js'
+import { classesOf, type Marks, NOTHING, type NumberArray } from '../backend/marks.js'
 import {
   agreedShape,
   conversion,
@@ -11,17 +11,19 @@ import {
   kindOf,
   number,
   sameShape,
-  separate,
   separateGrad,
   shapeOf,
   smallWeights,
   unwrap,
   wrongType,
+  wrongValue,
 } from '../check.js'
 import {
+  accumulates,
   arrayGradOutput,
   type BatchReduction,
   type Buffers,
+  checkMeanBy,
   type CommonOptions,
   commonOptions,
   commonSettings,
@@ -34,6 +36,7 @@ import {
   result,
   type Settings,
   scalarGradOutput,
+  separateCall,
   targetGradBuffer,
   valuesBuffer,
   type Wanted,
@@ -44,23 +47,21 @@ import {
   areLabels,
   axisOf,
   checkClassWeight,
-  checkMask,
-  checkSampleWeight,
   classAxisOf,
-  countKept,
   distributionOf,
-  ignoreIndexOf,
-  int32Labels,
-  keptLabels,
+  ignoredOf,
   type LabelArray,
   type Labels,
   labelShape,
+  labelsOf,
   type Mask,
+  marksOf,
   maskOf,
-  noLabels,
   notLabels,
+  positionAxes,
   sampleWeightOf,
-  wrongLabel,
+  sharing,
+  totalWeight,
   wrongLabelCount,
 } from './positions.js'
 
@@ -73,18 +74,23 @@ export interface ClassAxisOptions<R extends BatchReduction = Reduction> extends 
   shape?: readonly number[]
   /** Where the classes are: 1 (default), or −1 for last. Nothing is transposed in memory. */
   classAxis?: 1 | -1
+  /** Factor of value and gradient: one per position, per sample, or for the first axes of the positions. */
+  sampleWeight?: Float32Array | readonly number[]
+  /** One per position, per sample, or for the first axes: those of 0 give neither value nor gradient, whatever they hold. */
+  mask?: Mask
+  /**
+   * What `'mean'` divides by: `'count'` (default), the same as without `sampleWeight`, or `'weight'`, the sum of the weights of the
+   * positions that count.
+   */
+  meanBy?: 'count' | 'weight'
 }
 
 /** Options of losses with class indices. */
 export interface LabelOptions extends ClassAxisOptions {
   /** One per class, finite and not negative. */
   weight?: Float32Array | readonly number[]
-  /** One per position, for its value and gradient; the mean divides by the same as without. */
-  sampleWeight?: Float32Array | readonly number[]
-  /** One per position: those of 0 give neither value nor gradient, whatever they hold. */
-  mask?: Mask
-  /** Positions with this target give neither value nor gradient, whatever they hold. Default −100. */
-  ignoreIndex?: number
+  /** Positions with this target, or one of these, give neither value nor gradient, whatever they hold. Default −100. */
+  ignoreIndex?: number | readonly number[]
 }
 
 /** Options of every loss of the softmax of scores. */
@@ -127,8 +133,11 @@ export interface SoftmaxSettings extends Settings {
   readonly weight: Float32Array | undefined
   readonly alpha: number | Float32Array | undefined
   readonly sampleWeight: Float32Array | undefined
-  readonly mask: Mask | undefined
-  readonly ignoreIndex: number
+  readonly mask: NumberArray | undefined
+  readonly ignored: readonly number[]
+  /** Whether the option `ignoreIndex` is given. */
+  readonly ignores: boolean
+  readonly meanBy: 'count' | 'weight'
   readonly labelSmoothing: number
   readonly temperature: number
   readonly p0: number
@@ -138,11 +147,8 @@ export interface SoftmaxSettings extends Settings {
 const invertible = (t: number) =>
   Math.fround(t) > 0 && Math.fround(1 / t) > 0 && Math.fround(1 / t) < Infinity && Math.fround(t) < Infinity
 
-/** A scan of so few labels costs less in TypeScript than the call of a backend. */
-const SHORT = 256
-
-const axisOptions = [...commonOptions, 'shape', 'classAxis']
-const labelOptions = [...axisOptions, 'weight', 'sampleWeight', 'mask', 'ignoreIndex']
+const axisOptions = [...commonOptions, 'shape', 'classAxis', 'sampleWeight', 'meanBy', 'mask']
+const labelOptions = [...axisOptions, 'weight', 'ignoreIndex']
 const optionsOf = {
   scores: [...labelOptions, 'labelSmoothing', 'temperature', 'targetGrad'],
   logProbabilities: labelOptions,
@@ -170,24 +176,26 @@ export function softmax(definition: SoftmaxDefinition): unknown {
     const { data: x, shape: inputShape } = floatTensor(loss, 'input', input)
     const { data: given, shape: targetShape } = unwrap(loss, 'target', target)
     const shape = agreedShape(loss, settings.shape, inputShape, x.length)
-    const { ignoreIndex, mask } = settings
-    let labels = noLabels
+    const { ignored, mask } = settings
     let distribution: Float32Array | undefined
+    let labels: LabelArray | undefined
     let axis: Axis
     if (kindOf(given) === 'Float32Array' && kind !== 'logProbabilities') {
       distribution = distributionOf(loss, x.length, given as Float32Array, kind === 'scores')
       if (shape === undefined) throw new RangeError(`${loss}: shape is needed where the target is a Float32Array`)
+      if (settings.ignores) {
+        throw new RangeError(`${loss}: ignoreIndex needs class indices as target, got a Float32Array; use mask`)
+      }
       if (targetShape !== undefined) sameShape(loss, 'shape of target', targetShape, shape)
       axis = settings.axis ?? axisOf(loss, shape, settings.classAxis)
-      const count = axis.samples * axis.positions
-      checkMask(loss, mask, count)
-      if (mask !== undefined) labels = keptLabels(count, ignoreIndex, mask, undefined)
     } else {
       if (!areLabels(given) || kind === 'teacher') throw wrongTarget(given)
-      labels = int32Labels(loss, given, mask, ignoreIndex)
-      axis = labelledAxis(x.length, given, shape, settings)
+      labels = labelsOf(loss, given)
+      axis = labelledAxis(x.length, labels, shape, settings)
       labelShape(loss, targetShape, shape, settings.classAxis)
     }
+    const axes = () => positionAxes(shape, axis, settings.classAxis)
+    const marks = marksOf(loss, labels, ignored, mask, axes)
     const { samples, classes } = axis
     const positions = samples * axis.positions
     const { weight, sampleWeight } = settings
@@ -195,7 +203,7 @@ export function softmax(definition: SoftmaxDefinition): unknown {
       checkClassWeight(loss, 'weight', weight, classes)
       if (typeof settings.alpha === 'object') checkClassWeight(loss, 'alpha', settings.alpha, classes)
     }
-    checkSampleWeight(loss, sampleWeight, positions)
+    const sampleInner = sampleWeight === undefined ? 1 : sharing(loss, 'sampleWeight', sampleWeight, axes())
 
     const scalar = scalarGradOutput(loss, buffers.gradOutput)
     const gradOutput = arrayGradOutput(loss, buffers.gradOutput, settings, positions)
@@ -205,7 +213,7 @@ export function softmax(definition: SoftmaxDefinition): unknown {
     if (targetGrad !== undefined && distribution === undefined) {
       throw new TypeError(`${loss}: targetGrad needs a target of probabilities, got class indices`)
     }
-    const accumulate = buffers.accumulate === true
+    const accumulate = accumulates(loss, buffers, wanted)
     const weights = weightsOf(settings, classes)
     let extra: SoftmaxExtra | undefined
     if (
@@ -216,56 +224,55 @@ export function softmax(definition: SoftmaxDefinition): unknown {
       gradOutput !== undefined ||
       out !== undefined ||
       accumulate ||
-      kind !== 'scores'
+      kind !== 'scores' ||
+      mask !== undefined ||
+      ignored.length > 1 ||
+      kindOf(labels) !== 'Int32Array'
     ) {
       const inner = axis.last ? 1 : axis.positions
-      extra = { inner, target: distribution, weight: weights, sampleWeight, gradOutput, targetGrad, out, accumulate }
+      extra = {
+        inner,
+        target: distribution,
+        weight: weights,
+        sampleWeight,
+        sampleInner,
+        gradOutput,
+        targetGrad,
+        out,
+        accumulate,
+      }
+      const target = given as ArrayBufferView
+      separateCall(loss, { grad, out, targetGrad }, x, target, settings, buffers, accumulate)
     }
-    if (extra !== undefined || given !== labels) {
-      // A backend would see the labels' copy.
-      separate(
-        loss,
-        [
-          ['grad', grad],
-          ['out', out],
-          ['targetGrad', targetGrad],
-        ],
-        [
-          ['input', x],
-          ['target', given as LabelArray],
-          ['weight', weights],
-          ['sampleWeight', sampleWeight],
-          ['mask', mask],
-          ['gradOutput', gradOutput],
-        ],
-      )
+    if (settings.validate && distribution !== undefined && kind === 'scores') {
+      checkDistributions(loss, distribution, axis, marks)
     }
 
-    const kept =
-      distribution === undefined
-        ? weighLabels(loss, labels, given as LabelArray, classes, ignoreIndex, weight)
-        : countKept(labels, positions, ignoreIndex)
-    const denominator = settings.reduction === 'batchmean' ? samples : denominatorOf(settings, kept)
-    if (wanted.dry) return result(Number.NaN, grad, targetGrad)
+    const ofClass = distribution === undefined ? weight : undefined
+    const own = settings.meanBy === 'weight' ? sampleWeight : undefined
+    const count = totalWeight(loss, marks, positions, classes, ofClass, own, sampleInner)
+    const ofBatch = settings.reduction === 'batchmean'
+    const denominator = ofBatch ? samples : denominatorOf(settings, count)
+    const reported = ofBatch || settings.reduction === 'mean' ? denominator : count
+    if (wanted.dry) return result(Number.NaN, grad, reported, targetGrad)
     if (positions === 0 || denominator === 0) {
       // No backend is called that would refuse it.
-      separateGrad(loss, grad, x, given as LabelArray)
-      return { ...emptyResult(settings, out, accumulate ? undefined : grad, targetGrad), grad }
+      separateGrad(loss, grad, x, given as ArrayBufferView)
+      return emptyResult(settings, out, grad, accumulate, reported, targetGrad)
     }
     const sum = backendFor('softmax', x.length).softmax(
       definition,
       x,
-      labels,
+      marks,
       classes,
       grad,
       scalar / denominator,
-      ignoreIndex,
       settings.labelSmoothing,
       settings.temperature,
       settings.p0,
       extra,
     )
-    return result(out ?? sum / denominator, grad, targetGrad)
+    return result(out ?? sum / denominator, grad, reported, targetGrad)
   }
 
   function wrongTarget(given: unknown): TypeError {
@@ -305,22 +312,31 @@ export function softmax(definition: SoftmaxDefinition): unknown {
   })
 }
 
-/** Total weight of the labels that are not ignored; refuses what is no class. `given` is what they are a copy of. */
-export function weighLabels(
+/** How far the sum of a distribution may be from 1. */
+const SUM_TOLERANCE = 1e-3
+
+/** Refuses what is no distribution over the classes, where a position counts. */
+function checkDistributions(
   loss: string,
-  labels: Int32Array,
-  given: LabelArray,
-  classes: number,
-  ignoreIndex: number,
-  weight: Float32Array | undefined,
-): number {
-  const scan = labels.length <= SHORT ? keptWeight : active.keptWeight
-  const kept = scan(labels, classes, ignoreIndex, weight)
-  if (kept >= 0) return kept
-  const i = -1 - kept
-  // As many labels as scores.
-  const oneHot = 'one-hot targets come in a Float32Array with shape: [N, C]; for labels of 0 and 1 use bceWithLogits'
-  throw wrongLabel(loss, `target[${i}]`, given[i], classes, ignoreIndex, classes === 1 ? oneHot : '')
+  target: Float32Array,
+  { classes, positions, last, samples }: Axis,
+  marks: Marks,
+): void {
+  const step = last ? 1 : positions
+  const counts = new Int32Array(1)
+  for (let position = 0; position < samples * positions; position++) {
+    classesOf(marks, position, 1, counts)
+    if (counts[0] === NOTHING) continue
+    const first = firstScore(position, step, classes)
+    let sum = 0
+    for (let c = 0, i = first; c < classes; c++, i += step) {
+      if (!(target[i] >= 0 && target[i] <= 1)) throw wrongValue(loss, `target[${i}]`, 'in [0, 1]', target[i])
+      sum += target[i]
+    }
+    if (Math.abs(sum - 1) > SUM_TOLERANCE) {
+      throw wrongValue(loss, `the sum of target at position ${position}`, '1', sum)
+    }
+  }
 }
 
 /** Class weights times alpha. */
@@ -340,21 +356,26 @@ export function softmaxSettings(
   given: Readonly<Record<string, unknown>>,
 ): SoftmaxSettings {
   const { shape, weight, alpha, labelSmoothing, temperature = 1 } = given
-  const { reduction, emptyMean, normalizer } = commonSettings(loss, given, reductions)
+  const { reduction, emptyMean, normalizer, validate } = commonSettings(loss, given, reductions)
+  const { ignoreIndex, meanBy = 'count' } = given
+  const ownWeight = sampleWeightOf(loss, given.sampleWeight)
   const lengths = shape === undefined ? undefined : shapeOf(loss, 'shape', shape)
   const classAxis = classAxisOf(loss, given.classAxis)
   return {
     reduction,
     emptyMean,
     normalizer,
+    validate,
     shape: lengths,
     axis: lengths === undefined ? undefined : axisOf(loss, lengths, classAxis),
     classAxis,
     weight: weight === undefined ? undefined : smallWeights(loss, 'weight', weight),
     alpha: alphaOf(loss, alpha),
-    sampleWeight: sampleWeightOf(loss, given.sampleWeight),
+    sampleWeight: ownWeight,
     mask: maskOf(loss, given.mask),
-    ignoreIndex: ignoreIndexOf(loss, given.ignoreIndex),
+    ignored: ignoredOf(loss, ignoreIndex),
+    ignores: ignoreIndex !== undefined,
+    meanBy: checkMeanBy(loss, meanBy, reduction, normalizer, ownWeight !== undefined, 'a sampleWeight'),
     labelSmoothing: labelSmoothingOf(loss, labelSmoothing),
     temperature: number(loss, 'temperature', temperature, '> 0, with an inverse in single precision', invertible),
     p0: paramOf(loss, Object.entries(params)[0], given),

@@ -155,9 +155,13 @@ unsafe fn elements<T: Element>(env: sys::napi_env, value: sys::napi_value) -> Op
                 ptr::null_mut(),
             )
         };
-        let clamped = kind == sys::TypedarrayType::uint8_clamped_array;
-        let bytes = clamped && T::KIND == sys::TypedarrayType::uint8_array;
-        if status != sys::Status::napi_ok || !(kind == T::KIND || bytes) {
+        // Two types for the same elements, as far as labels go.
+        let kind = match kind {
+            sys::TypedarrayType::uint8_clamped_array => sys::TypedarrayType::uint8_array,
+            sys::TypedarrayType::biguint64_array => sys::TypedarrayType::bigint64_array,
+            kind => kind,
+        };
+        if status != sys::Status::napi_ok || kind != T::KIND {
             return None;
         }
     }

@@ -267,7 +267,7 @@ impl<'a> Positions<'a> {
     }
 
     /// Total weight of the positions that count, which is the denominator of `mean`; or −1 − i where label i is neither a class nor
-    /// ignored. Position i weighs `of_class[class]` times its own weight, where they are given; weights are not negative.
+    /// ignored. Without `classes` every label is a class. Position i weighs `of_class[class]` times its own weight, where they are given; weights are not negative.
     #[must_use]
     pub fn weight(
         &self,
@@ -277,6 +277,7 @@ impl<'a> Positions<'a> {
         own: Option<Stream>,
     ) -> f64 {
         let limit = u32::try_from(classes).unwrap_or(u32::MAX);
+        let any = classes == 0;
         let mut total = 0.0;
         let mut block = [0; BLOCK];
         for first in (0..positions).step_by(BLOCK) {
@@ -288,7 +289,7 @@ impl<'a> Positions<'a> {
             for &class in block.iter() {
                 let keep = u32::from(class != NOTHING);
                 kept += keep;
-                bad |= keep & u32::from(class as u32 >= limit);
+                bad |= keep & u32::from(!any & (class as u32 >= limit));
             }
             if bad != 0 {
                 let is_bad = |&class: &i32| class != NOTHING && class as u32 >= limit;
