@@ -144,6 +144,12 @@ const WASM_PAGE = 65536
 const LEAST = 4 * PIECE
 const KEPT = 2 ** 22
 
+/** Words beyond which an instance leaves too little of WebAssembly's 4 GiB for what a kernel may allocate itself. */
+const CROWDED = 2 ** 28
+
+/** Milliseconds that larger ones are held for the next call. */
+const HELD = 1000
+
 /** An array as Rust knows it has fewer bytes than 2^31. */
 const LONGEST = 2 ** 29 - 1
 
@@ -186,6 +192,11 @@ class Arena {
     const start = this.module.describe()
     const bytes = new Uint8Array(this.#memory.buffer)
     return new TextDecoder().decode(bytes.subarray(start, bytes.indexOf(0, start)))
+  }
+
+  /** Whether arrays of so many words fit, and a kernel has room beside them. */
+  suits(words: number): boolean {
+    return words <= this.words && (this.words <= CROWDED || this.words <= 2 * words)
   }
 
   /** The same kernels, whose trap beside huge arrays is taken for want of memory. */
@@ -348,12 +359,12 @@ function pieceOf(start: number, positions: number, inner: number, classes: numbe
   return Math.min(inner === 1 ? positions - start : inner - (start % inner), most)
 }
 
-/** The memory of all calls: one instance that is kept, and for what does not fit into it one that may be collected. */
+/** The memory of all calls: an instance that is kept for good, and one for rows that are too large for it, which is not. */
 class Memories {
   readonly #compiled: Compiled
   #kept: Arena | undefined
-  /** Held weakly, so that the next collection of garbage gives back what a huge row has taken, if no other comes before. */
-  #large: WeakRef<Arena> | undefined
+  #large: Arena | undefined
+  #release: NodeJS.Timeout | undefined
 
   constructor(compiled: Compiled) {
     this.#compiled = compiled
@@ -364,15 +375,25 @@ class Memories {
    * back from is replaced: an exception leaves its stack and its allocator as they were in the midst of the kernel.
    */
   reserve(loss: string, words: number, longest: number): Arena {
-    let arena = words <= KEPT ? this.#kept : this.#large?.deref()
-    if (arena === undefined || arena.broken || arena.words < words || longest > LONGEST) {
+    const small = words <= KEPT
+    let arena = small ? this.#kept : this.#large
+    if (arena === undefined || arena.broken || !arena.suits(words) || longest > LONGEST) {
       arena = longest > LONGEST ? undefined : this.#larger(words)
       if (arena === undefined) throw tooLarge(loss, words)
-      if (words <= KEPT) this.#kept = arena
-      else this.#large = new WeakRef(arena)
+      if (small) this.#kept = arena
     }
+    if (!small) this.#hold(arena)
     arena.begin(loss, words)
     return arena
+  }
+
+  /** Holds a large instance for a while, since the next call may need it too; then its memory is collected. */
+  #hold(arena: Arena): void {
+    this.#large = arena
+    clearTimeout(this.#release)
+    this.#release = setTimeout(() => {
+      this.#large = undefined
+    }, HELD).unref()
   }
 
   /** Up to twice as much, so that rows that grow do not take a new instance each; what is not used takes no memory. */
@@ -391,7 +412,7 @@ class Memories {
   ran(arena: Arena): void {
     if (arena.ran() && arena === this.#kept && arena.size > 2 * KEPT) {
       this.#kept = undefined
-      this.#large = new WeakRef(arena)
+      this.#hold(arena)
     }
   }
 }
@@ -489,7 +510,8 @@ export function loadWasm(set = wasmSets()[0]): WasmBackend {
         count = pieceOf(start, positions, inner, classes)
         const scores = count * classes
         const arrays = 1 + (target === undefined ? 0 : 1) + (accumulate ? 1 : 0)
-        const arena = memories.reserve(loss.name, arrays * scores + 4 * count + classes, scores)
+        const words = arrays * scores + 4 * count + (weight === undefined ? 0 : classes)
+        const arena = memories.reserve(loss.name, words, scores)
         const xAt = arena.copyScores(x, start, count, inner, classes)
         const labelsAt = arena.copyLabels(labels, start, count)
         const targetAt = arena.copyScores(target, start, count, inner, classes)
@@ -558,8 +580,8 @@ export function loadWasm(set = wasmSets()[0]): WasmBackend {
         const first = sample * positions + start
         const scores = count * classes
         const arrays = 1 + (target === undefined ? 0 : 1) + (accumulate ? 1 : 0)
-        const words = arrays * scores + count + 2 * classes + 3 * numbers
-        const arena = memories.reserve(call.loss, words, Math.max(scores, 2 * numbers))
+        const few = (sums === undefined ? 0 : 2 * numbers) + (planes === undefined ? 0 : numbers) + 2 * classes
+        const arena = memories.reserve(call.loss, arrays * scores + count + few, Math.max(scores, 2 * numbers))
         const xAt = arena.copyScores(x, first, count, inner, classes)
         const targetAt = arena.copyScores(target, first, count, inner, classes)
         const labelsAt = arena.copyLabels(labels, first, count)
