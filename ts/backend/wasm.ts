@@ -445,6 +445,8 @@ const RELAXED = Uint8Array.of(
 
 /** What the backend has a module for and this engine takes, the best first. */
 export function wasmSets(): readonly string[] {
+  // Node without its compilers (--jitless) has no WebAssembly.
+  if (typeof WebAssembly === 'undefined') return ['simd128']
   return WebAssembly.validate(RELAXED) ? ['relaxed-simd', 'simd128'] : ['simd128']
 }
 
