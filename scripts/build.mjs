@@ -3,7 +3,7 @@
 
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readdirSync, rmSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { delimiter, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -44,10 +44,18 @@ function found(command) {
 }
 
 async function buildNative() {
-  if (!stale([...rust, 'crate/node'], 'dist/native', '.node')) return
-  console.log('building the native addon')
-  const where = ['-p', 'fused-loss-node', '--manifest-path', 'Cargo.toml', '--output-dir', 'dist/native']
-  await run('napi', ['build', '--platform', '--release', '--strip', '--no-js', ...where, '--', '--locked'])
+  const build = stale([...rust, 'crate/node'], 'dist/native', '.node')
+  if (build) {
+    console.log('building the native addon')
+    const where = ['-p', 'fused-loss-node', '--manifest-path', 'Cargo.toml', '--output-dir', 'dist/native']
+    await run('napi', ['build', '--platform', '--release', '--strip', '--no-js', ...where, '--', '--locked'])
+  }
+  for (const name of readdirSync('dist/native').filter((name) => name.endsWith('.node'))) {
+    const file = join('dist/native', name)
+    // The loader opens no addon that has been cut short since. Only one that was built just now is known to be whole.
+    const record = `${file}.json`
+    if (build || !existsSync(record)) writeFileSync(record, `${JSON.stringify({ bytes: statSync(file).size })}\n`)
+  }
 }
 
 /** One module for every engine, and one for those that have relaxed SIMD: features are part of a module's code. */
@@ -68,12 +76,12 @@ async function buildModule(set, env) {
   console.log(
     `building for WebAssembly with ${set}; the first time wasm-pack compiles wasm-bindgen, in about three minutes`,
   )
-  const where = ['crate/wasm', '--release', '--target', 'web', '--out-dir', join('..', '..', folder)]
+  const out = ['--target', 'web', '--no-typescript', '--out-dir', join('..', '..', folder)]
   // A folder of its own, since cargo lets only one build into a folder at a time.
   const target = { CARGO_TARGET_DIR: join(root, 'target', set) }
-  await run('wasm-pack', ['build', ...where, '--', '--locked'], { ...env, ...target })
-  // npm would take the first for its own and leave the module out of the package; the second names another package.
-  for (const name of ['.gitignore', 'package.json']) rmSync(join(folder, name), { force: true })
+  await run('wasm-pack', ['build', 'crate/wasm', '--release', ...out, '--', '--locked'], { ...env, ...target })
+  // The module is used without the glue, and its .gitignore and package.json would keep npm from packing the module.
+  for (const name of readdirSync(folder)) if (!name.endsWith('.wasm')) rmSync(join(folder, name))
 }
 
 async function buildTypeScript() {

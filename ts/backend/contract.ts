@@ -75,6 +75,8 @@ export const activationNumber = { none: 0, sigmoid: 1, softmax: 2, kept: 3 } as 
 
 /** A call of the region kernels, which sum over all positions of a sample and a class. */
 export interface RegionCall {
+  /** Name of the loss, for errors. */
+  readonly loss: string
   readonly x: Float32Array
   /** Target in the shape of `x`; without it the target is 1 at the labels. */
   readonly target: NumberArray | undefined

@@ -4,7 +4,7 @@ import { version } from '../version.js'
 import type { Backend } from './contract.js'
 import { loadNative } from './native.js'
 import { tsBackend } from './ts.js'
-import { loadWasm } from './wasm.js'
+import { loadWasm, wasmSets } from './wasm.js'
 
 const loaders = { native: loadNative, wasm: loadWasm, ts: () => tsBackend }
 
@@ -18,7 +18,7 @@ export interface BackendInfo {
   readonly version: string
   /** How many threads a large call may use; 1 for wasm and TypeScript. */
   readonly threads: number
-  /** The faster backends that did not load, and why. */
+  /** The faster backends that did not load, and why; `wasm` also where only the faster of its two modules did not. */
   readonly skipped: readonly { readonly name: Name; readonly reason: string }[]
 }
 
@@ -27,13 +27,34 @@ export const MOST_THREADS = 256
 
 const skipped: { name: Name; reason: string }[] = []
 
-/** Loads one backend, or throws with the reason why it cannot be. */
-export function load<N extends Name>(name: N): ReturnType<(typeof loaders)[N]> {
-  const loaded = loaders[name]()
-  if (loaded.version !== version) {
-    throw new Error(`is version ${loaded.version}, but fused-loss is ${version}`)
+/**
+ * Loads one backend, or throws with the reason why it cannot be. Of the modules of WebAssembly it is the first that loads;
+ * `failed` gets the reasons of those before.
+ */
+export function load<N extends Name>(name: N, failed: string[] = []): ReturnType<(typeof loaders)[N]> {
+  const sets = name === 'wasm' ? wasmSets() : [undefined]
+  for (const set of sets) {
+    try {
+      const loaded = loaders[name](set)
+      if (loaded.version === version) return loaded as ReturnType<(typeof loaders)[N]>
+      throw new Error(`is version ${loaded.version}, but fused-loss is ${version}`)
+    } catch (error) {
+      // Further lines of a message list modules and paths.
+      const reason = (error as Error).message.split('\n')[0]
+      failed.push(set === undefined ? reason : `${set}: ${reason}`)
+    }
   }
-  return loaded as ReturnType<(typeof loaders)[N]>
+  throw new Error(failed.join('; '))
+}
+
+/** The same, and what failed is told by {@link backend}. */
+function loadAndTell(name: Name): Backend {
+  const failed: string[] = []
+  try {
+    return load(name, failed)
+  } finally {
+    if (failed.length > 0) skipped.push({ name, reason: failed.join('; ') })
+  }
 }
 
 /**
@@ -55,18 +76,15 @@ function choose(): Backend {
       throw new RangeError(`FUSED_LOSS_BACKEND must be one of ${Object.keys(loaders).join(', ')}, got ${forced}`)
     }
     try {
-      return load(forced as Name)
+      return loadAndTell(forced as Name)
     } catch (error) {
       throw new Error(`FUSED_LOSS_BACKEND=${forced}, but that backend does not load: ${(error as Error).message}`)
     }
   }
   for (const name of ['native', 'wasm'] as const) {
     try {
-      return load(name)
-    } catch (error) {
-      // Further lines of a message list modules and paths.
-      skipped.push({ name, reason: (error as Error).message.split('\n')[0] })
-    }
+      return loadAndTell(name)
+    } catch {}
   }
   return tsBackend
 }

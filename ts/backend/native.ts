@@ -1,5 +1,6 @@
 /** The N-API addon: the same arrays, no copies. */
 
+import { readFileSync, statSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { kindOf, separateGrad } from '../check.js'
 import { activationNumber, type Backend, opsOf, type RegionCall, type RegistryRow } from './contract.js'
@@ -106,13 +107,39 @@ function kindNumber(array: NumberArray): number {
   return kindNumbers[kindOf(array)!]
 }
 
+/**
+ * Why the addon must not be called in a version of Node, or undefined. Before 20.12 and 21.7, and in all of 18 and 19,
+ * `napi_get_buffer_info` ends the process where an argument is no array, which an array that is left out is not.
+ */
+export function unfit({ node, bun, deno }: NodeJS.ProcessVersions): string | undefined {
+  // Those name a version of Node too, but have functions of their own.
+  if (bun !== undefined || deno !== undefined) return undefined
+  const [major, minor] = node.split('.').map(Number)
+  const fit = major >= 22 || (major === 21 && minor >= 7) || (major === 20 && minor >= 12)
+  return fit ? undefined : `Node ${node} would end the process in the addon: it needs Node 20.12 or later, or 21.7`
+}
+
+/**
+ * Refuses an addon that has not the size with which it was built: the system ends a process that opens one cut short. A
+ * checksum would see more, but takes longer than all else that an import does.
+ */
+function checkSize(file: string): void {
+  const { bytes } = JSON.parse(readFileSync(`${file}.json`, 'utf8')) as { bytes: number }
+  const { size } = statSync(file)
+  if (size !== bytes) throw new Error(`${file} has ${size} bytes, but was built with ${bytes}`)
+}
+
 function open(): Addon {
+  const reason = unfit(process.versions)
+  if (reason !== undefined) throw new Error(reason)
   const require = createRequire(import.meta.url)
   const reasons: string[] = []
   // Built from a clone, or installed as the platform's package.
   for (const path of [`../../native/fused-loss.${platform()}.node`, `fused-loss-${platform()}`]) {
     try {
-      return require(path)
+      const file = require.resolve(path)
+      checkSize(file)
+      return require(file)
     } catch (error) {
       reasons.push((error as Error).message.split('\n')[0])
     }

@@ -1,11 +1,13 @@
 /**
  * The WebAssembly module. Its arrays lie in its own memory, so calls are cut into pieces that stay in the second-level
  * cache while they are copied in, computed and copied out. Kernels continue a sum, so the pieces have the bits of the
- * whole. The memory does not grow with the input, except for what cannot be cut: a row of scores, a stream of weights.
+ * whole. The memory does not grow with the input, except for what cannot be cut: a row of scores.
+ *
+ * The module is used without the JavaScript that wasm-bindgen writes for it, since only numbers travel, and that JavaScript
+ * holds one instance for ever: its memory could not be given back, nor could the instance be replaced after a trap.
  */
 
 import { readFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
 import { kindOf, separateGrad } from '../check.js'
 import { BLOCK, positionsOfBlock } from '../sum.js'
 import {
@@ -21,19 +23,26 @@ import {
 import { classesOf, everything, type Marks, NOTHING, type NumberArray } from './marks.js'
 import { firstOutside, keptWeight } from './ts.js'
 
-declare const WebAssembly: { validate(bytes: Uint8Array): boolean }
-
 interface Memory {
   readonly buffer: ArrayBuffer
+  /** Adds pages of 64 KiB and returns how many there were. */
+  grow(pages: number): number
+}
+
+/** A compiled module. */
+type Compiled = object
+
+declare const WebAssembly: {
+  validate(bytes: Uint8Array): boolean
+  Module: new (bytes: Uint8Array) => Compiled
+  Instance: new (module: Compiled, imports: object) => { readonly exports: Module }
+  RuntimeError: ErrorConstructor
 }
 
 /** What `crate/wasm` exports; numbers instead of arrays are pointers into `memory`. */
 interface Module {
-  initSync(module: { module: Uint8Array }): { memory: Memory }
-  version(): string
-  instruction_set(): string
-  registry(): string
-  reserve(words: number): number
+  readonly memory: Memory
+  describe(): number
   first_outside(length: number, values: number, low: number, high: number): number
   pointwise(
     op: number,
@@ -120,56 +129,124 @@ interface Module {
   ): number
 }
 
+/** What the module imports: JavaScript objects that its functions might hold, of which there are none. */
+const IMPORTS = { './fused_loss_wasm_bg.js': { __wbindgen_init_externref_table() {} } }
+
 /** Elements of a piece: three arrays of it fill a quarter of a second-level cache of 512 KiB or more. */
 const PIECE = 16 * BLOCK
+
+/** Words of a page of the processor. */
+const PAGE = 1024
 
 /** Pages that alignment can take: eight arrays of a call, each at a page of its own, and one and a half before the first. */
 const SLOTS = 10
 
-/** Words of a page. */
-const PAGE = 1024
+/** Bytes of a page of WebAssembly. */
+const WASM_PAGE = 65536
 
-/** Places pieces of the caller's arrays one behind the other in the module's memory. */
+/** Words of the memory that an instance has at least, and at most where it is kept for good: 16 MiB. */
+const LEAST = 4 * PIECE
+const KEPT = 2 ** 22
+
+/** Words beyond which an instance leaves too little of WebAssembly's 4 GiB for what a kernel may allocate itself. */
+const CROWDED = 2 ** 28
+
+/** Milliseconds that larger ones are held for the next call. */
+const HELD = 1000
+
+/** An array as Rust knows it has fewer bytes than 2^31. */
+const LONGEST = 2 ** 29 - 1
+
+/** An instance of the module, which places pieces of the caller's arrays one behind the other in its memory. */
 class Arena {
-  readonly #module: Module
+  readonly module: Module
+  /** Words that the arrays of a call may have. */
+  readonly words: number
+  /** Whether a call has begun and not ended: it has been left by an exception, perhaps from the midst of a kernel. */
+  broken = false
+  /** Of the call that has begun last: its loss, and words of its arrays. */
+  #loss = ''
+  #needed = 0
   readonly #memory: Memory
-  #words = 0
-  #base = 0
+  readonly #base: number
+  readonly #end: number
   #next = 0
-  #floats = new Float32Array(0)
-  #integers = new Int32Array(0)
+  #floats: Float32Array
+  #integers: Int32Array
   /** See {@link copyClasses}. */
   ignored = NOTHING
 
-  constructor(module: Module, memory: Memory) {
-    this.#module = module
-    this.#memory = memory
+  /** Throws where so much memory cannot be had. */
+  constructor(compiled: Compiled, words: number) {
+    const module = new WebAssembly.Instance(compiled, IMPORTS).exports
+    this.module = words <= KEPT ? module : this.#guarded(module)
+    this.#memory = module.memory
+    this.words = words
+    const pages = Math.ceil((4 * (words + SLOTS * PAGE)) / WASM_PAGE)
+    // Memory that is added from here is none of the module's allocator, which asks for its own.
+    const start = (this.#memory.grow(pages) * WASM_PAGE) / 4
+    // In the middle of a page: large arrays start at the beginning of one, and on Zen 3 a copy between addresses that are
+    // nearly the same within their pages takes 13 times as long (1.36 ns instead of 0.10 for an element).
+    this.#base = start + PAGE / 2
+    this.#end = start + (pages * WASM_PAGE) / 4
+    this.#floats = new Float32Array(this.#memory.buffer)
+    this.#integers = new Int32Array(this.#memory.buffer)
   }
 
-  /** Makes room for arrays of so many words in all before anything is placed: growth detaches earlier views. */
-  reserve(words: number): void {
-    if (words > this.#words) {
-      const room = Math.max(words, 4 * PIECE)
-      const start = this.#module.reserve(room + SLOTS * PAGE) >>> 2
-      // In the middle of a page: large arrays start at the beginning of one, and on Zen 3 a copy between addresses that are
-      // nearly the same within their pages takes 13 times as long (1.36 ns instead of 0.10 for an element).
-      this.#base = Math.ceil(start / PAGE) * PAGE + PAGE / 2
-      // Only now: where there is no memory for it, the call above has thrown.
-      this.#words = room
-    }
-    if (this.#floats.length === 0) {
-      // Also where another part of the module made its memory grow.
-      this.#floats = new Float32Array(this.#memory.buffer)
-      this.#integers = new Int32Array(this.#memory.buffer)
-    }
+  /** What the module says of itself, up to the 0 that ends it. */
+  describe(): string {
+    const start = this.module.describe()
+    const bytes = new Uint8Array(this.#memory.buffer)
+    return new TextDecoder().decode(bytes.subarray(start, bytes.indexOf(0, start)))
+  }
+
+  /** Whether arrays of so many words fit, and a kernel has room beside them. */
+  suits(words: number): boolean {
+    return words <= this.words && (this.words <= CROWDED || this.words <= 2 * words)
+  }
+
+  /** The same kernels, whose trap beside huge arrays is taken for want of memory. */
+  #guarded(module: Module): Module {
+    const guard =
+      (kernel: (...numbers: never[]) => number) =>
+      (...numbers: unknown[]) => {
+        try {
+          return kernel(...(numbers as never[]))
+        } catch (error) {
+          throw error instanceof WebAssembly.RuntimeError ? tooLarge(this.#loss, this.#needed, error) : error
+        }
+      }
+    return { ...module, softmax: guard(module.softmax), region: guard(module.region) }
+  }
+
+  /** Before the first array of a call is placed, all of so many words. */
+  begin(loss: string, words: number): void {
+    this.broken = true
+    this.#loss = loss
+    this.#needed = words
     this.#next = this.#base
+  }
+
+  /** After the kernel has run; true if its own memory has grown, which voids views. */
+  ran(): boolean {
+    this.broken = false
+    if (this.#floats.length > 0) return false
+    this.#floats = new Float32Array(this.#memory.buffer)
+    this.#integers = new Int32Array(this.#memory.buffer)
+    return true
+  }
+
+  /** Words of the whole memory. */
+  get size(): number {
+    return this.#floats.length
   }
 
   /** Room for `length` elements; a pointer. */
   place(length: number): number {
     const at = this.#next
     this.#next += Math.ceil(length / PAGE) * PAGE
-    return at << 2
+    if (this.#next > this.#end) throw new Error(`arrays of ${this.#next - this.#base} words, ${this.words} reserved`)
+    return (at << 2) >>> 0
   }
 
   /** A copy of `source[start … start + length)`; a pointer, null if there is no source. */
@@ -270,12 +347,56 @@ class Arena {
     return at
   }
 
+  /**
+   * A copy of the values of the elements from `start`, of which element i has `values[⌊i / inner⌋ mod values.length]`: only those
+   * that the piece needs, in its order, so that no call copies a long stream for each piece, and no index passes 2^32.
+   */
+  copyStream(values: Float32Array | undefined, inner: number, start: number, length: number): Placed {
+    if (values === undefined) return NOWHERE
+    const run = Math.min(inner, length)
+    // Elements of the first value that lie before the piece, if its run were no longer than the piece.
+    const before = run - Math.min(run, inner - (start % inner))
+    const count = Math.min(values.length, Math.ceil((before + length) / run))
+    const first = Math.floor(start / inner) % values.length
+    const at = this.place(count)
+    const head = Math.min(count, values.length - first)
+    this.#floats.set(whole(values, head) ? values : part(values, first, head), at >>> 2)
+    if (head < count) this.#floats.set(part(values, 0, count - head), (at >>> 2) + head)
+    return { at, count, run, before }
+  }
+
+  /** The weights of the elements from `start`: those of the stream, times those that `inner` neighbours share. */
+  copyWeights(
+    weight: Float32Array | undefined,
+    shared: Float32Array | undefined,
+    inner: number,
+    start: number,
+    length: number,
+  ): Placed {
+    if (shared === undefined) return this.copyStream(weight, 1, start, length)
+    const at = this.place(length)
+    for (let i = start; i < start + length; i++) {
+      const own = shared[Math.floor(i / inner)]
+      this.#floats[(at >>> 2) + i - start] = weight === undefined ? own : weight[i % weight.length] * own
+    }
+    return { at, count: length, run: 1, before: 0 }
+  }
+
   /** Writes what lies at `pointer` to `target[start … start + length)`, if there is a target. */
   copyOut(pointer: number, target: Float32Array | undefined, start: number, length: number): void {
     if (target === undefined) return
     set.call(target, part(this.#floats, pointer >>> 2, length), start)
   }
 }
+
+/** A stream in the arena: where, how many values, how many neighbours share one, and how many of those come before. */
+interface Placed {
+  readonly at: number
+  readonly count: number
+  readonly run: number
+  readonly before: number
+}
+const NOWHERE: Placed = { at: 0, count: 0, run: 1, before: 0 }
 
 // Not the methods of the caller's array, which a subclass may have replaced.
 const { set } = Float32Array.prototype
@@ -290,6 +411,72 @@ function pieceOf(start: number, positions: number, inner: number, classes: numbe
   const block = positionsOfBlock(classes, inner === 1)
   const most = Math.max(1, Math.floor(PIECE / (classes * block))) * block
   return Math.min(inner === 1 ? positions - start : inner - (start % inner), most)
+}
+
+/** The memory of all calls: an instance that is kept for good, and one for rows that are too large for it, which is not. */
+class Memories {
+  readonly #compiled: Compiled
+  #kept: Arena | undefined
+  #large: Arena | undefined
+  #release: NodeJS.Timeout | undefined
+
+  constructor(compiled: Compiled) {
+    this.#compiled = compiled
+  }
+
+  /**
+   * An arena with room for arrays of so many words in all, the longest of `longest`. An instance that a call has not come
+   * back from is replaced: an exception leaves its stack and its allocator as they were in the midst of the kernel.
+   */
+  reserve(loss: string, words: number, longest: number): Arena {
+    const small = words <= KEPT
+    let arena = small ? this.#kept : this.#large
+    if (arena === undefined || arena.broken || !arena.suits(words) || longest > LONGEST) {
+      arena = longest > LONGEST ? undefined : this.#larger(words)
+      if (arena === undefined) throw tooLarge(loss, words)
+      if (small) this.#kept = arena
+    }
+    if (!small) this.#hold(arena)
+    arena.begin(loss, words)
+    return arena
+  }
+
+  /** Holds a large instance for a while, since the next call may need it too; then its memory is collected. */
+  #hold(arena: Arena): void {
+    this.#large = arena
+    clearTimeout(this.#release)
+    this.#release = setTimeout(() => {
+      this.#large = undefined
+    }, HELD).unref()
+  }
+
+  /** Up to twice as much, so that rows that grow do not take a new instance each; what is not used takes no memory. */
+  #larger(words: number): Arena | undefined {
+    for (const room of [Math.max(LEAST, 2 ** Math.ceil(Math.log2(words))), words]) {
+      try {
+        return new Arena(this.#compiled, room)
+      } catch (error) {
+        if (!(error instanceof RangeError)) throw error
+      }
+    }
+    return undefined
+  }
+
+  /** After the kernel has run: where its own memory has grown, it may be too much to be kept. */
+  ran(arena: Arena): void {
+    if (arena.ran() && arena === this.#kept && arena.size > 2 * KEPT) {
+      this.#kept = undefined
+      this.#hold(arena)
+    }
+  }
+}
+
+/** A row that does not fit: at all, or so that the kernel's own memory is wanting, for which it traps. */
+function tooLarge(loss: string, words: number, trap?: Error): RangeError {
+  const got = `${4 * words} bytes${trap === undefined ? '' : ', which leave too little for the kernel'}`
+  const way = 'the backends native and ts have no such bound (FUSED_LOSS_BACKEND)'
+  const message = `${loss}: input must have rows that fit into the memory of WebAssembly, got one of ${got}; ${way}`
+  return trap === undefined ? new RangeError(message) : new RangeError(message, { cause: trap })
 }
 
 /** No view is made where the piece is all there is: making one costs more than a small kernel. */
@@ -312,30 +499,34 @@ const RELAXED = Uint8Array.of(
 
 /** What the backend has a module for and this engine takes, the best first. */
 export function wasmSets(): readonly string[] {
+  // Node without its compilers (--jitless) has no WebAssembly.
+  if (typeof WebAssembly === 'undefined') return ['simd128']
   return WebAssembly.validate(RELAXED) ? ['relaxed-simd', 'simd128'] : ['simd128']
 }
 
+/** The backend of one module. */
+type WasmBackend = Backend & { readonly instructionSets: readonly string[] }
+
 /** Loads a module, synchronously, or throws with the reason why it cannot be. */
-export function loadWasm(set = wasmSets()[0]): Backend & { readonly instructionSets: readonly string[] } {
-  const folder = `../../wasm/${set}/`
-  // Both by path, so that a package without them is a reason to skip the backend and no error of the import.
-  const module: Module = createRequire(import.meta.url)(`${folder}fused_loss_wasm.js`)
-  const bytes = readFileSync(new URL(`${folder}fused_loss_wasm_bg.wasm`, import.meta.url))
-  const arena = new Arena(module, module.initSync({ module: bytes }).memory)
-  const registry = module.registry().split('\n').map(line)
+export function loadWasm(set = wasmSets()[0]): WasmBackend {
+  const bytes = readFileSync(new URL(`../../wasm/${set}/fused_loss_wasm_bg.wasm`, import.meta.url))
+  const memories = new Memories(new WebAssembly.Module(bytes))
+  const [version, instructionSet, ...rows] = memories.reserve('fused-loss', LEAST, LEAST).describe().split('\n')
+  const registry = rows.map(line)
   const ops = opsOf(registry)
   return {
     name: 'wasm',
-    instructionSet: module.instruction_set(),
+    instructionSet,
     instructionSets: wasmSets(),
-    version: module.version(),
+    version,
     registry,
     firstOutside(values, low, high, marks) {
       if (marks !== everything || kindOf(values) !== 'Float32Array') return firstOutside(values, low, high, marks)
       for (let start = 0; start < values.length; start += PIECE) {
         const length = Math.min(values.length - start, PIECE)
-        arena.reserve(length)
-        const found = module.first_outside(length, arena.copyIn(values as Float32Array, start, length), low, high)
+        const arena = memories.reserve('', length, length)
+        const found = arena.module.first_outside(length, arena.copyIn(values as Float32Array, start, length), low, high)
+        memories.ran(arena)
         if (found >= 0) return start + found
       }
       return -1
@@ -350,15 +541,16 @@ export function loadWasm(set = wasmSets()[0]): Backend & { readonly instructionS
       do {
         const length = Math.min(x.length - start, PIECE)
         if (extra === undefined) {
-          arena.reserve(2 * length)
+          const arena = memories.reserve(loss.name, 2 * length, length)
           const xAt = arena.copyIn(x, start, length)
           const tAt = arena.copyNumbers(t, start, length)
           // The gradient takes the place of the input's copy.
           const dxAt = dx === undefined ? 0 : xAt
-          sum = module.pointwise(op, length, xAt, tAt, dxAt, scale, aux, p0, p1, sum)
+          sum = arena.module.pointwise(op, length, xAt, tAt, dxAt, scale, aux, p0, p1, sum)
+          memories.ran(arena)
           arena.copyOut(dxAt, dx, start, length)
         } else {
-          sum = general(op, x, t, dx, scale, aux, p0, p1, extra, start, length, sum)
+          sum = general(loss.name, op, x, t, dx, scale, aux, p0, p1, extra, start, length, sum)
         }
         start += length
       } while (start < x.length)
@@ -374,7 +566,9 @@ export function loadWasm(set = wasmSets()[0]): Backend & { readonly instructionS
       for (let start = 0, count = 0; start < positions; start += count) {
         count = pieceOf(start, positions, inner, classes)
         const scores = count * classes
-        arena.reserve(3 * scores + 4 * count + classes)
+        const arrays = 1 + (target === undefined ? 0 : 1) + (accumulate ? 1 : 0)
+        const words = arrays * scores + 4 * count + (weight === undefined ? 0 : classes)
+        const arena = memories.reserve(loss.name, words, scores)
         const xAt = arena.copyScores(x, start, count, inner, classes)
         const labelsAt = arena.copyClasses(marks, start, count)
         const targetAt = arena.copyScores(target, start, count, inner, classes)
@@ -385,7 +579,7 @@ export function loadWasm(set = wasmSets()[0]): Backend & { readonly instructionS
         const dtAt = targetGrad === undefined ? 0 : targetAt
         const added = accumulate ? arena.copyScores(dx, start, count, inner, classes) : xAt
         const dxAt = dx === undefined ? 0 : added
-        sum = module.softmax(
+        sum = arena.module.softmax(
           op,
           count,
           classes,
@@ -407,6 +601,7 @@ export function loadWasm(set = wasmSets()[0]): Backend & { readonly instructionS
           outAt,
           accumulate,
         )
+        memories.ran(arena)
         arena.copyScoresOut(dxAt, dx, start, count, inner, classes)
         arena.copyScoresOut(dtAt, targetGrad, start, count, inner, classes)
         arena.copyOut(outAt, out, start, count)
@@ -423,13 +618,14 @@ export function loadWasm(set = wasmSets()[0]): Backend & { readonly instructionS
 
   /** A pass over pieces of one sample each. */
   function region(
-    { x, target, marks, axis, activation, squared, part }: RegionCall,
+    call: RegionCall,
     scale: number,
     sums: Float64Array | undefined,
     planes: Float32Array | undefined,
     dx: Float32Array | undefined,
     accumulate: boolean,
   ): number {
+    const { x, target, marks, axis, activation, squared, part } = call
     const { samples, classes, positions, last } = axis
     const op = part === undefined ? -1 : ops.get(part.definition.name)!
     const inner = last ? 1 : positions
@@ -439,7 +635,10 @@ export function loadWasm(set = wasmSets()[0]): Backend & { readonly instructionS
       for (let start = 0, count = 0; start < positions; start += count) {
         count = pieceOf(start, positions, positions, classes)
         const first = sample * positions + start
-        arena.reserve(3 * count * classes + count + 6 * classes + 2 * numbers)
+        const scores = count * classes
+        const arrays = 1 + (target === undefined ? 0 : 1) + (accumulate ? 1 : 0)
+        const few = (sums === undefined ? 0 : 2 * numbers) + (planes === undefined ? 0 : numbers) + 2 * classes + 1
+        const arena = memories.reserve(call.loss, arrays * scores + count + few, Math.max(scores, 2 * numbers))
         const xAt = arena.copyScores(x, first, count, inner, classes)
         const targetAt = arena.copyScores(target, first, count, inner, classes)
         const labelsAt = arena.copyClasses(marks, first, count)
@@ -451,7 +650,7 @@ export function loadWasm(set = wasmSets()[0]): Backend & { readonly instructionS
         const sumsAt = sums === undefined ? 0 : arena.zeros(2 * numbers)
         const added = accumulate ? arena.copyScores(dx, first, count, inner, classes) : xAt
         const dxAt = dx === undefined ? 0 : added
-        value += module.region(
+        value += arena.module.region(
           count,
           classes,
           last,
@@ -475,6 +674,7 @@ export function loadWasm(set = wasmSets()[0]): Backend & { readonly instructionS
           dxAt,
           accumulate,
         )
+        memories.ran(arena)
         arena.copyScoresOut(dxAt, dx, first, count, inner, classes)
         if (sums !== undefined) arena.addDoubles(sumsAt, sums, sample * numbers, numbers)
       }
@@ -482,8 +682,9 @@ export function loadWasm(set = wasmSets()[0]): Backend & { readonly instructionS
     return value
   }
 
-  /** One piece of a call with streams. Those as long as the input are cut with it, shorter ones are copied whole. */
+  /** One piece of a call with streams. */
   function general(
+    loss: string,
     op: number,
     x: Float32Array,
     t: NumberArray,
@@ -498,20 +699,17 @@ export function loadWasm(set = wasmSets()[0]): Backend & { readonly instructionS
     sum: number,
   ): number {
     const { weight, aux: auxStream, gradOutput, targetGrad, out } = extra
-    const cut = weight !== undefined && weight.length === x.length
-    const weightLength = weight === undefined ? 0 : cut ? length : weight.length
-    const auxLength = auxStream?.length ?? 0
-    arena.reserve(6 * length + weightLength + auxLength)
+    const arena = memories.reserve(loss, 9 * length, length)
     const xAt = arena.copyIn(x, start, length)
     const tAt = arena.copyNumbers(t, start, length)
     const labelsAt = arena.copyClasses(extra.marks, start, length)
-    const weightAt = arena.copyIn(weight, cut ? start : 0, weightLength)
-    const auxAt = arena.copyIn(auxStream, 0, auxLength)
+    const weights = arena.copyWeights(weight, extra.sampleWeight, extra.sampleInner, start, length)
+    const auxs = arena.copyStream(auxStream, extra.auxInner, start, length)
     const gradOutputAt = arena.copyIn(gradOutput, start, length)
     const dxAt = dx === undefined ? 0 : extra.accumulate ? arena.copyIn(dx, start, length) : xAt
     const dtAt = targetGrad === undefined ? 0 : arena.place(length)
     const outAt = out === undefined ? 0 : arena.place(length)
-    const total = module.pointwise_general(
+    const total = arena.module.pointwise_general(
       op,
       length,
       xAt,
@@ -522,13 +720,13 @@ export function loadWasm(set = wasmSets()[0]): Backend & { readonly instructionS
       p0,
       p1,
       sum,
-      weightAt,
-      weightLength,
-      cut ? 0 : start,
-      auxAt,
-      auxLength,
-      extra.auxInner,
-      start,
+      weights.at,
+      weights.count,
+      weights.before,
+      auxs.at,
+      auxs.count,
+      auxs.run,
+      auxs.before,
       labelsAt,
       arena.ignored,
       gradOutputAt,
@@ -536,6 +734,7 @@ export function loadWasm(set = wasmSets()[0]): Backend & { readonly instructionS
       outAt,
       extra.accumulate,
     )
+    memories.ran(arena)
     arena.copyOut(dxAt, dx, start, length)
     arena.copyOut(dtAt, targetGrad, start, length)
     arena.copyOut(outAt, out, start, length)

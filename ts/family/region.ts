@@ -363,7 +363,7 @@ function runOf(loss: string, definition: RegionDefinition, foreground = false): 
       return { ...nothing, grad }
     }
 
-    const call = callOf(x, given, axis, settings, foreground)
+    const call = callOf(loss, x, given, axis, settings, foreground)
     const sums = sumsOf(samples * classes * PLANE)
     // The gradient's buffer holds the sigmoids meanwhile, so that they are computed once.
     const keep = grad !== undefined && !accumulate && part === undefined && settings.activation === 'sigmoid'
@@ -543,6 +543,7 @@ function checkPart(loss: string, part: PartSettings | undefined, classes: number
 }
 
 function callOf(
+  loss: string,
   x: Float32Array,
   { values, labels, ignoreIndex }: Target,
   axis: Axis,
@@ -558,7 +559,7 @@ function callOf(
     const { definition, p0, p1, aux, labelSmoothing } = part
     own = { definition, p0, p1, aux, weight: weights, labelSmoothing }
   }
-  return { x, target: values, labels, ignoreIndex, axis, activation, squared, part: own }
+  return { loss, x, target: values, labels, ignoreIndex, axis, activation, squared, part: own }
 }
 
 /** What the mean of the part divides by. */

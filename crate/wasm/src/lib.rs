@@ -1,10 +1,11 @@
 //! The WebAssembly module: the same functions as the addon, over pointers and lengths in its own memory.
-//! `ts/backend/wasm.ts` is its only caller; it asks for memory by [`reserve`], copies a piece of the arrays in, calls, and
-//! copies the outputs out. A null pointer stands for an array that is not given.
+//! `ts/backend/wasm.ts` is its only caller; it adds memory of its own to that of the module, copies a piece of the arrays in,
+//! calls, and copies the outputs out. A null pointer stands for an array that is not given. Only numbers travel, so that the
+//! module runs without the glue of wasm-bindgen.
 
 #![cfg(target_arch = "wasm32")]
 
-use core::cell::{Cell, RefCell};
+use core::cell::Cell;
 use fused_loss_core::family::domain;
 use fused_loss_core::family::pointwise::{self, Extra};
 use fused_loss_core::family::positions::{Positions, Values};
@@ -16,50 +17,22 @@ use fused_loss_core::share::Share;
 use fused_loss_core::simd::{Cells, Level, Simd128};
 use wasm_bindgen::prelude::wasm_bindgen;
 
-thread_local! {
-    /// The one block of memory that all calls share. It only grows, so a million calls leave nothing behind.
-    static ARENA: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
-}
-
-/// Makes room for `length` words and returns where they start. Earlier pointers and views are void after it.
-#[wasm_bindgen]
-pub fn reserve(length: usize) -> *mut f32 {
-    ARENA.with_borrow_mut(|arena| {
-        if arena.len() < length {
-            // Not `resize`, which would copy what nobody needs any more.
-            *arena = Vec::new();
-            *arena = vec![0.0; length];
-        }
-        arena.as_mut_ptr()
-    })
-}
-
-/// Version of the crate, which the facade compares with its own.
+/// What the module is, in lines that end with a 0: its version, what it is compiled for, and every loss as
+/// `name family ulp param…`, where ulp is 0 for the class `exact`. The text is never freed: it is asked for once.
 #[wasm_bindgen]
 #[must_use]
-pub fn version() -> String {
-    env!("CARGO_PKG_VERSION").into()
-}
-
-/// What the module is compiled for.
-#[wasm_bindgen]
-#[must_use]
-pub fn instruction_set() -> String {
-    level().name().into()
-}
-
-/// Every loss, as lines of `name family ulp param…`; ulp is 0 for the class `exact`.
-#[wasm_bindgen]
-#[must_use]
-pub fn registry() -> String {
-    let row = |row: &fused_loss_core::loss::Row| {
+pub fn describe() -> *const u8 {
+    let mut text = format!("{}\n{}", env!("CARGO_PKG_VERSION"), level().name());
+    for row in REGISTRY {
         let ulp = match row.agreement {
             Agreement::Exact => 0,
             Agreement::Close(ulp) => ulp,
         };
-        format!("{} {} {ulp} {}", row.name, row.family, row.params.join(" "))
-    };
-    REGISTRY.iter().map(row).collect::<Vec<_>>().join("\n")
+        let params = row.params.join(" ");
+        text += &format!("\n{} {} {ulp} {params}", row.name, row.family);
+    }
+    text.push('\0');
+    text.leak().as_ptr()
 }
 
 fn level() -> Level {
@@ -69,7 +42,7 @@ fn level() -> Level {
 /// The array at `at`.
 ///
 /// # Safety
-/// `at` must be null or point to `length` elements inside the arena.
+/// `at` must be null or point to `length` elements inside the caller's memory.
 unsafe fn array<'a, T>(at: *const T, length: usize) -> Option<&'a [T]> {
     // SAFETY: the caller's, passed on. Floats are only ever seen through cells, so that in place is sound.
     (!at.is_null()).then(|| unsafe { core::slice::from_raw_parts(at, length) })
@@ -78,7 +51,7 @@ unsafe fn array<'a, T>(at: *const T, length: usize) -> Option<&'a [T]> {
 /// Index of the first of `length` values that is not in [low, high], NaN included, or −1.
 ///
 /// # Safety
-/// `values` must point to `length` elements inside the arena.
+/// `values` must point to `length` elements inside the caller's memory.
 #[wasm_bindgen]
 #[must_use]
 pub unsafe fn first_outside(length: usize, values: *const Cell<f32>, low: f32, high: f32) -> i32 {
@@ -91,7 +64,7 @@ pub unsafe fn first_outside(length: usize, values: *const Cell<f32>, low: f32, h
 /// Sum of the values after `sum`, and the gradient into `dx`; where that is null, over `x`.
 ///
 /// # Safety
-/// Every pointer must be null or point to `length` elements inside the arena; `x` and `t` must not be null.
+/// Every pointer must be null or point to `length` elements inside the caller's memory; `x` and `t` must not be null.
 #[wasm_bindgen]
 #[must_use]
 pub unsafe fn pointwise(
@@ -194,7 +167,7 @@ pub unsafe fn pointwise_general(
 /// given; the module may write over `x`. Positions whose scores for a class are neighbours come in groups of `inner`.
 ///
 /// # Safety
-/// `labels`, `sample_weight`, `grad_output` and `out` must point to `positions` elements inside the arena, `x`, `dx`, `target` and
+/// `labels`, `sample_weight`, `grad_output` and `out` must point to `positions` elements inside the caller's memory, `x`, `dx`, `target` and
 /// `dt` to `positions · classes`, `weight` to `classes`; all but `x` may be null.
 #[wasm_bindgen]
 #[must_use]
@@ -261,7 +234,7 @@ pub unsafe fn softmax(
 /// the part's values, and keeps what it can in `dx`; otherwise writes the gradient by way of `planes` into `dx`.
 ///
 /// # Safety
-/// `x`, `target` and `dx` must point to `positions · classes` elements inside the arena, `labels` to `positions`, `auxs` and
+/// `x`, `target` and `dx` must point to `positions · classes` elements inside the caller's memory, `labels` to `positions`, `auxs` and
 /// `weight` to `classes`, `sample_weight` to one, `sums` and `planes` to three times as many; all but `x` may be null.
 #[wasm_bindgen]
 #[must_use]
