@@ -113,6 +113,7 @@ interface Module {
     planes: number,
     dx: number,
     accumulate: boolean,
+    byTarget: boolean,
   ): number
 }
 
@@ -376,10 +377,13 @@ export function loadWasm(set = wasmSets()[0]): Backend & { readonly instructionS
       return sum
     },
     regionSums(call, sums, keep) {
-      return region(call, 0, sums, undefined, keep, false)
+      return region(call, 0, sums, undefined, keep, false, false)
     },
     regionGradient(call, planes, scale, dx, accumulate) {
-      region(call, scale, undefined, planes, dx, accumulate)
+      region(call, scale, undefined, planes, dx, accumulate, false)
+    },
+    regionTargetGradient(call, planes, dt) {
+      region(call, 0, undefined, planes, dt, false, true)
     },
   }
 
@@ -391,6 +395,7 @@ export function loadWasm(set = wasmSets()[0]): Backend & { readonly instructionS
     planes: Float32Array | undefined,
     dx: Float32Array | undefined,
     accumulate: boolean,
+    byTarget: boolean,
   ): number {
     const { samples, classes, positions, last } = axis
     const op = part === undefined ? -1 : ops.get(part.definition.name)!
@@ -434,6 +439,7 @@ export function loadWasm(set = wasmSets()[0]): Backend & { readonly instructionS
           planesAt,
           dxAt,
           accumulate,
+          byTarget,
         )
         arena.copyScoresOut(dxAt, dx, first, count, inner, classes)
         if (sums !== undefined) arena.addDoubles(sumsAt, sums, sample * numbers, numbers)
