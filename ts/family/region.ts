@@ -404,16 +404,18 @@ function runOf(
 
     const call = callOf(x, given, axis, settings, foreground)
     const sums = sumsOf(samples * classes * PLANE)
+    const bare = settings.numbers.smoothDr < SMALL
+    // What depends on the denominator even where no target is.
+    const divided = settings.numbers.smoothNr > 0 || targetGrad !== undefined
     // The gradient's buffer holds the sigmoids meanwhile, so that they are computed once. They are at least 2^−126 there, which
     // shows where nothing else is in the denominator.
-    const isExact = settings.numbers.smoothDr < SMALL && (settings.numbers.smoothNr > 0 || targetGrad !== undefined)
     const isSigmoid = part === undefined && settings.activation === 'sigmoid'
-    const keep = grad !== undefined && !accumulate && isSigmoid && !isExact
+    const keep = grad !== undefined && !accumulate && isSigmoid && !(bare && divided)
     let kernels = backendFor('region', x.length)
     let partSum = kernels.regionSums(call, sums, keep ? grad : undefined)
     if (settings.batch) addSamples(sums, samples, classes)
     const rest: RegionCall = keep ? { ...call, x: grad, activation: 'kept' } : call
-    if (isDelicate(definition, settings, sums, rows, classes)) {
+    if (bare && isDelicate(definition, settings, sums, rows, classes, divided)) {
       kernels = tsBackend
       partSum = kernels.regionSums(rest, sums.fill(0), undefined)
       if (settings.batch) addSamples(sums, samples, classes)
@@ -467,14 +469,14 @@ function singleSlopes(length: number): Float32Array {
 const LARGE = 2 ** 100
 
 /**
- * Below this a sum is so small that products of what is in it leave single precision, which is seen where nothing is added to the
+ * Below this a sum is so small that the products in it may leave single precision, which shows where nothing more is added to the
  * denominator.
  */
 const SMALL = 1e-15
 
 /**
- * Whether the sums of a plane have to be taken in double precision: it has next to nothing to divide by. Where neither target nor
- * smoothing are in the numerator, that does not matter as long as there is something.
+ * Whether a plane has next to nothing to divide by, so that all of the call is computed in double precision. Where there is no
+ * target it may do, unless the caller says that what is asked for is `divided` by it all the same.
  */
 function isDelicate(
   definition: RegionDefinition,
@@ -482,15 +484,15 @@ function isDelicate(
   sums: Float64Array,
   rows: number,
   classes: number,
+  divided: boolean,
 ): boolean {
   const { includeBackground, numbers } = settings
-  if (numbers.smoothDr >= SMALL) return false
   for (let row = 0; row < rows; row++) {
     for (let c = includeBackground ? 0 : 1; c < classes; c++) {
       const at = PLANE * (row * classes + c)
       const [p, y, py] = [sums[at], sums[at + 1], sums[at + 2]]
       if (isEmpty(settings, y)) continue
-      if (p + y < SMALL && (y > 0 || numbers.smoothNr > 0)) return true
+      if (p + y < SMALL && (y > 0 || divided)) return true
       if (Number.isFinite(p + y) && !Number.isFinite(definition.value({ p, y, py }, numbers))) return true
     }
   }
