@@ -18,7 +18,7 @@ import { detached, everywhere, loose, refuses } from './everywhere.js'
 
 const x = Float32Array.of(1, 2, 3, 4, 5, 6)
 const mask = () => Float32Array.of(0, 1, 0, 1, 0, 1)
-const losses = [dice, jaccard, tversky, bceDice, focalDice, diceFocal, diceCe].map(loose)
+const losses = [dice, jaccard, tversky, bceDice, focalDice, diceFocal].map(loose)
 
 everywhere('arguments and options of losses over planes', (t) => {
   for (const loss of losses) {
@@ -33,8 +33,8 @@ everywhere('arguments and options of losses over planes', (t) => {
       [{ mask: new Uint8Array(5) }, RangeError, /mask must be an array of 6/],
       [{ mask: true }, TypeError, /mask must be a Uint8Array or a Float32Array, got true/],
       [{ batch: 1 }, TypeError, /batch must be true or false, got 1/],
-      [{ smoothNr: -1 }, RangeError, /smoothNr must be a number ≥ 0, got -1/],
-      [{ smoothDr: '1' }, TypeError, /smoothDr must be a number ≥ 0, got "1"/],
+      [{ smoothNr: -1 }, RangeError, /smoothNr must be a number ≥ 0 of single precision, got -1/],
+      [{ smoothDr: '1' }, TypeError, /smoothDr must be a number ≥ 0 of single precision, got "1"/],
       [{ emptyClass: 'none' }, RangeError, /emptyClass must be one of 'zero', 'skip'/],
       [{ includeBackground: false }, RangeError, /includeBackground: false needs at least two classes, got 1/],
       [{ ignoreIndex: 0, shape: [1, 2, 3] }, RangeError, /ignoreIndex needs class indices or one channel as target/],
@@ -71,7 +71,9 @@ everywhere('arguments and options of losses over planes', (t) => {
   }
   for (const loss of losses.slice(3)) {
     refuses(t, RangeError, /reduction must be 'mean' or 'sum', since the parts/, loss, x, mask(), { reduction: 'none' })
-    refuses(t, TypeError, /diceWeight must be a finite number, got "2"/, loss, x, mask(), { diceWeight: '2' })
+    refuses(t, TypeError, /diceWeight must be a finite number of single precision, got "2"/, loss, x, mask(), {
+      diceWeight: '2',
+    })
     refuses(t, TypeError, /there is no option out/, loss, x, mask(), { out: new Float32Array(1) })
   }
   refuses(t, RangeError, /activation must be one of 'none', 'sigmoid', 'softmax'/, loose(dice), x, mask(), {
@@ -82,7 +84,9 @@ everywhere('arguments and options of losses over planes', (t) => {
   })
   refuses(t, TypeError, /there is no option squaredPred/, loose(tversky), x, mask(), { squaredPred: true })
   refuses(t, RangeError, /posWeight must be an array of 1/, loose(bceDice), x, mask(), { posWeight: [1, 2] })
-  refuses(t, RangeError, /gamma must be a number > 0, got 0/, loose(tversky), x, mask(), { gamma: 0 })
+  refuses(t, RangeError, /gamma must be a number > 0 of single precision, got 0/, loose(tversky), x, mask(), {
+    gamma: 0,
+  })
   refuses(t, RangeError, /alpha must be in \[0, 1\] or null, got 2/, loose(focalDice), x, mask(), { alpha: 2 })
 })
 

@@ -50,23 +50,25 @@ function pointwiseCalls({ domain, params }: PointwiseDefinition): fc.Arbitrary<C
 }
 
 /** Scores of some positions in either layout, with labels and a value per score. */
-const scored = (input: fc.Arbitrary<number>) =>
-  fc.tuple(fc.integer({ min: 1, max: 40 }), fc.integer({ min: 1, max: 20 }), fc.constantFrom(1, -1)).chain((shape) => {
-    const [classes, positions, classAxis] = shape
-    const length = { minLength: classes * positions, maxLength: classes * positions }
-    return fc.record({
-      options: fc.constant({
-        shape: classAxis === 1 ? [1, classes, positions] : [1, positions, classes],
-        classAxis,
-      }),
-      scores: fc.array(input, length).map((scores) => Float32Array.from(scores)),
-      labels: fc
-        .array(fc.nat(classes - 1), { minLength: positions, maxLength: positions })
-        .map((labels) => Int32Array.from(labels)),
-      others: fc.array(probability, length).map((others) => Float32Array.from(others)),
-      soft: fc.boolean(),
+const scored = (input: fc.Arbitrary<number>, classes = 1) =>
+  fc
+    .tuple(fc.integer({ min: classes, max: 40 }), fc.integer({ min: 1, max: 20 }), fc.constantFrom(1, -1))
+    .chain((shape) => {
+      const [classes, positions, classAxis] = shape
+      const length = { minLength: classes * positions, maxLength: classes * positions }
+      return fc.record({
+        options: fc.constant({
+          shape: classAxis === 1 ? [1, classes, positions] : [1, positions, classes],
+          classAxis,
+        }),
+        scores: fc.array(input, length).map((scores) => Float32Array.from(scores)),
+        labels: fc
+          .array(fc.nat(classes - 1), { minLength: positions, maxLength: positions })
+          .map((labels) => Int32Array.from(labels)),
+        others: fc.array(probability, length).map((others) => Float32Array.from(others)),
+        soft: fc.boolean(),
+      })
     })
-  })
 
 function softmaxCalls({ kind, params }: SoftmaxDefinition): fc.Arbitrary<Call> {
   const own = fc.record({ labelSmoothing: fc.constantFrom(0, 0.1, 1), temperature: fc.constantFrom(0.5, 1, 3) })
@@ -89,7 +91,11 @@ function regionCalls(
   const switches = fc.record({ batch: fc.boolean(), squaredPred: fc.boolean() }, { requiredKeys: [] })
   return fc.constantFrom(...activations).chain((activation) =>
     fc
-      .tuple(scored(activation === 'none' ? probability : score), parameters(params), switches)
+      .tuple(
+        scored(activation === 'none' ? probability : score, activation === 'softmax' ? 2 : 1),
+        parameters(params),
+        switches,
+      )
       .map(([call, params, switches]) => ({
         input: call.scores,
         target: call.soft ? call.others : call.labels,

@@ -201,8 +201,8 @@ export interface RegionNumbers {
 }
 
 /**
- * The planes' values, weights included, and the gradient of Σ factor_i · value_i, through the loss's own slope; `region.test.ts`
- * holds it to differences of the values. `largest` is the size of its largest term, since terms cancel.
+ * The planes' values, weights included, and the gradients of Σ factor_i · value_i, through the loss's own slope; `region.test.ts`
+ * holds them to differences of the values. `largest` and `largestY` are the sizes of the largest terms, since terms cancel.
  */
 export function regionReference(
   definition: RegionDefinition,
@@ -210,7 +210,7 @@ export function regionReference(
   target: ArrayLike<number>,
   call: RegionNumbers,
   factor: (plane: number) => number,
-): { values: number[]; dx: Float64Array; largest: number } {
+): { values: number[]; dx: Float64Array; dy: Float64Array; largest: number; largestY: number } {
   const { samples, positions, classes, last, activation, numbers, squared, batch, firstClass, weight, mask } = call
   const at = (sample: number, position: number, c: number) =>
     last ? (sample * positions + position) * classes + c : (sample * classes + c) * positions + position
@@ -229,6 +229,8 @@ export function regionReference(
   const kept = (sample: number, position: number) => mask === undefined || mask[sample * positions + position] !== 0
   const values: number[] = []
   const byP = new Float64Array(x.length)
+  const dy = new Float64Array(x.length)
+  let largestY = 0
   for (let row = 0; row < (batch ? 1 : samples); row++) {
     const [first, end] = batch ? [0, samples] : [row, row + 1]
     for (let c = firstClass; c < classes; c++) {
@@ -244,10 +246,17 @@ export function regionReference(
       }
       const w = weight?.[c] ?? 1
       const [a, k, b] = definition.slope(sums, numbers, squared)
+      const mirrored = definition.mirrored?.(numbers) ?? numbers
+      const [aY, kY, bY] = definition.slope({ p: sums.y, y: sums.p, py: sums.py }, mirrored, squared)
       for (let sample = first; sample < end; sample++) {
         for (let position = 0; position < positions; position++) {
           const i = at(sample, position, c)
-          byP[i] = factor(values.length) * w * (a * target[i] + k * p[i] + b * (1 - target[i]))
+          const up = factor(values.length) * w
+          byP[i] = up * (a * target[i] + k * p[i] + b * (1 - target[i]))
+          if (!kept(sample, position)) continue
+          const terms = [aY * p[i], kY * target[i], bY * (1 - p[i])].map((term) => up * term)
+          dy[i] = sumOf(terms)
+          largestY = Math.max(largestY, ...terms.map(Math.abs))
         }
       }
       values.push(w * definition.value(sums, numbers))
@@ -268,7 +277,7 @@ export function regionReference(
       }
     }
   }
-  return { values, dx, largest }
+  return { values, dx, dy, largest, largestY }
 }
 
 /** Central difference, for what has a test of its own. */

@@ -90,6 +90,7 @@ function casesOf(definition: RegionDefinition): Case[] {
         })
       }
       for (const activation of ['none', 'sigmoid', 'softmax'] as const) {
+        if (activation === 'softmax' && classes === 1) continue
         add(activation, {})
         if (n === 0 || n > 10_000) continue
         add(activation, { mask, batch: true })
@@ -130,6 +131,7 @@ function agree(
 const TOLERANCE = 2e-6
 
 function check(t: ExecutionContext, loss: AnyLoss, definition: RegionDefinition, c: Case, offset: number): void {
+  const n = c.input.length
   const input = guarded(c.input, offset)
   const target = c.target instanceof Float32Array ? guarded(c.target, 3 - offset) : c.target
   const { values } = regionReference(definition, c.input, c.values, c.call, () => 1)
@@ -148,13 +150,29 @@ function check(t: ExecutionContext, loss: AnyLoss, definition: RegionDefinition,
     const inPlace = guarded(c.input, offset)
     loss.backward(inPlace, target, { ...options, grad: inPlace })
     t.true(sameBits(inPlace, grad) && intact(inPlace), `${title}: in place differs`)
+    const targetGrad =
+      target instanceof Float32Array
+        ? guarded(
+            filled(n, () => 77),
+            (offset + 2) % 4,
+          )
+        : undefined
+    if (targetGrad !== undefined) {
+      const again = guarded(c.input, offset)
+      const all = loss.valueAndGrad(again, target, { ...options, grad: again, targetGrad })
+      t.deepEqual(all.value, value, `${title}: another value with targetGrad`)
+      t.true(sameBits(again, grad), `${title}: another gradient with targetGrad`)
+      t.true(all.targetGrad === targetGrad && intact(targetGrad), `${title}: targetGrad`)
+    }
     if (c.input.length === 0) {
       t.deepEqual(value, { mean: Number.NaN, sum: 0, none: new Float32Array(values.length) }[reduction], title)
       continue
     }
-    const { dx, largest } = regionReference(definition, c.input, c.values, c.call, factor)
+    const { dx, dy, largest, largestY } = regionReference(definition, c.input, c.values, c.call, factor)
     // Where a loss is nearly 0 its terms cancel: they are about 1 in the value, and 1/n in the gradient.
     agree(t, `${title} gradient`, grad, (i) => dx[i], TOLERANCE, Math.max(largest, 0.1 / c.input.length))
+    if (targetGrad !== undefined)
+      agree(t, `${title} targetGrad`, targetGrad, (i) => dy[i], TOLERANCE, Math.max(largestY, 1 / n))
     const sum = values.reduce((a, b) => a + b, 0)
     if (reduction === 'none') agree(t, title, value as unknown as Float32Array, (i) => values[i], TOLERANCE, 1)
     else
@@ -176,18 +194,31 @@ for (const { loss, definition } of all) {
   test(`${definition.name}: the reference's gradient is that of its differences`, (t) => {
     for (const c of cases) {
       if (c.input.length > 60) continue
-      const x = Array.from(c.input)
+      const [x, y] = [Array.from(c.input), Array.from(c.values)]
       const factor = (plane: number) => Math.cos(plane + 1)
-      const { dx } = regionReference(definition, x, c.values, c.call, factor)
-      const total = (x: number[]) => {
-        const { values } = regionReference(definition, x, c.values, c.call, factor)
+      const { dx, dy } = regionReference(definition, x, y, c.call, factor)
+      const total = (x: number[], y: number[]) => {
+        const { values } = regionReference(definition, x, y, c.call, factor)
         return values.reduce((sum, value, plane) => sum + factor(plane) * value, 0)
       }
+      const compare = (what: string, i: number, difference: number, got: number) => {
+        const close = Math.abs(difference - got) < 1e-6 * Math.max(1, Math.abs(difference))
+        t.true(close, `${c.title} ${what} ${i}: ${difference}, ${got}`)
+      }
       x.forEach((own, i) => {
-        const difference = derivative((x_i) => total(x.with(i, x_i)), own)
-        t.true(
-          Math.abs(difference - dx[i]) < 1e-6 * Math.max(1, Math.abs(difference)),
-          `${c.title} ${i}: ${difference}, ${dx[i]}`,
+        compare(
+          'input',
+          i,
+          derivative((x_i) => total(x.with(i, x_i), y), own),
+          dx[i],
+        )
+      })
+      y.forEach((own, i) => {
+        compare(
+          'target',
+          i,
+          derivative((y_i) => total(x, y.with(i, y_i)), own),
+          dy[i],
         )
       })
     }
@@ -232,7 +263,8 @@ const partners: Readonly<Record<string, Readonly<Record<string, AnyLoss>>>> = {
 
 function compoundCases(definition: CompoundDefinition, activation: string) {
   const random = generator(7)
-  return SHAPES.filter(([samples, positions, classes]) => samples * positions * classes > 0).flatMap(
+  const least = activation === 'softmax' ? 2 : 1
+  return SHAPES.filter(([samples, positions, classes]) => samples * positions > 0 && classes >= least).flatMap(
     ([samples, positions, classes]) =>
       [1, -1].map((classAxis) => {
         const shape = classAxis === 1 ? [samples, classes, positions] : [samples, positions, classes]
@@ -240,7 +272,7 @@ function compoundCases(definition: CompoundDefinition, activation: string) {
         const input = filled(n, () => normal(random, 3))
         const labels = Int32Array.from({ length: samples * positions }, () => Math.floor(random() * classes))
         const soft = filled(n, () => (activation === 'softmax' ? random() / classes : random()))
-        const targets = activation === 'softmax' && classes > 1 ? [labels, soft] : [soft]
+        const targets = activation === 'softmax' ? [labels, soft] : [soft]
         const weights = { diceWeight: 0.7, [`${definition.part}Weight`]: 1.6 }
         return { shape, classAxis, input, targets, weights }
       }),

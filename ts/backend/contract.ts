@@ -174,6 +174,9 @@ export interface Backend {
    * `scale` times its own. `accumulate` adds to `dx`, which is not the memory of `x` then.
    */
   regionGradient(call: RegionCall, planes: Float32Array, scale: number, dx: Float32Array, accumulate: boolean): void
+
+  /** The gradient by the target, of a call without a part: that by y is a·p + k·y + b·(1 − p). */
+  regionTargetGradient(call: RegionCall, planes: Float32Array, dt: Float32Array): void
 }
 
 /** Number of each loss by its name. */

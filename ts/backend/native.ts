@@ -59,7 +59,7 @@ interface Addon {
   ): void
   /**
    * Numbers: op of the part or −1, scale, classes, none, labelSmoothing, positions, classes last, activation, squared,
-   * p0, p1, aux, whether `dx` is added to.
+   * p0, p1, aux, whether `dx` is added to, whether it is the gradient by the target.
    */
   region(
     x: Float32Array,
@@ -266,10 +266,13 @@ export function loadNative(): NativeBackend {
       return numbers[0]
     },
     regionSums(call, sums, keep) {
-      return pass(call, 0, sums, undefined, keep, false)
+      return pass(call, 0, sums, undefined, keep, false, false)
     },
     regionGradient(call, planes, scale, dx, accumulate) {
-      pass(call, scale, undefined, planes, dx, accumulate)
+      pass(call, scale, undefined, planes, dx, accumulate, false)
+    },
+    regionTargetGradient(call, planes, dt) {
+      pass(call, 0, undefined, planes, dt, false, true)
     },
   }
 
@@ -289,6 +292,7 @@ export function loadNative(): NativeBackend {
     planes: Floats,
     dx: Floats,
     accumulate: boolean,
+    byTarget: boolean,
   ): number {
     numbers[0] = part === undefined ? -1 : opOf(part.definition)
     numbers[1] = scale
@@ -298,6 +302,7 @@ export function loadNative(): NativeBackend {
     numbers[7] = activationNumber[activation]
     numbers[8] = squared ? 1 : 0
     numbers[12] = accumulate ? 1 : 0
+    numbers[13] = byTarget ? 1 : 0
     let auxs: Floats
     if (part !== undefined) {
       numbers[4] = part.labelSmoothing

@@ -73,8 +73,16 @@ export function keptWeight(
   return total
 }
 
+/** The gradient passes take the numbers of planes in double precision too. */
+export interface TsBackend extends Backend {
+  regionGradient(call: RegionCall, planes: Planes, scale: number, dx: Float32Array, accumulate: boolean): void
+  regionTargetGradient(call: RegionCall, planes: Planes, dt: Float32Array): void
+}
+
+type Planes = Float32Array | Float64Array
+
 /** The TypeScript backend: loads everywhere. */
-export const tsBackend: Backend = {
+export const tsBackend: TsBackend = {
   name: 'ts',
   instructionSet: 'none',
   version,
@@ -263,6 +271,31 @@ export const tsBackend: Backend = {
             if (part !== undefined) g += scale * partSlopes[i]
           }
           dx[at] = accumulate ? dx[at] + g : g
+        }
+      }
+    }
+  },
+
+  regionTargetGradient(call, planes, dt) {
+    const { axis, activation } = call
+    const { classes, positions, last } = axis
+    const step = last ? classes : 1
+    if (activation === 'softmax') {
+      bySoftmaxTarget(call, planes, dt)
+      return
+    }
+    for (let plane = 0; plane < axis.samples * classes; plane++) {
+      const sample = Math.floor(plane / classes)
+      const a = planes[PLANE * plane]
+      const k = planes[PLANE * plane + 1]
+      const b = planes[PLANE * plane + 2]
+      for (let start = 0; start < positions; start += BLOCK) {
+        const count = Math.min(positions - start, BLOCK)
+        activate(call, sample, plane % classes, start, count)
+        let at = indexOf(axis, sample, plane % classes, start)
+        for (let i = 0; i < count; i++, at += step) {
+          const p = probabilities[i]
+          dt[at] = kept[i] === 0 ? 0 : a * p + k * targets[i] + b * (1 - p)
         }
       }
     }
@@ -542,7 +575,7 @@ function sumsOfSoftmax(call: RegionCall, sums: Float64Array): number {
 /** With g_c the gradient by p_c it is p_c·(g_c − Σ g·p), and that of the part p_c·Σ s − s_c as in a softmax loss. */
 function throughSoftmax(
   { x, target, marks, axis, part }: RegionCall,
-  planes: Float32Array,
+  planes: Planes,
   scale: number,
   dx: Float32Array,
   accumulate: boolean,
@@ -586,6 +619,29 @@ function throughSoftmax(
       for (let c = 0, at = first; c < classes; c++, at += step) {
         const by = p[c] * (g[c] - mean + scale * slope) - scale * owns[c]
         dx[at] = accumulate ? dx[at] + by : by
+      }
+    }
+  }
+}
+
+/** The gradient by the target where a position's probabilities depend on all its scores. */
+function bySoftmaxTarget({ x, target, labels, ignoreIndex, axis }: RegionCall, planes: Planes, dt: Float32Array): void {
+  const { samples, classes, positions, last } = axis
+  const step = last ? 1 : positions
+  const { exps } = scratchOf(classes)
+  for (let sample = 0; sample < samples; sample++) {
+    const firstPlane = PLANE * classes * sample
+    for (let position = 0; position < positions; position++) {
+      const first = indexOf(axis, sample, 0, position)
+      const end = first + classes * step
+      if (labels.length > 0 && labels[sample * positions + position] === ignoreIndex) {
+        for (let at = first; at < end; at += step) dt[at] = 0
+        continue
+      }
+      const share = 1 / exponentials(x, first, end, step, largest(x, first, end, step), 1, exps)
+      for (let c = 0, at = first, plane = firstPlane; c < classes; c++, at += step, plane += PLANE) {
+        const p = exps[c] * share
+        dt[at] = planes[plane] * p + planes[plane + 1] * target![at] + planes[plane + 2] * (1 - p)
       }
     }
   }

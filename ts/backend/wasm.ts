@@ -126,6 +126,7 @@ interface Module {
     planes: number,
     dx: number,
     accumulate: boolean,
+    byTarget: boolean,
   ): number
 }
 
@@ -609,10 +610,13 @@ export function loadWasm(set = wasmSets()[0]): WasmBackend {
       return sum
     },
     regionSums(call, sums, keep) {
-      return region(call, 0, sums, undefined, keep, false)
+      return region(call, 0, sums, undefined, keep, false, false)
     },
     regionGradient(call, planes, scale, dx, accumulate) {
-      region(call, scale, undefined, planes, dx, accumulate)
+      region(call, scale, undefined, planes, dx, accumulate, false)
+    },
+    regionTargetGradient(call, planes, dt) {
+      region(call, 0, undefined, planes, dt, false, true)
     },
   }
 
@@ -624,6 +628,7 @@ export function loadWasm(set = wasmSets()[0]): WasmBackend {
     planes: Float32Array | undefined,
     dx: Float32Array | undefined,
     accumulate: boolean,
+    byTarget: boolean,
   ): number {
     const { x, target, marks, axis, activation, squared, part } = call
     const { samples, classes, positions, last } = axis
@@ -673,6 +678,7 @@ export function loadWasm(set = wasmSets()[0]): WasmBackend {
           planesAt,
           dxAt,
           accumulate,
+          byTarget,
         )
         memories.ran(arena)
         arena.copyScoresOut(dxAt, dx, first, count, inner, classes)

@@ -5,6 +5,7 @@
 
 import { type Activation, activations, PLANE, type RegionCall, type RegionPart } from '../backend/contract.js'
 import { backendFor } from '../backend/load.js'
+import { tsBackend } from '../backend/ts.js'
 import {
   agreedShape,
   attached,
@@ -34,8 +35,10 @@ import {
   type Loss,
   makeLoss,
   type Result,
+  result,
   type Settings,
   scalarGradOutput,
+  targetGradBuffer,
   valuesBuffer,
 } from './loss.js'
 import { auxOf, type Floats, type Param, type PointwiseDefinition, paramOf } from './pointwise.js'
@@ -98,6 +101,8 @@ export interface PlaneOptions {
 export interface RegionOptions extends PlaneOptions, CommonOptions {
   /** What makes probabilities of the input. Default `'none'`: it is probabilities. */
   activation?: Activation
+  /** `true` or a buffer: d(value)/d(target) as well, where the target is a value per score. */
+  targetGrad?: boolean | Float32Array
 }
 
 /** Sums of a plane: of the predictions p and targets y, or of their squares, and of the product p·y. */
@@ -124,6 +129,11 @@ export interface RegionDefinition {
    * Its derivative by p, as a, k and b of a·y + k·p + b·(1 − y): in this form nothing cancels where y is 0 or 1.
    */
   slope(sums: Sums, numbers: Numbers, squared: boolean): readonly [a: number, k: number, b: number]
+  /**
+   * The parameters by which the loss stays the same when p and y change places, where they are others: the derivative by y is the
+   * slope by them.
+   */
+  mirrored?(numbers: Numbers): Numbers
 }
 
 /** A region loss with another loss beside it. */
@@ -202,13 +212,22 @@ const planeOptions = [
   'emptyClass',
 ]
 
-const smoothing: Param = { default: 1e-5, expected: 'a number ≥ 0', holds: (n) => n >= 0, samples: [0, 1] }
+/** Whether it is not negative, and single precision can hold it. */
+export const isAmount = (n: number): boolean => n >= 0 && Math.fround(n) < Infinity
+
+const smoothing: Param = {
+  default: 1e-5,
+  expected: 'a number ≥ 0 of single precision',
+  holds: isAmount,
+  samples: [0, 1],
+}
 
 /** Makes the public loss. */
 export function region<Options extends RegionOptions>(
   definition: RegionDefinition,
 ): Loss<Floats, RegionTarget, Options> {
-  const options = new Set([...commonOptions, 'activation', ...planeOptions, ...Object.keys(definition.params)])
+  const own = Object.keys(definition.params)
+  const options = new Set([...commonOptions, 'targetGrad', 'activation', ...planeOptions, ...own])
   if (definition.squared) options.add('squaredPred')
   return makeLoss({
     definition,
@@ -218,7 +237,7 @@ export function region<Options extends RegionOptions>(
       const chosen = word(definition.name, 'activation', activation, activations)
       return regionSettings(definition.name, definition, given, chosen, 1, undefined)
     },
-    run: runOf(definition.name, definition),
+    run: runOf(definition.name, definition, activations),
   })
 }
 
@@ -246,11 +265,13 @@ export function compound<Options extends CompoundOptions, Name extends string>(
       }
       const { activation = choices[0] } = given
       const chosen = word(loss, 'activation', activation, choices)
-      const weightOf = (name: string) => number(loss, name, given[name] ?? 1, 'a finite number', () => true)
+      const weightOf = (name: string) => {
+        return number(loss, name, given[name] ?? 1, 'a finite number of single precision', (n) => isAmount(Math.abs(n)))
+      }
       const settings = partSettings(loss, part, parts[chosen]!, weightOf(other), { ...partOptions, ...given })
       return regionSettings(loss, region, given, chosen, weightOf(own), settings)
     },
-    run: runOf(loss, region, definition.foreground),
+    run: runOf(loss, region, choices, definition.foreground),
   }
   return makeLoss(family)
 }
@@ -314,7 +335,12 @@ function regionSettings(
   }
 }
 
-function runOf(loss: string, definition: RegionDefinition, foreground = false): Family<RegionSettings>['run'] {
+function runOf(
+  loss: string,
+  definition: RegionDefinition,
+  choices: readonly Activation[],
+  foreground = false,
+): Family<RegionSettings>['run'] {
   return function run(wanted, input, target, settings, buffers): Result {
     const { data: x, shape: inputShape } = floatTensor(loss, 'input', input)
     const shape = agreedShape(loss, settings.shape, inputShape, x.length)
@@ -328,6 +354,13 @@ function runOf(loss: string, definition: RegionDefinition, foreground = false): 
       throw new RangeError(`${loss}: includeBackground: false needs at least two classes, got ${classes}`)
     }
     if (count > 0) checkPart(loss, part, classes)
+    if (settings.activation === 'softmax' && classes < 2 && count > 0) {
+      const otherwise = choices.includes('sigmoid') ? "the activation 'sigmoid'" : "bceDice, which has a 'sigmoid'"
+      const missing = shape === undefined ? 'give shape: [N, C, …], or ' : ''
+      throw new RangeError(
+        `${loss}: a softmax needs at least two classes, got ${classes}, whose probability is always 1; ${missing}use ${otherwise}`,
+      )
+    }
     const given = targetOf(loss, target, x.length, axis, shape, settings)
 
     const rows = settings.batch ? 1 : samples
@@ -337,7 +370,12 @@ function runOf(loss: string, definition: RegionDefinition, foreground = false): 
     const gradOutput = arrayGradOutput(loss, buffers.gradOutput, settings, planes)
     const grad = wanted.grad ? gradBuffer(loss, buffers.grad, x.length) : undefined
     const out = valuesBuffer(loss, buffers.out, wanted, settings, planes)
-    if (out === undefined && gradOutput === undefined && weight === undefined && mask === undefined) {
+    const targetGrad = targetGradBuffer(loss, wanted, x.length, buffers.targetGrad)
+    if (targetGrad !== undefined && given.values === undefined) {
+      throw new TypeError(`${loss}: targetGrad needs a target with a value per score, got class indices`)
+    }
+    const alone = out === undefined && targetGrad === undefined && gradOutput === undefined
+    if (alone && weight === undefined && mask === undefined) {
       separateGrad(loss, grad, x, given.array)
     } else {
       separate(
@@ -345,6 +383,7 @@ function runOf(loss: string, definition: RegionDefinition, foreground = false): 
         [
           ['grad', grad],
           ['out', out],
+          ['targetGrad', targetGrad],
         ],
         [
           ['input', x],
@@ -356,20 +395,31 @@ function runOf(loss: string, definition: RegionDefinition, foreground = false): 
       )
     }
     const accumulate = buffers.accumulate === true
-    if (wanted.dry) return { value: Number.NaN, grad }
+    if (wanted.dry) return result(Number.NaN, grad, targetGrad)
     if (x.length === 0) {
-      const nothing = emptyResult(settings, out, accumulate ? undefined : grad, undefined)
+      const nothing = emptyResult(settings, out, accumulate ? undefined : grad, targetGrad)
       if (part !== undefined) nothing.parts = { [part.name]: nothing.value as number, dice: nothing.value as number }
       return { ...nothing, grad }
     }
 
     const call = callOf(loss, x, given, axis, settings, foreground)
     const sums = sumsOf(samples * classes * PLANE)
-    // The gradient's buffer holds the sigmoids meanwhile, so that they are computed once.
-    const keep = grad !== undefined && !accumulate && part === undefined && settings.activation === 'sigmoid'
-    const kernels = backendFor('region', x.length)
-    const partSum = kernels.regionSums(call, sums, keep ? grad : undefined)
+    const bare = settings.numbers.smoothDr < SMALL
+    // What depends on the denominator even where no target is.
+    const divided = settings.numbers.smoothNr > 0 || targetGrad !== undefined
+    // The gradient's buffer holds the sigmoids meanwhile, so that they are computed once. They are at least 2^−126 there, which
+    // shows where nothing else is in the denominator.
+    const isSigmoid = part === undefined && settings.activation === 'sigmoid'
+    const keep = grad !== undefined && !accumulate && isSigmoid && !(bare && divided)
+    let kernels = backendFor('region', x.length)
+    let partSum = kernels.regionSums(call, sums, keep ? grad : undefined)
     if (settings.batch) addSamples(sums, samples, classes)
+    const rest: RegionCall = keep ? { ...call, x: grad, activation: 'kept' } : call
+    if (bare && isDelicate(definition, settings, sums, rows, classes, divided)) {
+      kernels = tsBackend
+      partSum = kernels.regionSums(rest, sums.fill(0), undefined)
+      if (settings.batch) addSamples(sums, samples, classes)
+    }
     const { total, counted } = reduce(definition, settings, sums, rows, classes, out)
     const denominator = denominatorOf(settings, counted)
     const nothing = settings.emptyMean === 'nan' ? Number.NaN : 0
@@ -377,26 +427,76 @@ function runOf(loss: string, definition: RegionDefinition, foreground = false): 
     const partDenominator = part === undefined ? 1 : partCount(given, axis, settings, foreground)
     if (grad !== undefined) {
       const factor = denominator === 0 ? 0 : (scalar * settings.regionWeight) / denominator
-      const slopes = slopesOf(definition, settings, sums, rows, axis, factor, gradOutput)
       const scale = part === undefined || partDenominator === 0 ? 0 : (scalar * part.weight) / partDenominator
-      const rest: RegionCall = keep ? { ...call, x: grad, activation: 'kept' } : call
-      kernels.regionGradient(rest, slopes, scale, grad, accumulate)
+      if (targetGrad !== undefined) {
+        // Before the other gradient, which may be written over what both are computed from.
+        const slopes = slopesOf(definition, settings, sums, rows, axis, factor, gradOutput, true)
+        if (slopes instanceof Float32Array) kernels.regionTargetGradient(rest, slopes, targetGrad)
+        else tsBackend.regionTargetGradient(rest, slopes, targetGrad)
+      }
+      const slopes = slopesOf(definition, settings, sums, rows, axis, factor, gradOutput, false)
+      const single = slopes instanceof Float32Array && !(Math.abs(scale) > LARGE)
+      if (single) kernels.regionGradient(rest, slopes, scale, grad, accumulate)
+      else tsBackend.regionGradient(rest, slopes, scale, grad, accumulate)
     }
-    if (part === undefined) return { value: out ?? regionValue, grad }
+    if (part === undefined) return result(out ?? regionValue, grad, targetGrad)
     const partValue = partDenominator === 0 ? nothing : partSum / partDenominator
     const value = settings.regionWeight * regionValue + part.weight * partValue
     return { value, grad, parts: { [part.name]: partValue, dice: regionValue } }
   }
 }
 
-// Arrays of a few numbers per plane stay from call to call: to make one takes longer than a small plane.
+// Numbers of a few planes stay from call to call: to make an array for them takes longer than a small plane.
+const FEW = 1024 * PLANE
 let sums = new Float64Array(0)
 let slopes = new Float32Array(0)
 
 function sumsOf(length: number): Float64Array {
   if (sums.length === length) return sums.fill(0)
-  sums = new Float64Array(length)
-  return sums
+  const own = new Float64Array(length)
+  if (length <= FEW) sums = own
+  return own
+}
+
+function singleSlopes(length: number): Float32Array {
+  if (slopes.length === length) return slopes
+  const own = new Float32Array(length)
+  if (length <= FEW) slopes = own
+  return own
+}
+
+/** The most that numbers of a plane may be in single precision, so that no sum of their products leaves it. */
+const LARGE = 2 ** 100
+
+/**
+ * Below this a sum is so small that the products in it may leave single precision, which shows where nothing more is added to the
+ * denominator.
+ */
+const SMALL = 1e-15
+
+/**
+ * Whether a plane has next to nothing to divide by, so that all of the call is computed in double precision. Where there is no
+ * target it may do, unless the caller says that what is asked for is `divided` by it all the same.
+ */
+function isDelicate(
+  definition: RegionDefinition,
+  settings: RegionSettings,
+  sums: Float64Array,
+  rows: number,
+  classes: number,
+  divided: boolean,
+): boolean {
+  const { includeBackground, numbers } = settings
+  for (let row = 0; row < rows; row++) {
+    for (let c = includeBackground ? 0 : 1; c < classes; c++) {
+      const at = PLANE * (row * classes + c)
+      const [p, y, py] = [sums[at], sums[at + 1], sums[at + 2]]
+      if (isEmpty(settings, y)) continue
+      if (p + y < SMALL && (y > 0 || divided)) return true
+      if (Number.isFinite(p + y) && !Number.isFinite(definition.value({ p, y, py }, numbers))) return true
+    }
+  }
+  return false
 }
 
 /** Whether a plane has a value of 0 because it has no target. */
@@ -429,18 +529,23 @@ function reduce(
   return { total, counted }
 }
 
-/** The numbers of all planes by which p and y enter the gradient. */
+/** The numbers of all planes by which p and y enter a gradient: in single precision, unless they do not fit. */
 function slopesOf(
   definition: RegionDefinition,
   settings: RegionSettings,
   sums: Float64Array,
   rows: number,
-  { samples, classes }: Axis,
+  axis: Axis,
   factor: number,
   gradOutput: Float32Array | undefined,
-): Float32Array {
+  byTarget: boolean,
+  slopes: Float32Array | Float64Array = singleSlopes(sums.length),
+): Float32Array | Float64Array {
+  const { samples, classes } = axis
   const { includeBackground, weight, numbers, squared } = settings
-  if (slopes.length !== samples * classes * PLANE) slopes = new Float32Array(samples * classes * PLANE)
+  const own = byTarget ? (definition.mirrored?.(numbers) ?? numbers) : numbers
+  // Of the sums of p and y.
+  const first = byTarget ? 1 : 0
   slopes.fill(0)
   let plane = 0
   for (let row = 0; row < rows; row++) {
@@ -448,9 +553,19 @@ function slopesOf(
       const at = PLANE * (row * classes + c)
       const up = (gradOutput === undefined ? factor : gradOutput[plane]) * (weight === undefined ? 1 : weight[c])
       if (up === 0 || isEmpty(settings, sums[at + 1])) continue
-      const slope = definition.slope({ p: sums[at], y: sums[at + 1], py: sums[at + 2] }, numbers, squared)
-      for (let sample = row; sample < samples; sample += rows) {
-        for (let i = 0; i < PLANE; i++) slopes[PLANE * (sample * classes + c) + i] = up * slope[i]
+      const y = sums[at + 1 - first]
+      const slope = definition.slope({ p: sums[at + first], y, py: sums[at + 2] }, own, squared)
+      for (let i = 0; i < PLANE; i++) {
+        let value = up * slope[i]
+        if (Math.abs(value) > LARGE) {
+          // What it would be a factor of is 0 everywhere.
+          if (i === 0 && y === 0) value = 0
+          else if (slopes instanceof Float32Array) {
+            const double = new Float64Array(sums.length)
+            return slopesOf(definition, settings, sums, rows, axis, factor, gradOutput, byTarget, double)
+          }
+        }
+        for (let sample = row; sample < samples; sample += rows) slopes[PLANE * (sample * classes + c) + i] = value
       }
     }
   }

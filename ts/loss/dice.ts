@@ -13,13 +13,15 @@ export interface DiceOptions extends RegionOptions {
  *
  * With A and B the numerator and denominator the gradient by p is (A − 2·y·B)/B², with `squaredPred` (2·p·A − 2·y·B)/B²;
  * from there through the activation: p·(1 − p) of a sigmoid, p_c·(g_c − Σ_k g_k·p_k) of a softmax; times gradOutput /
- * denominator.
+ * denominator. The gradient by y (`targetGrad`) is the same with p and y in each other's place, without the activation.
  *
  * - `input`: probabilities, or logits with an `activation`, [N, C, d1, …]; see `classAxis`. `target`: a mask or soft labels in
- *   the shape of the input, or a class index for each position.
+ *   the shape of the input, or a class index for each position. A softmax needs at least two classes.
  * - `'mean'` (default) divides the sum over samples and classes by their number; `'sum'` does not divide; `'none'` returns the
  *   value of each. The mean over nothing is NaN (`emptyMean`) with a gradient of zeros.
  * - An empty prediction of an empty target costs 0 where the two smoothing terms are equal, and is NaN where they are 0.
+ * - Without smoothing, planes that hold next to nothing are computed in double precision: as long as there is anything to
+ *   divide by there is a value, and a gradient that is finite where single precision can hold it, and infinite elsewhere.
  *
  * @throws TypeError where an argument is of the wrong kind or an option unknown, RangeError where lengths or values do
  *   not fit; nothing is written then

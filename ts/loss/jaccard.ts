@@ -13,7 +13,8 @@ export interface JaccardOptions extends RegionOptions {
  * class, the sums over its positions.
  *
  * With A and B the numerator and denominator the gradient by p is (A·(2 − 2·y) − 2·y·B)/B², and from there through the
- * activation as in `dice`; times gradOutput / denominator.
+ * activation as in `dice`; times gradOutput / denominator. The gradient by y (`targetGrad`) is the same with p and y in each
+ * other's place, without the activation.
  *
  * - `input`, `target` and the reductions are those of `dice`.
  *

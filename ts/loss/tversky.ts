@@ -1,6 +1,6 @@
 import type { Loss } from '../family/loss.js'
 import type { Floats } from '../family/pointwise.js'
-import { type RegionOptions, type RegionTarget, region } from '../family/region.js'
+import { isAmount, type RegionOptions, type RegionTarget, region } from '../family/region.js'
 
 /** Options of {@link tversky}. */
 export interface TverskyOptions extends RegionOptions {
@@ -18,7 +18,8 @@ export interface TverskyOptions extends RegionOptions {
  *
  * With N and D the numerator and denominator and f the loss before the power, the gradient by p is
  * γ·f^(γ − 1)·(N·(α + (1 − α − β)·y) − y·D)/D², 0 where f is 0 and γ is not 1, and from there through the activation as in
- * `dice`; times gradOutput / denominator.
+ * `dice`; times gradOutput / denominator. The gradient by y (`targetGrad`) is the same with p and y, and α and β, in each other's
+ * place, without the activation.
  *
  * - `input`, `target` and the reductions are those of `dice`, which this is with α = β = ½ and half the smoothing.
  * - Where smoothing makes f negative, its power counts as 0 for γ other than 1.
@@ -38,10 +39,16 @@ export const tversky: Loss<Floats, RegionTarget, TverskyOptions> = /* @__PURE__ 
   family: 'region',
   name: 'tversky',
   params: {
-    alpha: { default: 0.5, expected: 'a number ≥ 0', holds: (n) => n >= 0, samples: [0, 0.3] },
-    beta: { default: 0.5, expected: 'a number ≥ 0', holds: (n) => n >= 0, samples: [0, 0.7] },
-    gamma: { default: 1, expected: 'a number > 0', holds: (n) => n > 0, samples: [0.75, 2] },
+    alpha: { default: 0.5, expected: 'a number ≥ 0 of single precision', holds: isAmount, samples: [0, 0.3] },
+    beta: { default: 0.5, expected: 'a number ≥ 0 of single precision', holds: isAmount, samples: [0, 0.7] },
+    gamma: {
+      default: 1,
+      expected: 'a number > 0 of single precision',
+      holds: (n) => n > 0 && isAmount(n),
+      samples: [0.75, 2],
+    },
   },
+  mirrored: (numbers) => ({ ...numbers, alpha: numbers.beta, beta: numbers.alpha }),
   value(sums, numbers) {
     const { n, d } = ratio(sums, numbers)
     const f = 1 - n / d

@@ -279,8 +279,8 @@ fn instruction_sets_agree_on_any_axis() {
     }
 }
 
-/// Both passes of a region loss: sums, value of the part, gradient.
-fn both_passes(
+/// The passes of a region loss: sums, value of the part, gradient, and by the target where there is no part.
+fn passes(
     level: Level,
     [samples, positions, classes]: [usize; 3],
     classes_last: bool,
@@ -330,14 +330,22 @@ fn both_passes(
         args.x = dx_cells;
         args.activation = Activation::Kept;
     }
+    let planes = cells(&mut planes);
+    let mut dt = vec![9.0; scores];
+    if args.part.is_none() {
+        let dt = cells(&mut dt);
+        region::region(level, args, region::Pass::TargetGradient { planes, dt });
+    }
     let gradient = region::Pass::Gradient {
-        planes: cells(&mut planes),
+        planes,
         dx: dx_cells,
         accumulate: false,
     };
     region::region(level, args, gradient);
     sums.push(value);
-    (sums, if in_place { x } else { dx })
+    let mut gradients = if in_place { x } else { dx };
+    gradients.extend(dt);
+    (sums, gradients)
 }
 
 #[test]
@@ -355,7 +363,7 @@ fn instruction_sets_agree_on_regions() {
         for shape in [[1, 1, 1], [2, 16, 3], [1, 1025, 2], [3, 35, 1], [1, 5, 70]] {
             for classes_last in [false, true] {
                 let run = |level, in_place, keep| {
-                    both_passes(
+                    passes(
                         level,
                         shape,
                         classes_last,

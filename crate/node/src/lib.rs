@@ -378,7 +378,7 @@ fn run_softmax<const N: usize>(call: &Call<N>, args: softmax::Args) -> f64 {
 /// A pass of a region loss: adds to the sums, where they are given, with the sum of the part's values as result, and keeps
 /// what it can in dx; otherwise writes the gradient by way of the planes' numbers into dx. Numbers: op of the part or −1, its
 /// scale, classes, ignoreIndex, labelSmoothing, positions of a sample, whether classes are last, activation, squared, p0, p1,
-/// aux, whether dx is added to.
+/// aux, whether dx is added to, whether it is the gradient by the target.
 struct Region;
 
 impl Function<10> for Region {
@@ -415,6 +415,9 @@ impl Function<10> for Region {
         };
         let pass = match (sums.get(), planes.get(), dx.get()) {
             (Some(sums), _, keep) => region::Pass::Sums { sums, keep },
+            (_, Some(planes), Some(dt)) if call.number(13) != 0.0 => {
+                region::Pass::TargetGradient { planes, dt }
+            }
             (_, Some(planes), Some(dx)) => region::Pass::Gradient {
                 planes,
                 dx,
@@ -437,7 +440,7 @@ impl Function<10> for Region {
         }
         let numbers = match pass {
             region::Pass::Sums { .. } => args.sums_of_unit(),
-            region::Pass::Gradient { .. } => 0,
+            _ => 0,
         };
         // SAFETY: a position has elements of its own in all arrays that are written but for the sums, which the shares leave to
         // this thread; the facade refuses arrays that overlap.
@@ -446,7 +449,7 @@ impl Function<10> for Region {
         let left = Cell::from_mut(&mut left[..]).as_slice_of_cells();
         Ok(match pass {
             region::Pass::Sums { sums, .. } => region::add_up(args, left, sums),
-            region::Pass::Gradient { .. } => 0.0,
+            _ => 0.0,
         })
     }
 }

@@ -231,7 +231,8 @@ pub unsafe fn softmax(
 }
 
 /// A pass of a region loss over some positions of one sample: adds to `sums`, where they are given, and returns the sum of
-/// the part's values, and keeps what it can in `dx`; otherwise writes the gradient by way of `planes` into `dx`.
+/// the part's values, and keeps what it can in `dx`; otherwise writes the gradient by way of `planes` into `dx`, which is the one by
+/// the target where `by_target` says so.
 ///
 /// # Safety
 /// `x`, `target` and `dx` must point to `positions · classes` elements inside the caller's memory, `labels` to `positions`, `auxs` and
@@ -261,6 +262,7 @@ pub unsafe fn region(
     planes: *const Cell<f32>,
     dx: *const Cell<f32>,
     accumulate: bool,
+    by_target: bool,
 ) -> f64 {
     // SAFETY: the caller's.
     let floats = |at, length| -> Option<Cells> { unsafe { array(at, length) } };
@@ -295,11 +297,19 @@ pub unsafe fn region(
             sums,
             keep: floats(dx, positions * classes),
         },
-        None => region::Pass::Gradient {
-            planes: floats(planes, classes * region::NUMBERS).unwrap_or_default(),
-            dx: floats(dx, positions * classes).unwrap_or_default(),
-            accumulate,
-        },
+        None => {
+            let planes = floats(planes, classes * region::NUMBERS).unwrap_or_default();
+            let dx = floats(dx, positions * classes).unwrap_or_default();
+            if by_target {
+                region::Pass::TargetGradient { planes, dt: dx }
+            } else {
+                region::Pass::Gradient {
+                    planes,
+                    dx,
+                    accumulate,
+                }
+            }
+        }
     };
     region::region(level(), args, pass)
 }

@@ -111,6 +111,13 @@ pub enum Pass<'a> {
         /// Adds to what is there.
         accumulate: bool,
     },
+    /// The gradient by the target, which is that by p with p and y in each other's place.
+    TargetGradient {
+        /// a, k and b of each plane.
+        planes: Cells<'a>,
+        /// Goes here.
+        dt: Cells<'a>,
+    },
 }
 
 /// Runs a pass; the sum of the part's values where it computes sums.
@@ -145,9 +152,15 @@ pub fn region(level: Level, args: Args, pass: Pass) -> f64 {
                         && (keep.is_none() || args.activation == Activation::Sigmoid)
                 }
                 Pass::Gradient { planes: p, dx, .. } => p.len() == planes && dx.len() == n,
+                Pass::TargetGradient { planes: p, dt } => {
+                    p.len() == planes && dt.len() == n && args.part.is_none()
+                }
             },
         "a slice of a wrong length"
     );
+    if let Pass::TargetGradient { planes, dt } = pass {
+        return by_target(level, args, planes, dt);
+    }
     match (args.activation, args.part) {
         (Activation::None, _) => level.run(Elements {
             formula: Identity,
@@ -171,6 +184,15 @@ pub fn region(level: Level, args: Args, pass: Pass) -> f64 {
             pass,
         }),
         (Activation::Softmax, Some(part)) => loss::softmax_part(level, part, args, pass),
+    }
+}
+
+fn by_target(level: Level, args: Args, planes: Cells, dt: Cells) -> f64 {
+    match args.activation {
+        Activation::None => level.run(TargetElements(Identity, args, planes, dt)),
+        Activation::Kept => level.run(TargetElements(FromKept, args, planes, dt)),
+        Activation::Sigmoid => level.run(TargetElements(Sigmoid, args, planes, dt)),
+        Activation::Softmax => level.run(TargetClasses(args, planes, dt)),
     }
 }
 
@@ -518,6 +540,7 @@ impl<F: Formula> Kernel for Elements<'_, F> {
                 }
                 0.0
             }
+            Pass::TargetGradient { .. } => 0.0,
         }
     }
 }
@@ -653,6 +676,68 @@ fn element_gradient<S: Simd, F: Formula>(
     }
 }
 
+/// The gradient by the target where p is of each score by itself. Of its own, so that the other loops stay as small as they are.
+struct TargetElements<'a, F>(F, Args<'a>, Cells<'a>, Cells<'a>);
+
+impl<F: Formula> Kernel for TargetElements<'_, F> {
+    type Out = f64;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> f64 {
+        let Self(formula, args, planes, dt) = self;
+        for block in args.blocks() {
+            for class in 0..args.classes {
+                let plane = (block.sample * args.classes + class) * NUMBERS;
+                let plane = [0, 1, 2].map(|i| planes[plane + i].get());
+                for tile in args.axis().tiles(block) {
+                    let marks = args.marks(s, tile);
+                    let y = args.target(s, tile, &marks, class);
+                    let x = tile.load_class(s, args.x, class, 0.0);
+                    let [p, ..] = s.map_compact(Whole(formula), [x, y, y]);
+                    let g = s.zero_where(marks.ignored, by_p(s, plane, y, p));
+                    tile.store_class(s, dt, class, g);
+                }
+            }
+        }
+        0.0
+    }
+}
+
+/// The same where p is a softmax over the classes.
+struct TargetClasses<'a>(Args<'a>, Cells<'a>, Cells<'a>);
+
+impl Kernel for TargetClasses<'_> {
+    type Out = f64;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> f64 {
+        let Self(args, planes, dt) = self;
+        let mut memory = memory();
+        let [z, e, memory] = kept(&mut memory, args.classes);
+        let planes = planes.as_chunks::<NUMBERS>().0;
+        for block in args.blocks() {
+            let planes = &planes[block.sample * args.classes..][..args.classes];
+            for tile in args.axis().tiles(block) {
+                let marks = args.marks(s, tile);
+                let normal = Normal::new(s, tile, args.x, 1.0, z, e);
+                let inverse = s.div(s.splat(1.0), normal.sum);
+                for classes in blocks(args.classes) {
+                    let ys = args.targets(s, tile, &marks, classes.clone(), memory);
+                    let [_, e] = normal.block(s, classes.clone());
+                    for ((e, own), plane) in e.iter().zip(ys).zip(&planes[classes.clone()]) {
+                        let p = s.mul(s.load(e), inverse);
+                        let plane = [0, 1, 2].map(|i| plane[i].get());
+                        let g = by_p(s, plane, s.load(own), p);
+                        s.store(own, s.zero_where(marks.ignored, g));
+                    }
+                    tile.store(s, dt, classes, ys, false);
+                }
+            }
+        }
+        0.0
+    }
+}
+
 impl<'a> Args<'a> {
     /// The whole vectors of a block and a class, of an array like the scores whose classes are planes.
     #[inline(always)]
@@ -730,9 +815,15 @@ impl<L: Softmax> Kernel for Classes<'_, L> {
         match pass {
             Pass::Sums { sums, .. } => {
                 let mut sums = Sums::new(&args, sums);
-                // Of the block so far, in each lane that of its positions.
-                let mut lanes = vec![0.0; args.classes * NUMBERS * LANES];
-                let lanes = cells(&mut lanes);
+                // Of the block so far, in each lane that of its positions. Beside so many classes an allocation is nothing.
+                let mut few = Room::<{ KEPT * NUMBERS }>::new();
+                let mut many = Vec::new();
+                let lanes = if args.classes <= KEPT {
+                    few.zeros(args.classes * NUMBERS).as_flattened()
+                } else {
+                    many.resize(args.classes * NUMBERS * LANES, 0.0);
+                    cells(&mut many)
+                };
                 for block in args.blocks() {
                     let mut part = 0.0;
                     for tile in axis.tiles(block) {
@@ -764,6 +855,7 @@ impl<L: Softmax> Kernel for Classes<'_, L> {
                 }
                 0.0
             }
+            Pass::TargetGradient { .. } => 0.0,
         }
     }
 }
