@@ -625,7 +625,7 @@ function throughSoftmax(
 }
 
 /** The gradient by the target where a position's probabilities depend on all its scores. */
-function bySoftmaxTarget({ x, target, labels, ignoreIndex, axis }: RegionCall, planes: Planes, dt: Float32Array): void {
+function bySoftmaxTarget({ x, target, marks, axis }: RegionCall, planes: Planes, dt: Float32Array): void {
   const { samples, classes, positions, last } = axis
   const step = last ? 1 : positions
   const { exps } = scratchOf(classes)
@@ -634,14 +634,15 @@ function bySoftmaxTarget({ x, target, labels, ignoreIndex, axis }: RegionCall, p
     for (let position = 0; position < positions; position++) {
       const first = indexOf(axis, sample, 0, position)
       const end = first + classes * step
-      if (labels.length > 0 && labels[sample * positions + position] === ignoreIndex) {
+      classesOf(marks, sample * positions + position, 1, classNumbers)
+      if (classNumbers[0] === NOTHING) {
         for (let at = first; at < end; at += step) dt[at] = 0
         continue
       }
       const share = 1 / exponentials(x, first, end, step, largest(x, first, end, step), 1, exps)
       for (let c = 0, at = first, plane = firstPlane; c < classes; c++, at += step, plane += PLANE) {
         const p = exps[c] * share
-        dt[at] = planes[plane] * p + planes[plane + 1] * target![at] + planes[plane + 2] * (1 - p)
+        dt[at] = planes[plane] * p + planes[plane + 1] * Number(target![at]) + planes[plane + 2] * (1 - p)
       }
     }
   }

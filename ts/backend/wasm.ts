@@ -315,7 +315,8 @@ class Arena {
     const at = this.place(length)
     if (mask === undefined && ignored.length === 1 && kindOf(labels) === 'Int32Array') {
       const { buffer, byteOffset } = labels!
-      const run = whole(labels!, length) ? labels : new Int32Array(buffer, byteOffset + 4 * start, length)
+      const isWhole = labels!.length === length
+      const run = isWhole ? labels : new Int32Array(buffer, byteOffset + 4 * start, length)
       this.#integers.set(run as Int32Array, at >>> 2)
       this.ignored = ignored[0]
     } else {

@@ -4,6 +4,7 @@ import { type DynamicTensor, floatTensor, gradBuffer, kindOf, number, separate, 
 import { nearest } from '../options.js'
 import {
   accumulated,
+  accumulates,
   boundOf,
   definitionOf,
   type Loss,
@@ -113,7 +114,9 @@ type CombinedOptions<P extends readonly unknown[]> = {
   gradOutput?: number
   /** The gradient is written here and nothing is allocated. It must not be the input, which every part reads. */
   grad?: Float32Array
-} & Omit<Shared<P>, 'reduction' | 'gradOutput' | 'grad' | 'out' | 'targetGrad'>
+  /** Whether the gradient is added to what `grad` holds. Default false. */
+  accumulate?: boolean
+} & Omit<Shared<P>, 'reduction' | 'gradOutput' | 'grad' | 'accumulate' | 'out' | 'targetGrad'>
 
 /**
  * The parts as they may be written, by their losses. They are inferred from the branch that is never taken: an intersection with
@@ -144,7 +147,7 @@ interface CombinedSettings extends Settings {
 }
 
 /** What a part leaves to the whole. */
-const buffers = ['grad', 'out', 'targetGrad']
+const buffers = ['grad', 'out', 'targetGrad', 'accumulate']
 const own = new Set(['gradOutput', ...buffers])
 
 /**
@@ -194,7 +197,7 @@ export function combine<const P extends readonly PartOf[]>(parts: Checked<P>): C
   const targetOf = targetsOf(definition.parts)
   return makeLoss({
     definition,
-    options: new Set([...shared, 'gradOutput', 'grad']),
+    options: new Set([...shared, 'gradOutput', 'grad', 'accumulate']),
     elsewhere(option) {
       const i = own.has(option) ? -1 : optionNames.findIndex((options) => options.has(option))
       return i < 0 ? undefined : `give it to the parts that have it, as parts[${i}], ${definition.parts[i].loss.name}`
@@ -207,7 +210,7 @@ export function combine<const P extends readonly PartOf[]>(parts: Checked<P>): C
       }
       const passed = Object.fromEntries(Object.entries(given).filter(([option]) => !own.has(option)))
       const losses = definition.parts.map(({ loss }) => loss.with(passed))
-      return { reduction: 'mean', emptyMean: 'nan', normalizer: undefined, losses }
+      return { reduction: 'mean', emptyMean: 'nan', normalizer: undefined, validate: false, losses }
     },
     run(wanted, input, target, { losses }, buffers): Result {
       const scalar = scalarGradOutput(name, buffers.gradOutput)
@@ -228,7 +231,7 @@ export function combine<const P extends readonly PartOf[]>(parts: Checked<P>): C
       separate(name, [['the gradient buffer', grad]], [['input', x]])
       if (wanted.dry) return { value: Number.NaN, grad }
       // A sum that is a part itself adds to what the other parts have written.
-      if (!buffers.accumulate) grad.fill(0)
+      if (!accumulates(name, buffers, wanted)) grad.fill(0)
       const values = call(wanted)
       return { value: totalOf(values), grad, parts: values }
     },

@@ -36,6 +36,9 @@ export interface CommonOptions<R extends BatchReduction = Reduction> {
   validate?: boolean
 }
 
+/** What the options of every loss have in common: one of several parts has a normalizer for each. */
+export type LossOptions = Omit<CommonOptions<BatchReduction>, 'normalizer'> & { normalizer?: unknown }
+
 /** What a loss gives, by reduction. */
 export type Value<R extends BatchReduction> = R extends 'none' ? Float32Array : number
 
@@ -43,23 +46,27 @@ export type Value<R extends BatchReduction> = R extends 'none' ? Float32Array : 
 export interface ValueAndGrad<R extends BatchReduction> {
   value: Value<R>
   grad: Float32Array
+  /** Gradient by the target, where the option of that name asks for it. */
+  targetGrad?: Float32Array
+}
+
+/** The result of a loss that is one mean has what it divides by. */
+export interface Denominator {
   /**
    * What `'mean'` and `'batchmean'` divide by, and with `'sum'` and `'none'` what `'mean'` would: batches of different size are
    * joined by Σ sum / Σ denominator.
    */
   denominator: number
-  /** Gradient by the target, where the option of that name asks for it. */
-  targetGrad?: Float32Array
 }
 
 /** The reductions that a loss has. */
-export type ReductionOf<Options extends CommonOptions<BatchReduction>> = NonNullable<Options['reduction']>
+export type ReductionOf<Options extends LossOptions> = NonNullable<Options['reduction']>
 
 /**
  * Options with a reduction, by which the result is typed. The type parameter allows all, so that losses in a union can be called;
  * one that the loss lacks becomes those that it has, which the compiler then names.
  */
-export type Reducing<Options extends CommonOptions<BatchReduction>, R extends BatchReduction> = Options & {
+export type Reducing<Options extends LossOptions, R extends BatchReduction> = Options & {
   reduction?: R extends ReductionOf<Options> ? R : ReductionOf<Options>
 }
 
@@ -75,9 +82,9 @@ export type BackwardOptions<Options> = 'targetGrad' extends keyof Options
 export interface Loss<
   Input,
   Target,
-  Options extends CommonOptions<BatchReduction>,
+  Options extends LossOptions,
   D extends BatchReduction = 'mean',
-  More = unknown,
+  More = Denominator,
 > {
   /** The value. */
   <R extends BatchReduction = D>(input: Input, target: Target, options?: Reducing<Options, R>): Value<R>
@@ -125,11 +132,13 @@ export interface Wanted {
 export interface Result {
   value: number | Float32Array
   grad: Float32Array | undefined
-  /** What `'mean'` divides by. */
-  denominator: number
+  /** What `'mean'` divides by; of a loss made of several only the parts have one. */
+  denominator?: number
   targetGrad?: Float32Array
   /** Values of the parts of a loss made of several. */
   parts?: Record<string, number> | number[]
+  /** What their means divide by. */
+  denominators?: Record<string, number> | number[]
 }
 
 /** Without a `targetGrad` where none was asked for. */

@@ -5,27 +5,30 @@
 
 import { type Activation, activations, PLANE, type RegionCall, type RegionPart } from '../backend/contract.js'
 import { backendFor } from '../backend/load.js'
+import { classesOf, everything, type Marks, NOTHING, type NumberArray } from '../backend/marks.js'
 import { tsBackend } from '../backend/ts.js'
 import {
   agreedShape,
   attached,
   flag,
-  floatsOf,
+  float32Of,
   floatTensor,
   gradBuffer,
   kindOf,
   lengthOf,
   number,
   sameShape,
-  separate,
-  separateGrad,
   shapeOf,
   smallWeights,
   unwrap,
   word,
+  wrongType,
+  wrongValue,
 } from '../check.js'
 import {
+  accumulates,
   arrayGradOutput,
+  checkMeanBy,
   type CommonOptions,
   commonOptions,
   commonSettings,
@@ -38,6 +41,7 @@ import {
   result,
   type Settings,
   scalarGradOutput,
+  separateCall,
   targetGradBuffer,
   valuesBuffer,
 } from './loss.js'
@@ -46,24 +50,25 @@ import {
   type Axis,
   areLabels,
   axisOf,
+  checkBits,
   checkClassWeight,
-  checkMask,
   classAxisOf,
-  countKept,
-  ignoreIndexOf,
-  int32Labels,
-  keptLabels,
-  type LabelArray,
+  ignoredOf,
   type Labels,
   labelShape,
+  labelsOf,
   type Mask,
+  marksOf,
   maskOf,
-  noLabels,
   notLabels,
+  outside,
+  positionAxes,
+  sampleWeightOf,
+  totalWeight,
   wrongLabelCount,
   wrongScoreCount,
 } from './positions.js'
-import { alphaOf, labelSmoothingOf, type SoftmaxDefinition, weighLabels, weightsOf } from './softmax.js'
+import { alphaOf, labelSmoothingOf, type SoftmaxDefinition, weightsOf } from './softmax.js'
 
 export type { Activation }
 
@@ -89,10 +94,17 @@ export interface PlaneOptions {
   includeBackground?: boolean
   /** One per class, finite and not negative. */
   weight?: Float32Array | readonly number[]
-  /** One per position: those of 0 count for nothing, whatever they hold. */
+  /** Factor of the values of each sample. */
+  sampleWeight?: Float32Array | readonly number[]
+  /** `'mean'` divides by the number of values, `'count'` (default), or by the sum of their weights, `'weight'`. */
+  meanBy?: 'count' | 'weight'
+  /** One per position, per sample, or for the first axes: those of 0 count for nothing, whatever they hold. */
   mask?: Mask
-  /** Positions with this target count for nothing, whatever they hold; of labels, or of a mask of one channel. Default −100. */
-  ignoreIndex?: number
+  /**
+   * Positions with this target, or one of these, count for nothing, whatever they hold; of labels, or of a mask of one channel.
+   * Default −100.
+   */
+  ignoreIndex?: number | readonly number[]
   /** A class without target in a sample: as the formula says (default), 0, or not counted. */
   emptyClass?: 'zero' | 'skip'
 }
@@ -159,8 +171,14 @@ export interface CompoundOptions extends PlaneOptions {
   gradOutput?: number
   /** The gradient is written here and nothing is allocated. It may be the input array itself. */
   grad?: Float32Array
+  /** Whether the gradient is added to what `grad` holds, which is not the input then. Default false. */
+  accumulate?: boolean
   /** The mean over nothing: `'nan'` (default, as PyTorch) or `'zero'`. Its gradient is 0 either way. */
   emptyMean?: 'nan' | 'zero'
+  /** Replaces the denominators of `'mean'`, by the names of the parts, for gradients accumulated over several batches. */
+  normalizer?: Readonly<Record<string, number>>
+  /** Whether the numbers of the target are checked to be in [0, 1], for one more scan. Default false. */
+  validate?: boolean
   /** Squares p and y in the denominator's sums of Dice. Default false. */
   squaredPred?: boolean
   /** Weight of Dice. Default 1. */
@@ -170,6 +188,8 @@ export interface CompoundOptions extends PlaneOptions {
 /** The result of a compound loss has the values of its parts, without their weights. */
 export interface Parts<Name extends string> {
   parts: Record<Name, number>
+  /** What the mean of each part divides by. */
+  denominators: Record<Name, number>
 }
 
 interface RegionSettings extends Settings {
@@ -181,11 +201,15 @@ interface RegionSettings extends Settings {
   readonly batch: boolean
   readonly includeBackground: boolean
   readonly weight: Float32Array | undefined
-  readonly mask: Mask | undefined
-  readonly ignoreIndex: number | undefined
+  readonly sampleWeight: Float32Array | undefined
+  readonly meanBy: 'count' | 'weight'
+  readonly mask: NumberArray | undefined
+  readonly ignored: readonly number[] | undefined
   readonly emptyClass: 'zero' | 'skip' | undefined
   readonly regionWeight: number
   readonly part: PartSettings | undefined
+  /** What the means of the parts divide by instead, by their names. */
+  readonly normalizers: Readonly<Record<string, number>>
 }
 
 interface PartSettings {
@@ -207,6 +231,8 @@ const planeOptions = [
   'batch',
   'includeBackground',
   'weight',
+  'sampleWeight',
+  'meanBy',
   'mask',
   'ignoreIndex',
   'emptyClass',
@@ -249,7 +275,7 @@ export function compound<Options extends CompoundOptions, Name extends string>(
   const choices = Object.keys(parts) as Activation[]
   const [own, other] = ['diceWeight', `${part}Weight`]
   const options = new Set([
-    ...['reduction', 'gradOutput', 'grad', 'emptyMean', 'squaredPred', own, other],
+    ...['reduction', 'gradOutput', 'grad', 'accumulate', 'emptyMean', 'normalizer', 'validate', 'squaredPred', own, other],
     ...planeOptions,
     ...Object.keys(partOptions),
   ])
@@ -269,11 +295,34 @@ export function compound<Options extends CompoundOptions, Name extends string>(
         return number(loss, name, given[name] ?? 1, 'a finite number of single precision', (n) => isAmount(Math.abs(n)))
       }
       const settings = partSettings(loss, part, parts[chosen]!, weightOf(other), { ...partOptions, ...given })
-      return regionSettings(loss, region, given, chosen, weightOf(own), settings)
+      const { normalizer, ...rest } = given
+      const normalizers = normalizersOf(loss, normalizer, [part, 'dice'], given.reduction)
+      return regionSettings(loss, region, rest, chosen, weightOf(own), settings, normalizers)
     },
     run: runOf(loss, region, choices, definition.foreground),
   }
   return makeLoss(family)
+}
+
+/** The option `normalizer` of a loss with parts: a number for each part, by its name. */
+function normalizersOf(
+  loss: string,
+  given: unknown,
+  parts: readonly string[],
+  reduction: unknown = 'mean',
+): Readonly<Record<string, number>> {
+  if (given === undefined) return {}
+  const names = parts.join(', ')
+  if (typeof given !== 'object' || given === null) throw wrongType(loss, 'normalizer', `an object of ${names}`, given)
+  if (reduction !== 'mean') {
+    throw new RangeError(`${loss}: normalizer needs the reduction 'mean', got '${reduction}'`)
+  }
+  const normalizers: Record<string, number> = {}
+  for (const [part, value] of Object.entries(given)) {
+    if (!parts.includes(part)) throw new TypeError(`${loss}: normalizer has no ${part}; there are ${names}`)
+    if (value !== undefined) normalizers[part] = number(loss, `normalizer.${part}`, value, 'a number > 0', (n) => n > 0)
+  }
+  return normalizers
 }
 
 function partSettings(
@@ -306,9 +355,15 @@ function regionSettings(
   activation: Activation,
   regionWeight: number,
   part: PartSettings | undefined,
+  normalizers: Readonly<Record<string, number>> = {},
 ): RegionSettings {
-  const { shape, classAxis, weight, mask, ignoreIndex, emptyClass } = given
-  const { reduction, emptyMean, normalizer } = commonSettings(loss, given)
+  const { shape, classAxis, weight, mask, ignoreIndex, emptyClass, meanBy = 'count' } = given
+  const { reduction, emptyMean, normalizer, validate } = commonSettings(loss, given)
+  const sampleWeight = sampleWeightOf(loss, given.sampleWeight)
+  const weighs = weight !== undefined || sampleWeight !== undefined
+  if (sampleWeight !== undefined && given.batch === true) {
+    throw new RangeError(`${loss}: sampleWeight needs batch: false, since no sample has a value of its own otherwise`)
+  }
   const flagOf = (name: string, otherwise: boolean) => {
     return given[name] === undefined ? otherwise : flag(loss, name, given[name])
   }
@@ -319,6 +374,7 @@ function regionSettings(
     reduction,
     emptyMean,
     normalizer,
+    validate,
     shape: shape === undefined ? undefined : shapeOf(loss, 'shape', shape),
     classAxis: classAxis === null ? null : classAxisOf(loss, classAxis, '1, -1 or null'),
     activation,
@@ -327,11 +383,14 @@ function regionSettings(
     batch: flagOf('batch', false),
     includeBackground: flagOf('includeBackground', true),
     weight: weight === undefined ? undefined : smallWeights(loss, 'weight', weight),
+    sampleWeight,
+    meanBy: checkMeanBy(loss, meanBy, reduction, normalizer, weighs, 'a weight or a sampleWeight'),
     mask: maskOf(loss, mask),
-    ignoreIndex: ignoreIndex === undefined ? undefined : ignoreIndexOf(loss, ignoreIndex),
+    ignored: ignoreIndex === undefined ? undefined : ignoredOf(loss, ignoreIndex),
     emptyClass: emptyClass === undefined ? undefined : word(loss, 'emptyClass', emptyClass, ['zero', 'skip'] as const),
     regionWeight,
     part,
+    normalizers,
   }
 }
 
@@ -346,14 +405,14 @@ function runOf(
     const shape = agreedShape(loss, settings.shape, inputShape, x.length)
     const axis = regionAxis(loss, x.length, shape, settings.classAxis)
     const { samples, classes, positions } = axis
-    const { mask, weight, includeBackground, part } = settings
+    const { weight, sampleWeight, includeBackground, part } = settings
     const count = samples * positions
-    checkMask(loss, mask, count)
     if (count > 0) checkClassWeight(loss, 'weight', weight, classes)
     if (!includeBackground && classes < 2 && count > 0) {
       throw new RangeError(`${loss}: includeBackground: false needs at least two classes, got ${classes}`)
     }
     if (count > 0) checkPart(loss, part, classes)
+    if (sampleWeight !== undefined && count > 0) float32Of(loss, 'sampleWeight', samples, sampleWeight)
     if (settings.activation === 'softmax' && classes < 2 && count > 0) {
       const otherwise = choices.includes('sigmoid') ? "the activation 'sigmoid'" : "bceDice, which has a 'sigmoid'"
       const missing = shape === undefined ? 'give shape: [N, C, …], or ' : ''
@@ -374,32 +433,16 @@ function runOf(
     if (targetGrad !== undefined && given.values === undefined) {
       throw new TypeError(`${loss}: targetGrad needs a target with a value per score, got class indices`)
     }
-    const alone = out === undefined && targetGrad === undefined && gradOutput === undefined
-    if (alone && weight === undefined && mask === undefined) {
-      separateGrad(loss, grad, x, given.array)
-    } else {
-      separate(
-        loss,
-        [
-          ['grad', grad],
-          ['out', out],
-          ['targetGrad', targetGrad],
-        ],
-        [
-          ['input', x],
-          ['target', given.array],
-          ['weight', weight],
-          ['mask', mask],
-          ['gradOutput', gradOutput],
-        ],
-      )
-    }
-    const accumulate = buffers.accumulate === true
-    if (wanted.dry) return result(Number.NaN, grad, targetGrad)
+    const accumulate = accumulates(loss, buffers, wanted)
+    separateCall(loss, { grad, out, targetGrad }, x, given.array, settings, buffers, accumulate)
+    if (settings.validate) checkRanges(loss, x, given, axis, settings.activation)
+    if (wanted.dry) return result(Number.NaN, grad, Number.NaN, targetGrad)
     if (x.length === 0) {
-      const nothing = emptyResult(settings, out, accumulate ? undefined : grad, targetGrad)
-      if (part !== undefined) nothing.parts = { [part.name]: nothing.value as number, dice: nothing.value as number }
-      return { ...nothing, grad }
+      const nothing = emptyResult(settings, out, grad, accumulate, settings.normalizer ?? 0, targetGrad)
+      if (part === undefined) return nothing
+      const ofParts = (value: number) => ({ [part.name]: value, dice: value })
+      const { value } = nothing
+      return { value, grad, parts: ofParts(value as number), denominators: ofParts(0) }
     }
 
     const call = callOf(loss, x, given, axis, settings, foreground)
@@ -413,6 +456,7 @@ function runOf(
     const keep = grad !== undefined && !accumulate && isSigmoid && !(bare && divided)
     let kernels = backendFor('region', x.length)
     let partSum = kernels.regionSums(call, sums, keep ? grad : undefined)
+    if (settings.activation === 'none') checkSums(loss, sums, settings.squared)
     if (settings.batch) addSamples(sums, samples, classes)
     const rest: RegionCall = keep ? { ...call, x: grad, activation: 'kept' } : call
     if (bare && isDelicate(definition, settings, sums, rows, classes, divided)) {
@@ -421,10 +465,12 @@ function runOf(
       if (settings.batch) addSamples(sums, samples, classes)
     }
     const { total, counted } = reduce(definition, settings, sums, rows, classes, out)
-    const denominator = denominatorOf(settings, counted)
+    const denominator = denominatorOf(settings, settings.normalizers.dice ?? counted)
+    const reported = settings.reduction === 'mean' ? denominator : counted
     const nothing = settings.emptyMean === 'nan' ? Number.NaN : 0
     const regionValue = denominator === 0 ? nothing : total / denominator
-    const partDenominator = part === undefined ? 1 : partCount(given, axis, settings, foreground)
+    const partCounted = part === undefined ? 1 : partCount(loss, given, axis, settings, foreground)
+    const partDenominator = denominatorOf(settings, settings.normalizers[part?.name ?? ''] ?? partCounted)
     if (grad !== undefined) {
       const factor = denominator === 0 ? 0 : (scalar * settings.regionWeight) / denominator
       const scale = part === undefined || partDenominator === 0 ? 0 : (scalar * part.weight) / partDenominator
@@ -439,10 +485,16 @@ function runOf(
       if (single) kernels.regionGradient(rest, slopes, scale, grad, accumulate)
       else tsBackend.regionGradient(rest, slopes, scale, grad, accumulate)
     }
-    if (part === undefined) return result(out ?? regionValue, grad, targetGrad)
+    if (part === undefined) return result(out ?? regionValue, grad, reported, targetGrad)
     const partValue = partDenominator === 0 ? nothing : partSum / partDenominator
     const value = settings.regionWeight * regionValue + part.weight * partValue
-    return { value, grad, parts: { [part.name]: partValue, dice: regionValue } }
+    const ofPart = settings.reduction === 'mean' ? partDenominator : partCounted
+    return {
+      value,
+      grad,
+      parts: { [part.name]: partValue, dice: regionValue },
+      denominators: { [part.name]: ofPart, dice: reported },
+    }
   }
 }
 
@@ -511,7 +563,7 @@ function reduce(
   classes: number,
   out: Float32Array | undefined,
 ): { total: number; counted: number } {
-  const { includeBackground, weight, numbers, emptyClass } = settings
+  const { includeBackground, weight, sampleWeight, numbers, emptyClass, meanBy } = settings
   let total = 0
   let counted = 0
   let plane = 0
@@ -520,8 +572,9 @@ function reduce(
       const at = PLANE * (row * classes + c)
       const empty = isEmpty(settings, sums[at + 1])
       const own = empty ? 0 : definition.value({ p: sums[at], y: sums[at + 1], py: sums[at + 2] }, numbers)
-      const value = weight === undefined ? own : weight[c] * own
-      if (!empty || emptyClass === 'zero') counted++
+      const factor = (weight?.[c] ?? 1) * (sampleWeight?.[row] ?? 1)
+      const value = factor === 1 ? own : factor * own
+      if (!empty || emptyClass === 'zero') counted += meanBy === 'weight' ? factor : 1
       if (out !== undefined) out[plane] = value
       total += value
     }
@@ -542,7 +595,7 @@ function slopesOf(
   slopes: Float32Array | Float64Array = singleSlopes(sums.length),
 ): Float32Array | Float64Array {
   const { samples, classes } = axis
-  const { includeBackground, weight, numbers, squared } = settings
+  const { includeBackground, weight, sampleWeight, numbers, squared } = settings
   const own = byTarget ? (definition.mirrored?.(numbers) ?? numbers) : numbers
   // Of the sums of p and y.
   const first = byTarget ? 1 : 0
@@ -551,7 +604,7 @@ function slopesOf(
   for (let row = 0; row < rows; row++) {
     for (let c = includeBackground ? 0 : 1; c < classes; c++, plane++) {
       const at = PLANE * (row * classes + c)
-      const up = (gradOutput === undefined ? factor : gradOutput[plane]) * (weight === undefined ? 1 : weight[c])
+      const up = (gradOutput?.[plane] ?? factor) * (weight?.[c] ?? 1) * (sampleWeight?.[row] ?? 1)
       if (up === 0 || isEmpty(settings, sums[at + 1])) continue
       const y = sums[at + 1 - first]
       const slope = definition.slope({ p: sums[at + first], y, py: sums[at + 2] }, own, squared)
@@ -592,12 +645,11 @@ function regionAxis(
 
 /** A target as the kernels take it. */
 interface Target {
-  /** What the caller gave. */
-  readonly array: ArrayBufferView
-  /** A value per score. */
-  readonly values: Float32Array | undefined
-  readonly labels: Int32Array
-  readonly ignoreIndex: number
+  readonly array: NumberArray
+  /** The same, where it has a value per score. */
+  readonly values: NumberArray | undefined
+  /** Which positions count. */
+  readonly marks: Marks
   /** Total weight of the class indices that count. */
   readonly kept: number | undefined
 }
@@ -608,36 +660,77 @@ function targetOf(
   length: number,
   axis: Axis,
   shape: readonly number[] | undefined,
-  { mask, ignoreIndex, classAxis, weight }: RegionSettings,
+  { mask, ignored, classAxis, weight }: RegionSettings,
 ): Target {
   const { data, shape: targetShape } = unwrap(loss, 'target', target)
   const positions = axis.samples * axis.positions
+  const axes = () => positionAxes(shape, axis, classAxis)
   if (kindOf(data) === 'Float32Array' || (areLabels(data) && lengthOf(data) === length)) {
-    const array = attached(loss, 'target', data as Float32Array | LabelArray)
-    if (lengthOf(array) !== length) throw wrongScoreCount(loss, array, length)
+    const values = attached(loss, 'target', data as NumberArray)
+    if (lengthOf(values) !== length) throw wrongScoreCount(loss, values, length)
     if (targetShape !== undefined && shape !== undefined) sameShape(loss, 'shape of target', targetShape, shape)
-    const values = kindOf(array) === 'Float32Array' ? (array as Float32Array) : floatsOf(array)
-    if (ignoreIndex !== undefined && axis.classes > 1) {
+    if (ignored !== undefined && axis.classes > 1) {
       throw new RangeError(`${loss}: ignoreIndex needs class indices or one channel as target; use mask`)
     }
-    const index = ignoreIndex ?? -100
-    const labels =
-      mask === undefined && ignoreIndex === undefined
-        ? noLabels
-        : keptLabels(positions, index, mask, ignoreIndex === undefined ? undefined : values)
-    return { array, values, labels, ignoreIndex: index, kept: undefined }
+    const marks = marksOf(loss, ignored && values, ignored ?? [], mask, axes)
+    if (kindOf(values) !== 'Float32Array') checkBits(loss, values, scoreMarks(marks, axis))
+    return { array: values, values, marks, kept: undefined }
   }
   if (!areLabels(data)) throw notLabels(loss, 'target', data, 'a Float32Array or Uint8Array of the shape of the input')
-  const index = ignoreIndex ?? -100
-  const labels = int32Labels(loss, data, mask, index)
+  const labels = labelsOf(loss, data)
   if (labels.length !== positions) {
     if (shape === undefined) throw wrongScoreCount(loss, data, length)
     const expected = `be an array of ${length}, one per score, or of ${positions}, one per position`
     throw wrongLabelCount(loss, data, positions, shape, classAxis, expected)
   }
   if (classAxis !== null) labelShape(loss, targetShape, shape, classAxis)
-  const kept = weighLabels(loss, labels, data, axis.classes, index, weight)
-  return { array: data, values: undefined, labels, ignoreIndex: index, kept }
+  const marks = marksOf(loss, labels, ignored ?? [-100], mask, axes)
+  const kept = totalWeight(loss, marks, positions, axis.classes, weight)
+  return { array: data, values: undefined, marks, kept }
+}
+
+/** Which scores count: each class of the positions that do. */
+function scoreMarks(marks: Marks, { samples, classes, positions, last }: Axis): Marks {
+  if (marks === everything || classes === 1) return marks
+  const size = samples * positions
+  const kept = new Int32Array(size)
+  classesOf(marks, 0, size, kept)
+  const mask = Uint8Array.from({ length: size * classes }, (_, i) => {
+    const sample = Math.floor(i / (classes * positions))
+    const position = last ? Math.floor(i / classes) : sample * positions + (i % positions)
+    return Number(kept[position] !== NOTHING)
+  })
+  return { labels: undefined, ignored: [], mask, maskInner: 1 }
+}
+
+const forLogits = "for logits give activation: 'sigmoid' or 'softmax'"
+
+/** Refuses probabilities and targets outside [0, 1]. */
+function checkRanges(
+  loss: string,
+  x: Float32Array,
+  { values, marks }: Target,
+  axis: Axis,
+  activation: Activation,
+): void {
+  const ofScores = scoreMarks(marks, axis)
+  const check = (parameter: string, array: NumberArray, way: string) => {
+    const i = outside(array, 0, 1, ofScores)
+    if (i >= 0) throw wrongValue(loss, `${parameter}[${i}]`, 'in [0, 1]', array[i], way)
+  }
+  if (activation === 'none') check('input', x, forLogits)
+  if (values !== undefined) check('target', values, `the order is ${loss}(input, target)`)
+}
+
+/** Refuses sums that no probabilities in [0, 1] have: a look at three numbers of each plane, where one at each score costs a pass. */
+function checkSums(loss: string, sums: Float64Array, squared: boolean): void {
+  for (let at = 0; at < sums.length; at += PLANE) {
+    const [p, y, py] = [sums[at], sums[at + 1], sums[at + 2]]
+    const beyond = !squared && py > 1.00001 * y + 1e-6
+    if (!(p < 0 || py < 0 || beyond)) continue
+    const got = `Σ input·target = ${py} for Σ input = ${p} and Σ target = ${y}`
+    throw new RangeError(`${loss}: input and target must be in [0, 1] with the activation 'none', got ${got}; ${forLogits}`)
+  }
 }
 
 /** Adds the sums of all samples into those of the first. */
@@ -660,9 +753,9 @@ function checkPart(loss: string, part: PartSettings | undefined, classes: number
 function callOf(
   loss: string,
   x: Float32Array,
-  { values, labels, ignoreIndex }: Target,
+  { values, marks }: Target,
   axis: Axis,
-  { activation, squared, part, weight, includeBackground }: RegionSettings,
+  { activation, squared, part, weight, sampleWeight, includeBackground }: RegionSettings,
   foreground: boolean,
 ): RegionCall {
   let own: RegionPart | undefined
@@ -672,21 +765,27 @@ function callOf(
       weights = Float32Array.from({ length: axis.classes }, (_, c) => (c === 0 ? 0 : (weights?.[c] ?? 1)))
     }
     const { definition, p0, p1, aux, labelSmoothing } = part
-    own = { definition, p0, p1, aux, weight: weights, labelSmoothing }
+    own = { definition, p0, p1, aux, weight: weights, sampleWeight, labelSmoothing }
   }
-  return { loss, x, target: values, labels, ignoreIndex, axis, activation, squared, part: own }
+  return { loss, x, target: values, marks, axis, activation, squared, part: own }
 }
 
 /** What the mean of the part divides by. */
 function partCount(
-  { labels, ignoreIndex, kept }: Target,
+  loss: string,
+  { values, marks, kept }: Target,
   { samples, classes, positions }: Axis,
-  { reduction, part, includeBackground }: RegionSettings,
+  { part, weight, sampleWeight, meanBy, includeBackground }: RegionSettings,
   foreground: boolean,
 ): number {
-  if (reduction !== 'mean') return 1
-  const ofPositions = part!.definition.family === 'softmax'
-  if (ofPositions && kept !== undefined) return kept
-  const count = countKept(labels, samples * positions, ignoreIndex)
-  return ofPositions ? count : count * (foreground && !includeBackground ? classes - 1 : classes)
+  const own = meanBy === 'weight' ? sampleWeight : undefined
+  const count = samples * positions
+  if (part!.definition.family === 'softmax' && values === undefined) {
+    return own === undefined ? kept! : totalWeight(loss, marks, count, classes, weight, own, positions)
+  }
+  const ofPositions = totalWeight(loss, marks, count, 0, undefined, own, positions)
+  if (part!.definition.family === 'softmax') return ofPositions
+  const first = foreground && !includeBackground ? 1 : 0
+  if (meanBy === 'count' || weight === undefined) return ofPositions * (classes - first)
+  return ofPositions * weight.subarray(first).reduce((sum, weight) => sum + weight, 0)
 }

@@ -30,6 +30,7 @@ import {
   denominatorOf,
   emptyResult,
   type Loss,
+  type LossOptions,
   makeLoss,
   type Reduction,
   type Result,
@@ -156,12 +157,12 @@ const optionsOf = {
 }
 
 /** Makes the public loss. */
-export function softmax<Target extends Labels | Floats, Options extends CommonOptions<BatchReduction>>(
+export function softmax<Target extends Labels | Floats, Options extends LossOptions>(
   definition: SoftmaxDefinition,
 ): Loss<Floats, Target, Options, 'mean'>
 export function softmax<
   Target extends Labels | Floats,
-  Options extends CommonOptions<BatchReduction>,
+  Options extends LossOptions,
   D extends BatchReduction,
 >(definition: SoftmaxDefinition): Loss<Floats, Target, Options, D>
 export function softmax(definition: SoftmaxDefinition): unknown {
