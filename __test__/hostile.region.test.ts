@@ -31,7 +31,11 @@ everywhere('arguments and options of losses over planes', (t) => {
       [{ weight: [1, 2] }, RangeError, /weight must be an array of 1, one per class/],
       [{ weight: [-1] }, RangeError, /weight\[0\] must be finite and not negative/],
       [{ mask: new Uint8Array(5) }, RangeError, /mask must be an array of 6/],
-      [{ mask: true }, TypeError, /mask must be a Uint8Array or a Float32Array, got true/],
+      [
+        { mask: true },
+        TypeError,
+        /mask must be an array of integers, a Float32Array or an array of booleans, got true/,
+      ],
       [{ batch: 1 }, TypeError, /batch must be true or false, got 1/],
       [{ smoothNr: -1 }, RangeError, /smoothNr must be a number ≥ 0 of single precision, got -1/],
       [{ smoothDr: '1' }, TypeError, /smoothDr must be a number ≥ 0 of single precision, got "1"/],

@@ -1,7 +1,7 @@
 /** Weights of classes by how often they occur. */
 
 import { number, unwrap, word } from './check.js'
-import { ignoredOf, labelsOf, type Labels, wrongLabel } from './family/positions.js'
+import { ignoredOf, type Labels, labelsOf, wrongLabel } from './family/positions.js'
 import { assertOptions } from './options.js'
 
 /** Options of {@link classWeights}. */

@@ -259,13 +259,7 @@ class Arena {
   }
 
   /** The same for the scores of some positions: they are one run, or one of each class in samples of `inner` positions. */
-  copyScores(
-    source: NumberArray | undefined,
-    position: number,
-    count: number,
-    inner: number,
-    classes: number,
-  ): number {
+  copyScores(source: NumberArray | undefined, position: number, count: number, inner: number, classes: number): number {
     if (source === undefined) return 0
     if (inner === 1) return this.copyNumbers(source, position * classes, count * classes)
     const at = this.place(count * classes)

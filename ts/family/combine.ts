@@ -227,8 +227,8 @@ export function combine<const P extends readonly PartOf[]>(parts: Checked<P>): C
           return accumulated(loss, wanted, input, targets[i], options).value as number
         })
       // All checks of all parts before the first writes.
-      call({ ...wanted, dry: true })
       separate(name, [['the gradient buffer', grad]], [['input', x]])
+      call({ ...wanted, dry: true })
       if (wanted.dry) return { value: Number.NaN, grad }
       // A sum that is a part itself adds to what the other parts have written.
       if (!accumulates(name, buffers, wanted)) grad.fill(0)

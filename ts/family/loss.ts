@@ -1,7 +1,7 @@
 /** What all losses share: the three verbs, bound options, reductions. */
 
-import { flag, float32Of, kindOf, number, separate, word, wrongType } from '../check.js'
 import type { Named } from '../check.js'
+import { flag, float32Of, kindOf, number, separate, word, wrongType } from '../check.js'
 import { assertOptions } from '../options.js'
 import type { CombinedDefinition } from './combine.js'
 import type { PointwiseDefinition } from './pointwise.js'
@@ -316,14 +316,12 @@ export function samplesOf(loss: string, shape: readonly number[] | undefined): n
   return shape.length === 0 ? 1 : shape[0]
 }
 
-/** Refuses a mean by weights that has none, or another denominator. */
-export function checkMeanBy(
+/** The option `meanBy`, where the other options leave the denominator to it. */
+export function meanByOf(
   loss: string,
   meanBy: unknown,
   reduction: BatchReduction,
   normalizer: number | undefined,
-  weighs: boolean,
-  weights: string,
 ): 'count' | 'weight' {
   const by = word(loss, 'meanBy', meanBy, ['count', 'weight'])
   if (by === 'count') return by
@@ -333,8 +331,14 @@ export function checkMeanBy(
   if (normalizer !== undefined) {
     throw new RangeError(`${loss}: meanBy 'weight' and normalizer are two denominators, give one of them`)
   }
-  if (!weighs) throw new RangeError(`${loss}: meanBy 'weight' needs ${weights}`)
   return by
+}
+
+/** Refuses a mean by weights of a call that has none: bound options may leave them to the call. */
+export function checkMeanBy(loss: string, meanBy: 'count' | 'weight', weights: string, ...given: unknown[]): void {
+  if (meanBy === 'weight' && given.every((weight) => weight === undefined)) {
+    throw new RangeError(`${loss}: meanBy 'weight' needs ${weights}`)
+  }
 }
 
 /** Whether the gradient is added to a buffer, which must be given then. */

@@ -28,14 +28,15 @@ import {
   arrayGradOutput,
   type BatchReduction,
   type Buffers,
-  checkMeanBy,
   type CommonOptions,
+  checkMeanBy,
   commonOptions,
   commonSettings,
   denominatorOf,
   emptyResult,
   type Loss,
   makeLoss,
+  meanByOf,
   type Reduction,
   type Result,
   result,
@@ -208,7 +209,6 @@ export function pointwise<
     const { reduction, emptyMean, normalizer, validate } = commonSettings(loss, given, definition.reductions)
     const weights = weight === undefined ? undefined : smallArray(loss, 'weight', weight)
     const sampleWeight = sampleWeightOf(loss, given.sampleWeight)
-    const weighs = weights !== undefined || sampleWeight !== undefined
     return {
       reduction,
       emptyMean,
@@ -220,7 +220,7 @@ export function pointwise<
       sampleWeight,
       mask: maskOf(loss, given.mask),
       ignored: ignoreIndex === undefined ? undefined : ignoredOf(loss, ignoreIndex),
-      meanBy: checkMeanBy(loss, meanBy, reduction, normalizer, weighs, 'a weight or a sampleWeight'),
+      meanBy: meanByOf(loss, meanBy, reduction, normalizer),
       weightSum: meanBy === 'weight' && weights !== undefined ? weights.reduce(add, 0) : 0,
       aux: aux === undefined ? 0 : auxOf(loss, aux.name, given[aux.name], aux.default),
       p0: paramOf(loss, params[0], given),
@@ -236,14 +236,15 @@ export function pointwise<
     const shape = agreedShape(loss, settings.shape, inputShape, n)
     if (shape !== undefined && targetShape !== undefined) sameShape(loss, 'shape of target', targetShape, shape)
     const marks = marksOfTarget(t, settings, shape, n)
+    checkMeanBy(loss, settings.meanBy, 'a weight or a sampleWeight', settings.weight, settings.sampleWeight)
 
     const scalar = scalarGradOutput(loss, buffers.gradOutput)
     const grad = wanted.grad ? gradBuffer(loss, buffers.grad, n) : undefined
     const accumulate = accumulates(loss, buffers, wanted)
     const extra = extraOf(wanted, x, t, grad, settings, shape, buffers, marks, accumulate)
+    if (integers) checkBits(loss, t, marks)
     if (range !== undefined) checkRange(x, t, marks, range, range)
     else if (settings.validate) checkRange(x, t, marks, RANGES[definition.domain.input], RANGES[targetValues(settings)])
-    if (integers) checkBits(loss, t, marks)
     const { reduction } = settings
     const count = settings.meanBy === 'count' ? totalWeight(loss, marks, n) : weightOf(extra!, settings.weightSum, n)
     const ofBatch = reduction === 'batchmean'
@@ -301,7 +302,11 @@ export function pointwise<
   }
 
   /** Sum of the weights of the elements that count. */
-  function weightOf({ weight, sampleWeight, sampleInner, marks }: PointwiseExtra, weightSum: number, n: number): number {
+  function weightOf(
+    { weight, sampleWeight, sampleInner, marks }: PointwiseExtra,
+    weightSum: number,
+    n: number,
+  ): number {
     if (weight === undefined) return totalWeight(loss, marks, n, 0, undefined, sampleWeight, sampleInner)
     if (weight.length === 0) return 0
     // Those of one sample count for each.
@@ -324,7 +329,7 @@ export function pointwise<
       const i = outside(values, low, high, marks)
       if (i < 0) return
       const expected = low === -Infinity ? (high === 0 ? 'at most 0' : 'a number') : `in [${low}, ${high}]`
-      throw wrongValue(loss, `${parameter}[${i}]`, expected, values[i], way)
+      throw wrongValue(loss, `${parameter}[${i}]`, expected, values[i], Number.isNaN(values[i]) ? '' : way)
     }
     check('input', x, ofInput, definition.domain.input === 'probability' ? 'for logits use bceWithLogits' : '')
     check('target', t, ofTarget, `the order is ${loss}(input, target)`)
@@ -369,7 +374,8 @@ export function pointwise<
     }
     const auxInner = classes === undefined ? 1 : innerOf(classes, shape, settings.classAxis)
     separateCall(loss, { grad, out, targetGrad }, x, t, settings, buffers, accumulate)
-    const sampleInner = sampleWeight === undefined ? 1 : sharing(loss, 'sampleWeight', sampleWeight, shape ?? [x.length])
+    const sampleInner =
+      sampleWeight === undefined ? 1 : sharing(loss, 'sampleWeight', sampleWeight, shape ?? [x.length])
     return { weight, sampleWeight, sampleInner, marks, aux: classes, auxInner, gradOutput, targetGrad, out, accumulate }
   }
 

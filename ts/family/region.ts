@@ -28,8 +28,8 @@ import {
 import {
   accumulates,
   arrayGradOutput,
-  checkMeanBy,
   type CommonOptions,
+  checkMeanBy,
   commonOptions,
   commonSettings,
   denominatorOf,
@@ -37,6 +37,7 @@ import {
   type Family,
   type Loss,
   makeLoss,
+  meanByOf,
   type Result,
   result,
   type Settings,
@@ -275,7 +276,18 @@ export function compound<Options extends CompoundOptions, Name extends string>(
   const choices = Object.keys(parts) as Activation[]
   const [own, other] = ['diceWeight', `${part}Weight`]
   const options = new Set([
-    ...['reduction', 'gradOutput', 'grad', 'accumulate', 'emptyMean', 'normalizer', 'validate', 'squaredPred', own, other],
+    ...[
+      'reduction',
+      'gradOutput',
+      'grad',
+      'accumulate',
+      'emptyMean',
+      'normalizer',
+      'validate',
+      'squaredPred',
+      own,
+      other,
+    ],
     ...planeOptions,
     ...Object.keys(partOptions),
   ])
@@ -360,7 +372,6 @@ function regionSettings(
   const { shape, classAxis, weight, mask, ignoreIndex, emptyClass, meanBy = 'count' } = given
   const { reduction, emptyMean, normalizer, validate } = commonSettings(loss, given)
   const sampleWeight = sampleWeightOf(loss, given.sampleWeight)
-  const weighs = weight !== undefined || sampleWeight !== undefined
   if (sampleWeight !== undefined && given.batch === true) {
     throw new RangeError(`${loss}: sampleWeight needs batch: false, since no sample has a value of its own otherwise`)
   }
@@ -384,7 +395,7 @@ function regionSettings(
     includeBackground: flagOf('includeBackground', true),
     weight: weight === undefined ? undefined : smallWeights(loss, 'weight', weight),
     sampleWeight,
-    meanBy: checkMeanBy(loss, meanBy, reduction, normalizer, weighs, 'a weight or a sampleWeight'),
+    meanBy: meanByOf(loss, meanBy, reduction, normalizer),
     mask: maskOf(loss, mask),
     ignored: ignoreIndex === undefined ? undefined : ignoredOf(loss, ignoreIndex),
     emptyClass: emptyClass === undefined ? undefined : word(loss, 'emptyClass', emptyClass, ['zero', 'skip'] as const),
@@ -406,6 +417,7 @@ function runOf(
     const axis = regionAxis(loss, x.length, shape, settings.classAxis)
     const { samples, classes, positions } = axis
     const { weight, sampleWeight, includeBackground, part } = settings
+    checkMeanBy(loss, settings.meanBy, 'a weight or a sampleWeight', weight, sampleWeight)
     const count = samples * positions
     if (count > 0) checkClassWeight(loss, 'weight', weight, classes)
     if (!includeBackground && classes < 2 && count > 0) {
@@ -729,7 +741,9 @@ function checkSums(loss: string, sums: Float64Array, squared: boolean): void {
     const beyond = !squared && py > 1.00001 * y + 1e-6
     if (!(p < 0 || py < 0 || beyond)) continue
     const got = `Σ input·target = ${py} for Σ input = ${p} and Σ target = ${y}`
-    throw new RangeError(`${loss}: input and target must be in [0, 1] with the activation 'none', got ${got}; ${forLogits}`)
+    throw new RangeError(
+      `${loss}: input and target must be in [0, 1] with the activation 'none', got ${got}; ${forLogits}`,
+    )
   }
 }
 

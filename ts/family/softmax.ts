@@ -23,8 +23,8 @@ import {
   arrayGradOutput,
   type BatchReduction,
   type Buffers,
-  checkMeanBy,
   type CommonOptions,
+  checkMeanBy,
   commonOptions,
   commonSettings,
   denominatorOf,
@@ -32,6 +32,7 @@ import {
   type Loss,
   type LossOptions,
   makeLoss,
+  meanByOf,
   type Reduction,
   type Result,
   result,
@@ -160,11 +161,9 @@ const optionsOf = {
 export function softmax<Target extends Labels | Floats, Options extends LossOptions>(
   definition: SoftmaxDefinition,
 ): Loss<Floats, Target, Options, 'mean'>
-export function softmax<
-  Target extends Labels | Floats,
-  Options extends LossOptions,
-  D extends BatchReduction,
->(definition: SoftmaxDefinition): Loss<Floats, Target, Options, D>
+export function softmax<Target extends Labels | Floats, Options extends LossOptions, D extends BatchReduction>(
+  definition: SoftmaxDefinition,
+): Loss<Floats, Target, Options, D>
 export function softmax(definition: SoftmaxDefinition): unknown {
   const { name: loss, kind } = definition
   const options = new Set([
@@ -200,6 +199,7 @@ export function softmax(definition: SoftmaxDefinition): unknown {
     const { samples, classes } = axis
     const positions = samples * axis.positions
     const { weight, sampleWeight } = settings
+    checkMeanBy(loss, settings.meanBy, 'a sampleWeight', sampleWeight)
     if (positions > 0) {
       checkClassWeight(loss, 'weight', weight, classes)
       if (typeof settings.alpha === 'object') checkClassWeight(loss, 'alpha', settings.alpha, classes)
@@ -359,7 +359,6 @@ export function softmaxSettings(
   const { shape, weight, alpha, labelSmoothing, temperature = 1 } = given
   const { reduction, emptyMean, normalizer, validate } = commonSettings(loss, given, reductions)
   const { ignoreIndex, meanBy = 'count' } = given
-  const ownWeight = sampleWeightOf(loss, given.sampleWeight)
   const lengths = shape === undefined ? undefined : shapeOf(loss, 'shape', shape)
   const classAxis = classAxisOf(loss, given.classAxis)
   return {
@@ -372,11 +371,11 @@ export function softmaxSettings(
     classAxis,
     weight: weight === undefined ? undefined : smallWeights(loss, 'weight', weight),
     alpha: alphaOf(loss, alpha),
-    sampleWeight: ownWeight,
+    sampleWeight: sampleWeightOf(loss, given.sampleWeight),
     mask: maskOf(loss, given.mask),
     ignored: ignoredOf(loss, ignoreIndex),
     ignores: ignoreIndex !== undefined,
-    meanBy: checkMeanBy(loss, meanBy, reduction, normalizer, ownWeight !== undefined, 'a sampleWeight'),
+    meanBy: meanByOf(loss, meanBy, reduction, normalizer),
     labelSmoothing: labelSmoothingOf(loss, labelSmoothing),
     temperature: number(loss, 'temperature', temperature, '> 0, with an inverse in single precision', invertible),
     p0: paramOf(loss, Object.entries(params)[0], given),

@@ -1,0 +1,551 @@
+/**
+ * What counts and how much: masks, labels that are ignored, weights of samples, what a mean divides by, gradients that are added
+ * up, in every type of array, of every loss on every platform.
+ */
+
+import type { ExecutionContext } from 'ava'
+import { definitionOf } from '../ts/family/loss.js'
+import * as library from '../ts/index.js'
+import { filled, generator, sameBits } from './data.js'
+import { everywhere, type Loose, loose } from './everywhere.js'
+
+const { crossEntropy, dice, distillation, mse, bceDice, diceCe, bceWithLogits, nll, softmaxFocal, sigmoidFocal } =
+  library
+
+/** A call of a loss over [N, C, D] with a target of its own. */
+interface Call {
+  readonly name: string
+  readonly loss: Loose
+  readonly input: Float32Array
+  readonly target: Float32Array | Int32Array
+  readonly options: Record<string, unknown>
+  /** Positions of a sample that a mask has a value for: elements, where there is no class axis. */
+  readonly positions: number
+  readonly family: string
+}
+
+const SAMPLES = 3
+const CLASSES = 4
+const SPREAD = 25
+
+/** Calls of every loss; those over classes with labels, and with a value per score where they take it. */
+function calls(): Call[] {
+  const random = generator(77)
+  const n = SAMPLES * CLASSES * SPREAD
+  const shape = [SAMPLES, CLASSES, SPREAD]
+  const unit = () => filled(n, () => 0.01 + 0.98 * random())
+  const real = () => filled(n, () => 4 * random() - 2)
+  const labels = Int32Array.from({ length: SAMPLES * SPREAD }, () => Math.floor(random() * CLASSES))
+  const distribution = unit()
+  for (let s = 0; s < SAMPLES; s++) {
+    for (let i = 0; i < SPREAD; i++) {
+      let sum = 0
+      for (let c = 0; c < CLASSES; c++) sum += distribution[(s * CLASSES + c) * SPREAD + i]
+      for (let c = 0; c < CLASSES; c++) distribution[(s * CLASSES + c) * SPREAD + i] /= sum
+    }
+  }
+  return Object.values(library).flatMap((value): Call[] => {
+    const definition = definitionOf(value)
+    const { name } = value as { name: string }
+    const loss = loose(value)
+    switch (definition?.family) {
+      case 'pointwise': {
+        const of = { real, probability: unit, logProbability: () => unit().map(Math.log) }
+        const [input, target] = [of[definition.domain.input](), of[definition.domain.target]()]
+        return [{ name, loss, input, target, options: { shape }, positions: CLASSES * SPREAD, family: 'pointwise' }]
+      }
+      case 'softmax': {
+        const call = { name, loss, input: real(), options: { shape }, positions: SPREAD, family: 'softmax' }
+        if (definition.kind === 'teacher') return [{ ...call, target: real() }]
+        const ofLabels = { ...call, target: labels }
+        return definition.kind === 'scores' ? [ofLabels, { ...call, target: distribution }] : [ofLabels]
+      }
+      case 'region': {
+        const call = { name, loss, target: labels, positions: SPREAD, family: 'region' }
+        return [
+          { ...call, input: unit(), options: { shape } },
+          { ...call, input: unit(), target: distribution, options: { shape } },
+          { ...call, input: real(), options: { shape, activation: 'sigmoid' } },
+          { ...call, input: real(), target: distribution, options: { shape, activation: 'softmax' } },
+        ]
+      }
+      case 'compound': {
+        const call = { name, loss, input: real(), positions: SPREAD, family: 'compound', options: { shape } }
+        return [
+          { ...call, target: labels },
+          { ...call, target: distribution },
+        ]
+      }
+      default:
+        return []
+    }
+  })
+}
+
+/** Value, gradient and what else a call gives. */
+interface Got {
+  readonly value: number
+  readonly grad: Float32Array
+  readonly denominator?: number
+  readonly parts?: Record<string, number>
+  readonly denominators?: Record<string, number>
+}
+const both = (loss: Loose, ...args: unknown[]) => loss.valueAndGrad(...args) as unknown as Got
+
+/** Equal but for rounding. */
+function near(t: ExecutionContext, got: number, expected: number, message: string, tolerance = 2e-6): void {
+  t.true(Math.abs(got - expected) <= tolerance * Math.max(1e-3, Math.abs(expected)), `${message}: ${got} ${expected}`)
+}
+function allNear(
+  t: ExecutionContext,
+  got: ArrayLike<number>,
+  expected: ArrayLike<number>,
+  message: string,
+  tolerance = 2e-6,
+): void {
+  const scale = Array.from(expected).reduce((most, g) => Math.max(most, Math.abs(g)), 1e-12)
+  let worst = 0
+  for (let i = 0; i < expected.length; i++) worst = Math.max(worst, Math.abs(got[i] - expected[i]))
+  t.true(got.length === expected.length && worst <= tolerance * scale, `${message}: off by ${worst} of ${scale}`)
+}
+
+/** Index of the score, or element, of a position. */
+const scoreOf = ({ positions }: Call, sample: number, position: number, c: number) =>
+  positions === SPREAD ? (sample * CLASSES + c) * SPREAD + position : sample * positions + position + 0 * c
+
+everywhere('a masked position counts for nothing, whatever it holds, in every type of mask', (t) => {
+  const random = generator(5)
+  for (const call of calls()) {
+    const { name, loss, input, target, options, positions } = call
+    const bits = Array.from({ length: SAMPLES * positions }, () => random() > 0.4)
+    const hidden = (i: number) => !bits[i]
+    const poisoned = input.slice()
+    const poisonedTarget = target.slice()
+    const classes = positions === SPREAD ? CLASSES : 1
+    for (let i = 0; i < bits.length; i++) {
+      if (!hidden(i)) continue
+      const [sample, position] = [Math.floor(i / positions), i % positions]
+      for (let c = 0; c < classes; c++) poisoned[scoreOf(call, sample, position, c)] = [Number.NaN, Infinity][i % 2]
+      if (target.length === input.length) {
+        for (let c = 0; c < classes; c++) poisonedTarget[scoreOf(call, sample, position, c)] = Number.NaN
+      } else poisonedTarget[i] = 1234
+    }
+    const reference = both(loss, poisoned, poisonedTarget, { ...options, mask: bits })
+    t.true(Number.isFinite(reference.value), name)
+    // Without the poison it is the same to the bit, and with other numbers there too.
+    const clean = both(loss, input, target, { ...options, mask: bits })
+    t.is(reference.value, clean.value, name)
+    t.true(sameBits(reference.grad, clean.grad), name)
+    for (let i = 0; i < bits.length; i++) {
+      const [sample, position] = [Math.floor(i / positions), i % positions]
+      for (let c = 0; hidden(i) && c < classes; c++) t.is(clean.grad[scoreOf(call, sample, position, c)], 0, name)
+    }
+    const numbers = Array.from(bits, Number)
+    const shape = [SAMPLES, ...(classes === 1 ? [positions] : [SPREAD])]
+    const masks = [
+      Uint8Array.from(numbers),
+      Float32Array.from(numbers),
+      Int32Array.from(numbers, (b) => 7 * b),
+      Int8Array.from(numbers, (b) => -b),
+      Uint8ClampedArray.from(numbers),
+      Int16Array.from(numbers),
+      Uint16Array.from(numbers),
+      Uint32Array.from(numbers),
+      BigInt64Array.from(numbers, BigInt),
+      { data: BigInt64Array.from(numbers, BigInt), dims: shape },
+    ]
+    for (const mask of masks) {
+      const got = both(loss, input, target, { ...options, mask })
+      t.is(got.value, clean.value, name)
+      t.true(sameBits(got.grad, clean.grad), name)
+    }
+    // One value for each sample.
+    const samples = [true, false, true]
+    const whole = both(loss, input, target, {
+      ...options,
+      mask: bits.map((_, i) => samples[Math.floor(i / positions)]),
+    })
+    const shared = both(loss, input, target, { ...options, mask: samples })
+    t.is(shared.value, whole.value, name)
+    t.true(sameBits(shared.grad, whole.grad), name)
+  }
+})
+
+everywhere('what is kept by a mask counts as if it were alone', (t) => {
+  // Elements left out of an array of one dimension.
+  const random = generator(8)
+  for (const n of [3, 17, 1500]) {
+    const keep = Array.from({ length: n }, () => random() > 0.5)
+    keep[0] = true
+    for (const { name, loss, family, input, target } of calls()) {
+      if (family !== 'pointwise') continue
+      const [x, y] = [input, target].map((array) => Float32Array.from({ length: n }, (_, i) => array[i % array.length]))
+      const pick = (array: Float32Array) => array.filter((_, i) => keep[i])
+      for (const reduction of ['mean', 'sum']) {
+        const got = both(loss, x, y, { mask: keep, reduction })
+        const alone = both(loss, pick(x), pick(y), { reduction })
+        near(t, got.value, alone.value, `${name} ${n} ${reduction}`)
+        allNear(t, pick(got.grad), alone.grad, `${name} ${n} ${reduction}`)
+        t.is(got.denominator, pick(x).length, name)
+      }
+    }
+  }
+  // Nothing kept: the mean over nothing.
+  t.is(mse(Float32Array.of(1, 2), Float32Array.of(0, 0), { mask: [false, false] }), Number.NaN)
+  t.is(mse(Float32Array.of(1, 2), Float32Array.of(0, 0), { mask: [false, false], emptyMean: 'zero' }), 0)
+  // By hand: (1 + 4) / 2 and 2·1/2, 2·2/2.
+  const { value, grad } = mse.valueAndGrad(Float32Array.of(1, 5, 2), Float32Array.of(0, Number.NaN, 0), {
+    mask: Uint8Array.of(1, 0, 1),
+  })
+  t.is(value, 2.5)
+  t.deepEqual([...grad], [1, 0, 2])
+})
+
+everywhere('labels and targets of every type are the same numbers', (t) => {
+  const random = generator(9)
+  for (const n of [2, 33, 1100]) {
+    const classes = 5
+    const x = filled(n * classes, () => 3 * random() - 1.5)
+    const labels = Int32Array.from({ length: n }, (_, i) => (i % 7 === 3 ? 100 : Math.floor(random() * classes)))
+    const shape = [n, classes]
+    for (const loss of [crossEntropy, softmaxFocal, nll, dice, diceCe]) {
+      const given = loss === dice ? x.map((x) => x / 4 + 0.5) : x
+      const options = { shape, ignoreIndex: 100 }
+      const expected = both(loose(loss), given, labels, options)
+      const all = [
+        Uint8Array.from(labels),
+        Uint8ClampedArray.from(labels),
+        Int8Array.from(labels),
+        Int16Array.from(labels),
+        Uint16Array.from(labels),
+        Uint32Array.from(labels),
+        BigInt64Array.from(labels, BigInt),
+        BigUint64Array.from(labels, BigInt),
+      ]
+      for (const target of all) {
+        const got = both(loose(loss), given, target, options)
+        t.is(got.value, expected.value, loss.name)
+        t.true(sameBits(got.grad, expected.grad), loss.name)
+      }
+      // 100 and a class are both ignored: as if that class were 100 too.
+      const several = both(loose(loss), given, labels, { shape, ignoreIndex: [2, 100] })
+      const renamed = both(
+        loose(loss),
+        given,
+        labels.map((y) => (y === 2 ? 100 : y)),
+        options,
+      )
+      t.is(several.value, renamed.value, loss.name)
+      t.true(sameBits(several.grad, renamed.grad), loss.name)
+    }
+    const logits = x.subarray(0, n)
+    const bits = Uint8Array.from({ length: n }, () => Math.round(random()))
+    const target = Float32Array.from(bits)
+    for (const loss of [bceWithLogits, sigmoidFocal, bceDice]) {
+      const expected = both(loose(loss), logits, target)
+      for (const typed of [bits, Int32Array.from(bits), Int8Array.from(bits), BigInt64Array.from(bits, BigInt)]) {
+        const got = both(loose(loss), logits, typed)
+        t.is(got.value, expected.value, loss.name)
+        t.true(sameBits(got.grad, expected.grad), loss.name)
+      }
+      // 255 says that nobody knows.
+      const unknown = bits.map((bit, i) => (i % 5 === 1 ? 255 : bit))
+      const got = both(loose(loss), logits, unknown, { ignoreIndex: 255 })
+      const masked = both(loose(loss), logits, target, { mask: unknown.map((bit) => Number(bit !== 255)) })
+      t.is(got.value, masked.value, loss.name)
+      t.true(sameBits(got.grad, masked.grad), loss.name)
+    }
+  }
+})
+
+everywhere('a weight for each sample is a factor of its value and gradient', (t) => {
+  const weights = Float32Array.of(0.5, 2, 3)
+  for (const { name, loss, input, target, options, family, positions } of calls()) {
+    const perSample = input.length / SAMPLES
+    const reduction = 'sum'
+    const got = both(loss, input, target, { ...options, reduction, sampleWeight: weights })
+    const alone = Array.from(weights, (_, s) => {
+      const part = <A extends Float32Array | Int32Array>(array: A) =>
+        array.slice((s * array.length) / SAMPLES, ((s + 1) * array.length) / SAMPLES) as A
+      return both(loss, part(input), part(target), { ...options, reduction, shape: [1, CLASSES, SPREAD] })
+    })
+    const total = alone.reduce((sum, { value }, s) => sum + weights[s] * value, 0)
+    near(t, got.value, total, name)
+    const grad = Float32Array.from(input, (_, i) => {
+      const s = Math.floor(i / perSample)
+      return weights[s] * alone[s].grad[i % perSample]
+    })
+    allNear(t, got.grad, grad, name)
+    if (family === 'compound' || family === 'region') continue
+    // One for each position says the same, where all of a sample are equal.
+    const full = Float32Array.from({ length: SAMPLES * positions }, (_, i) => weights[Math.floor(i / positions)])
+    const each = both(loss, input, target, { ...options, reduction, sampleWeight: full })
+    t.is(each.value, got.value, name)
+    t.true(sameBits(each.grad, got.grad), name)
+    // By count the mean divides as without them, by weight by their sum.
+    const mean = both(loss, input, target, { ...options, reduction: 'mean', sampleWeight: weights })
+    const byWeight = both(loss, input, target, {
+      ...options,
+      reduction: 'mean',
+      sampleWeight: weights,
+      meanBy: 'weight',
+    })
+    t.is(mean.denominator, SAMPLES * positions, name)
+    near(t, byWeight.denominator!, 5.5 * positions, name)
+    near(t, byWeight.value, total / (5.5 * positions), name)
+  }
+  // By hand: crossEntropy of equal scores is ln 2; 0.25 and 3 of it, by count over 2, by weight over 3.25.
+  const x = new Float32Array(4)
+  const labels = Int32Array.of(0, 1)
+  const sampleWeight = [0.25, 3]
+  near(t, crossEntropy(x, labels, { sampleWeight }), (3.25 * Math.LN2) / 2, 'by count')
+  near(t, crossEntropy(x, labels, { sampleWeight, meanBy: 'weight' }), Math.LN2, 'by weight')
+  // Class weights enter both: (0.25·2 + 3·4)·ln 2 over 2 + 4, and over 12.5.
+  near(t, crossEntropy(x, labels, { sampleWeight, weight: [2, 4] }), (12.5 * Math.LN2) / 6, 'classes by count')
+  near(t, crossEntropy(x, labels, { sampleWeight, weight: [2, 4], meanBy: 'weight' }), Math.LN2, 'classes by weight')
+})
+
+everywhere('batches of different size are joined by their denominators', (t) => {
+  for (const { name, loss, input, target, options, family } of calls()) {
+    const part = <A extends Float32Array | Int32Array>(array: A, from: number, to: number) =>
+      array.slice((from * array.length) / SAMPLES, (to * array.length) / SAMPLES) as A
+    const shape = (samples: number) => ({ shape: [samples, CLASSES, SPREAD] })
+    // A mean whatever the default is.
+    const whole = both(loss, input, target, { ...options, reduction: 'mean' })
+    const batches = [
+      [0, 1],
+      [1, 3],
+    ].map(([from, to]) => [part(input, from, to), part(target, from, to), { ...options, ...shape(to - from) }] as const)
+    if (family === 'compound') {
+      const names = Object.keys(whole.parts!)
+      const normalizer = whole.denominators!
+      const results = batches.map(([x, y, options]) => both(loss, x, y, { ...options, normalizer }))
+      for (const part of names) {
+        const sum = results.reduce((sum, { parts }) => sum + parts![part], 0)
+        near(t, sum, whole.parts![part], `${name} ${part}`)
+      }
+      allNear(t, [...results[0].grad, ...results[1].grad], whole.grad, name)
+      continue
+    }
+    const sums = batches.map(([x, y, options]) => both(loss, x, y, { ...options, reduction: 'sum' }))
+    const denominator = sums.reduce((sum, { denominator }) => sum + denominator!, 0)
+    t.is(denominator, whole.denominator!, name)
+    near(t, sums.reduce((sum, { value }) => sum + value, 0) / denominator, whole.value, name)
+    const normalized = batches.map(([x, y, options]) =>
+      both(loss, x, y, { ...options, reduction: 'mean', normalizer: denominator }),
+    )
+    near(
+      t,
+      normalized.reduce((sum, { value }) => sum + value, 0),
+      whole.value,
+      name,
+    )
+    t.is(normalized[0].denominator, denominator, name)
+  }
+})
+
+everywhere('a gradient is added to what its buffer holds', (t) => {
+  for (const { name, loss, input, target, options } of calls()) {
+    const once = both(loss, input, target, options)
+    const grad = new Float32Array(input.length).fill(0.25)
+    const returned = loss.backward(input, target, { ...options, grad, accumulate: true })
+    t.is(returned, grad, name)
+    both(loss.with({ ...options, grad, accumulate: true }), input, target)
+    allNear(
+      t,
+      grad,
+      once.grad.map((g) => 0.25 + 2 * g),
+      name,
+    )
+    // A bound one is replaced.
+    both(loss.with({ ...options, accumulate: true }), input, target, { accumulate: false, grad })
+    t.true(sameBits(grad, once.grad), name)
+    t.throws(() => loss.valueAndGrad(input, target, { ...options, accumulate: true }), {
+      instanceOf: TypeError,
+      message: `${name}: accumulate needs grad, the buffer to add to`,
+    })
+    t.throws(() => loss.valueAndGrad(input, target, { ...options, accumulate: 1, grad }), {
+      instanceOf: TypeError,
+      message: /accumulate must be true or false, got 1/,
+    })
+    const own = input.slice()
+    t.throws(() => loss.valueAndGrad(own, target, { ...options, accumulate: true, grad: own }), {
+      instanceOf: RangeError,
+      message: /grad must not be the input with accumulate/,
+    })
+    t.deepEqual(own, input, name)
+    // Without a gradient it says nothing.
+    t.is(loss(input, target, { ...options, accumulate: true }), once.value, name)
+  }
+  // A sum over nothing adds nothing.
+  const grad = Float32Array.of(5, 6)
+  crossEntropy.backward(Float32Array.of(1, 2), Int32Array.of(-100), { grad, accumulate: true })
+  t.deepEqual([...grad], [5, 6])
+})
+
+everywhere('an output that overlaps any array of a call is refused', (t) => {
+  const memory = new Float32Array(2000)
+  for (const { name, loss, input, target, options, family } of calls()) {
+    const n = input.length
+    const classes = (extra: Record<string, unknown> = {}) => ({ ...options, ...extra })
+    const view = (length: number) => memory.subarray(n - 1, n - 1 + length)
+    const optional: Record<string, unknown> = {
+      weight: family === 'pointwise' ? view(n) : view(CLASSES),
+      sampleWeight: view(SAMPLES),
+      mask: view(family === 'pointwise' ? n : SAMPLES * SPREAD),
+      posWeight: view(CLASSES),
+      alpha: view(CLASSES),
+    }
+    memory.fill(1)
+    let tried = 0
+    for (const [option, array] of Object.entries(optional)) {
+      const grad = memory.subarray(0, n)
+      const before = memory.slice()
+      try {
+        loss.valueAndGrad(input, target, classes({ [option]: array }))
+      } catch {
+        // No option of this loss, or a number of it.
+        continue
+      }
+      tried++
+      t.throws(() => loss.valueAndGrad(input, target, classes({ [option]: array, grad })), {
+        instanceOf: RangeError,
+        message: new RegExp(`${name}: grad must not overlap ${option === 'posWeight' ? '(aux|posWeight)' : option}`),
+      })
+      t.deepEqual(memory, before, name)
+    }
+    t.true(tried >= (name === 'distillation' ? 2 : 3), name)
+  }
+})
+
+everywhere('numbers outside the domain of a loss are found where asked for', (t) => {
+  const valid = { validate: true }
+  const refused = (loss: unknown, input: unknown, target: unknown, options: object, message: RegExp) => {
+    const run = () => loose(loss)(input, target, { ...options, ...valid })
+    t.throws(run, { instanceOf: RangeError, message })
+  }
+  for (const { loss, input, target, options } of calls()) {
+    t.notThrows(() => loss(input, target, { ...options, ...valid }))
+    t.throws(() => loss(input, target, { ...options, validate: 'yes' }), {
+      instanceOf: TypeError,
+      message: /validate must be true or false, got "yes"/,
+    })
+  }
+  const logits = Float32Array.of(3, -2)
+  const ones = Float32Array.of(1, 0)
+  // tfjs and Keras take the labels first.
+  refused(
+    bceWithLogits,
+    ones,
+    logits,
+    {},
+    /target\[0\] must be in \[0, 1\], got 3; the order is bceWithLogits\(input, target\)/,
+  )
+  t.notThrows(() => bceWithLogits(logits, ones, valid))
+  refused(library.klDiv, ones, ones, {}, /input\[0\] must be at most 0, got 1/)
+  refused(
+    library.klDiv,
+    logits.map((x) => x - 4),
+    ones,
+    { logTarget: true },
+    /target\[0\] must be at most 0, got 1/,
+  )
+  refused(mse, Float32Array.of(Number.NaN, 1), ones, {}, /input\[0\] must be a number, got NaN/)
+  t.notThrows(() => mse(Float32Array.of(Number.NaN, 1), ones, { ...valid, mask: [false, true] }))
+  const third = Float32Array.of(0.5, 0.25, 0.25, 0.5, 0.5, 0.5)
+  const shape = [2, 3]
+  refused(crossEntropy, new Float32Array(6), third, { shape }, /the sum of target at position 1 must be 1, got 1.5/)
+  t.notThrows(() => crossEntropy(new Float32Array(6), third, { shape, ...valid, mask: [true, false] }))
+  refused(
+    softmaxFocal,
+    new Float32Array(6),
+    third.map((q) => -q),
+    { shape },
+    /target\[0\] must be in \[0, 1\], got -0.5/,
+  )
+  t.notThrows(() => distillation(new Float32Array(6), third, { shape, ...valid }))
+  refused(
+    dice,
+    Float32Array.of(1.5, 0),
+    Float32Array.of(0, 0),
+    {},
+    /input\[0\] must be in \[0, 1\], got 1.5; for logits give/,
+  )
+  refused(
+    dice,
+    Float32Array.of(1.5, 0),
+    Float32Array.of(0, 3),
+    { activation: 'sigmoid' },
+    /target\[1\] must be in \[0, 1\], got 3/,
+  )
+  // A look at the sums needs no option.
+  t.throws(() => dice(logits, ones), {
+    instanceOf: RangeError,
+    message: /must be in \[0, 1\] with the activation 'none'/,
+  })
+})
+
+everywhere('bytes of 0 and 255 are refused, unless 255 is ignored', (t) => {
+  const bytes = Uint8Array.of(0, 255, 1, 0)
+  const x = Float32Array.of(0.5, 0.25, 0.75, 0.5)
+  const message = /target\[1\] must be 0 or 1 in an array of integers, got 255; divide by 255 \(Float32Array.from/
+  for (const loss of [bceWithLogits, sigmoidFocal, library.bce, dice, library.jaccard, library.tversky, bceDice]) {
+    t.throws(() => loose(loss)(x, bytes), { instanceOf: RangeError, message })
+    t.notThrows(() => loose(loss)(x, bytes, { ignoreIndex: 255 }))
+    t.notThrows(() => loose(loss)(x, bytes, { mask: [true, false, true, true] }))
+  }
+  // One plane of several classes: positions are masked, not scores.
+  const shape = [1, 2, 2]
+  t.throws(() => dice(x, bytes, { shape }), { instanceOf: RangeError, message })
+  t.notThrows(() => dice(x, bytes, { shape, mask: [true, false] }))
+  t.throws(() => dice(x, bytes, { shape, mask: [false, true] }), { instanceOf: RangeError, message })
+  t.throws(() => mse(x, bytes as never), { instanceOf: TypeError })
+})
+
+everywhere('options of what counts that cannot be', (t) => {
+  const x = new Float32Array(6)
+  const shape = [2, 3]
+  const labels = Int32Array.of(0, 1)
+  const half = new Float32Array(6).fill(0.5)
+  const refuse = (run: () => unknown, message: RegExp, instanceOf: ErrorConstructor = RangeError) =>
+    t.throws(run, { instanceOf, message })
+  for (const loss of [crossEntropy, softmaxFocal]) {
+    const { name } = loss
+    refuse(
+      () => loss(x, half, { shape, ignoreIndex: 0 }),
+      new RegExp(`${name}: ignoreIndex needs class indices.*use mask`),
+    )
+  }
+  refuse(() => bceWithLogits(x, half, { ignoreIndex: 0 }), /ignoreIndex needs a target of integers.*use mask/)
+  refuse(() => crossEntropy(x, labels, { ignoreIndex: [] }), /ignoreIndex must be an integer, or an array of 1 to 10/)
+  refuse(() => crossEntropy(x, labels, { ignoreIndex: [1, 2.5] }), /ignoreIndex\[1\] must be a 32-bit integer, got 2.5/)
+  refuse(
+    () => mse(x, half, { shape, mask: new Uint8Array(4) }),
+    /mask must be an array of 6, one per position, or of 2, one per sample/,
+  )
+  refuse(() => mse(x, half, { mask: [1, 0] as never }), /mask must be an array of integers/, TypeError)
+  refuse(
+    () => mse(x, half, { shape, sampleWeight: [1, 2, 3] }),
+    /sampleWeight must be an array of 6, one per position, or of 2/,
+  )
+  refuse(
+    () => dice(half, half, { shape, sampleWeight: [1, 2, 3] }),
+    /sampleWeight must be a Float32Array of 2 elements/,
+  )
+  refuse(() => dice(half, half, { shape, sampleWeight: [1, 2], batch: true }), /sampleWeight needs batch: false/)
+  refuse(
+    () => bceDice(x, half, { normalizer: 3 as never }),
+    /normalizer must be an object of bce, dice, got 3/,
+    TypeError,
+  )
+  refuse(() => bceDice(x, half, { normalizer: { focal: 3 } as never }), /normalizer has no focal/, TypeError)
+  refuse(() => bceDice(x, half, { normalizer: { bce: 0 } }), /normalizer.bce must be a number > 0, got 0/)
+  refuse(() => bceDice(x, half, { normalizer: { bce: 1 }, reduction: 'sum' }), /normalizer needs the reduction 'mean'/)
+  refuse(() => crossEntropy(x, labels, { meanBy: 'weight' }), /meanBy 'weight' needs a sampleWeight/)
+  refuse(() => dice(half, half, { meanBy: 'weight' }), /meanBy 'weight' needs a weight or a sampleWeight/)
+  // Labels that no class can be, whatever bits they share with one.
+  const wide = BigInt64Array.of(0n, 2n ** 32n)
+  refuse(() => crossEntropy(x, wide), /target\[1\] must be a class index in \[0, 3\) .*got 4294967296n/)
+  refuse(() => crossEntropy(x, Uint32Array.of(0, 2 ** 32 - 100)), /target\[1\] must be a class index/)
+  refuse(() => crossEntropy(x, Int32Array.of(0, -(2 ** 31))), /target\[1\] must be a class index/)
+})
