@@ -191,7 +191,7 @@ interface Layout {
 /** Refuses a view whose elements do not follow each other in row-major order from the start of its data. */
 function assertContiguous(loss: string, parameter: string, tensor: Layout, shape: readonly number[] | undefined): void {
   const given = tensor.strides ?? tensor.stride
-  const strides = typeof given === 'function' ? given.call(tensor) : given
+  const strides = (typeof given === 'function' ? given.call(tensor) : given) ?? undefined
   const offset = tensor.offset ?? 0
   if (shape === undefined) {
     if (strides === undefined && offset === 0) return

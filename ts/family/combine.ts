@@ -71,12 +71,12 @@ type TargetOf<L> = L extends Loss<any, infer Target, any, any, any> ? Target : n
 type OptionsOf<L> = L extends Loss<any, any, infer O, any, any> ? O : never
 // biome-ignore-end lint/suspicious/noExplicitAny: what is not asked for.
 
-/** What the option `target` of a part names: undefined where there is none, null where it is the target itself. */
+/** What the option `target` of a part names; true where it has the target of a call, false where it has its own. */
 type NameOf<Part> = Part extends readonly [unknown, unknown, { readonly target: infer T }]
   ? T extends string
     ? T
-    : null
-  : undefined
+    : false
+  : true
 
 /** What two sets of kinds of targets have in common. */
 type Common<A, B> = unknown extends A ? B : Extract<A, B> | Extract<B, A>
@@ -88,14 +88,17 @@ type Agreed<P extends readonly unknown[], Name, T = unknown> = P extends readonl
 
 type Names<P extends readonly unknown[]> = Extract<NameOf<P[number]>, string>
 
+/** True where a part has the target of the call, never where none has. */
+type Unnamed<P extends readonly unknown[]> = Extract<NameOf<P[number]>, true>
+
 /** The target of a call: one for all parts, or an object of one for each name. */
 type Targets<P extends readonly unknown[]> = number extends P['length']
   ? // biome-ignore lint/suspicious/noExplicitAny: of a list that the compiler does not know.
     any
   : [Names<P>] extends [never]
-    ? undefined extends NameOf<P[number]>
-      ? Agreed<P, undefined>
-      : undefined
+    ? [Unnamed<P>] extends [never]
+      ? undefined
+      : Agreed<P, true>
     : { readonly [Name in Names<P>]: Agreed<P, Name> }
 
 /** Options that all parts have. */
@@ -124,19 +127,26 @@ type CombinedOptions<P extends readonly unknown[]> = {
  */
 type Checked<P extends readonly unknown[]> = [P] extends [never]
   ? P
-  : true extends Conflict<P>
-    ? 'These parts share a target that no kind of array can be: give each a name for its own, as { target: "labels" }'
-    : { readonly [I in keyof P]: CheckedPart<P[I]> }
+  : [Complaint<P>] extends [never]
+    ? { readonly [I in keyof P]: CheckedPart<P[I]> }
+    : Complaint<P>
 
 type CheckedPart<Part> = Part extends readonly [infer L extends AnyLoss, infer W, unknown]
   ? readonly [L, W, PartOptions<L>]
   : Part
 
-/** True where parts that share a target, by name or without, have no kind of target in common. */
-type Conflict<P extends readonly unknown[]> = number extends P['length']
-  ? false
-  : { [Name in Names<P> | '']: Disagree<P, Name extends '' ? undefined : Name> }[Names<P> | '']
+/** What the compiler says in place of parts whose targets cannot be. */
+type Complaint<P extends readonly unknown[]> = number extends P['length']
+  ? never
+  : true extends Disagree<P, true> | { [Name in Names<P>]: Disagree<P, Name> }[Names<P>]
+    ? 'These parts share a target that no kind of array can be: give each a name for its own, as { target: "labels" }'
+    : [Names<P>] extends [never]
+      ? never
+      : [Unnamed<P>] extends [never]
+        ? never
+        : 'Where a part names its target, each must name its own: { target: "labels" }'
 
+/** True where the parts with this name have no kind of target in common. */
 type Disagree<P extends readonly unknown[], Name> = [Exclude<Agreed<P, Name>, DynamicTensor>] extends [never]
   ? true
   : false
@@ -145,6 +155,8 @@ interface CombinedSettings extends Settings {
   /** The losses of the parts, with the options of the whole bound. */
   readonly losses: readonly AnyLoss[]
 }
+
+const dry: Wanted = { value: false, grad: true, dry: true }
 
 /** What a part leaves to the whole. */
 const buffers = ['grad', 'out', 'targetGrad', 'accumulate']
@@ -228,7 +240,7 @@ export function combine<const P extends readonly PartOf[]>(parts: Checked<P>): C
         })
       // All checks of all parts before the first writes.
       separate(name, [['the gradient buffer', grad]], [['input', x]])
-      call({ ...wanted, dry: true })
+      call(dry)
       if (wanted.dry) return { value: Number.NaN, grad }
       // A sum that is a part itself adds to what the other parts have written.
       if (!accumulates(name, buffers, wanted)) grad.fill(0)
@@ -243,10 +255,13 @@ export function combine<const P extends readonly PartOf[]>(parts: Checked<P>): C
 }
 
 function partOf(part: unknown, i: number): Part {
-  const [loss, weight = 1, options = {}] = Array.isArray(part) ? part : [part]
-  if (definitionOf(loss) === undefined) throw wrongType('combine', `parts[${i}]`, '[loss, weight, options]', loss)
-  const { target, ...rest } = Object(options)
-  const bound = (loss as AnyLoss).with(typeof options === 'object' && !Array.isArray(options) ? rest : options)
+  const [loss, weight = 1, options = {}] = Array.isArray(part) ? part : []
+  if (definitionOf(loss) === undefined) {
+    throw wrongType('combine', `parts[${i}]`, '[loss, weight, options]', Array.isArray(part) ? loss : part)
+  }
+  const isObject = typeof options === 'object' && options !== null && !Array.isArray(options)
+  const { target, ...rest } = isObject ? options : {}
+  const bound = (loss as AnyLoss).with(isObject ? rest : options)
   const all = boundOf(bound)
   if (all.reduction === 'none') {
     throw new RangeError(`combine: parts[${i}] must have the reduction 'mean' or 'sum', got 'none'`)

@@ -141,14 +141,13 @@ export function wrongLabelCount(
   labels: ArrayBufferView,
   positions: number,
   shape: readonly number[],
-  classAxis: 1 | -1 | null,
   expected = `have ${positions} elements, one per position`,
 ): RangeError {
   const count = lengthOf(labels)
   const scores = shape.reduce((size, length) => size * length, 1)
   let way = ''
   if (count === scores) way = '; one-hot targets come in a Float32Array'
-  else if (classAxis === 1 && count * shape[shape.length - 1] === scores) way = '; for classes last give classAxis: -1'
+  else if (count * shape[shape.length - 1] === scores) way = '; for classes last give classAxis: -1'
   return new RangeError(`${loss}: target must ${expected} of the input [${shape}], got ${describe(labels)}${way}`)
 }
 
@@ -169,8 +168,8 @@ export function wrongLabel(
 }
 
 /** Labels that can be read. */
-export function labelsOf(loss: string, value: unknown, parameter = 'target'): LabelArray {
-  if (!areLabels(value)) throw notLabels(loss, parameter, value)
+export function labelsOf(loss: string, value: unknown, parameter = 'target', values?: string | undefined): LabelArray {
+  if (!areLabels(value)) throw notLabels(loss, parameter, value, values)
   return attached(loss, parameter, value)
 }
 

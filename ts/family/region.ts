@@ -61,7 +61,6 @@ import {
   type Mask,
   marksOf,
   maskOf,
-  notLabels,
   outside,
   positionAxes,
   sampleWeightOf,
@@ -688,17 +687,16 @@ function targetOf(
     if (kindOf(values) !== 'Float32Array') checkBits(loss, values, scoreMarks(marks, axis))
     return { array: values, values, marks, kept: undefined }
   }
-  if (!areLabels(data)) throw notLabels(loss, 'target', data, 'a Float32Array or Uint8Array of the shape of the input')
-  const labels = labelsOf(loss, data)
+  const labels = labelsOf(loss, data, 'target', 'a Float32Array or Uint8Array of the shape of the input')
   if (labels.length !== positions) {
-    if (shape === undefined) throw wrongScoreCount(loss, data, length)
+    if (shape === undefined) throw wrongScoreCount(loss, labels, length)
     const expected = `be an array of ${length}, one per score, or of ${positions}, one per position`
-    throw wrongLabelCount(loss, data, positions, shape, classAxis, expected)
+    throw wrongLabelCount(loss, labels, positions, shape, expected)
   }
   if (classAxis !== null) labelShape(loss, targetShape, shape, classAxis)
   const marks = marksOf(loss, labels, ignored ?? [-100], mask, axes)
   const kept = totalWeight(loss, marks, positions, axis.classes, weight)
-  return { array: data, values: undefined, marks, kept }
+  return { array: labels, values: undefined, marks, kept }
 }
 
 /** Which scores count: each class of the positions that do. */

@@ -59,7 +59,6 @@ import {
   type Mask,
   marksOf,
   maskOf,
-  notLabels,
   positionAxes,
   sampleWeightOf,
   sharing,
@@ -189,8 +188,8 @@ export function softmax(definition: SoftmaxDefinition): unknown {
       if (targetShape !== undefined) sameShape(loss, 'shape of target', targetShape, shape)
       axis = settings.axis ?? axisOf(loss, shape, settings.classAxis)
     } else {
-      if (!areLabels(given) || kind === 'teacher') throw wrongTarget(given)
-      labels = labelsOf(loss, given)
+      if (kind === 'teacher') throw notTeacher(given)
+      labels = labelsOf(loss, given, 'target', kind === 'scores' ? 'a Float32Array' : undefined)
       axis = labelledAxis(x.length, labels, shape, settings)
       labelShape(loss, targetShape, shape, settings.classAxis)
     }
@@ -276,8 +275,7 @@ export function softmax(definition: SoftmaxDefinition): unknown {
     return result(out ?? sum / denominator, grad, reported, targetGrad)
   }
 
-  function wrongTarget(given: unknown): TypeError {
-    if (kind !== 'teacher') return notLabels(loss, 'target', given, kind === 'scores' ? 'a Float32Array' : undefined)
+  function notTeacher(given: unknown): TypeError {
     const way = areLabels(given) ? 'labels are the target of crossEntropy, see combine' : conversion(given)
     return wrongType(loss, 'target', 'a Float32Array', given, way)
   }
@@ -289,15 +287,13 @@ export function softmax(definition: SoftmaxDefinition): unknown {
     shape: readonly number[] | undefined,
     settings: SoftmaxSettings,
   ): Axis {
+    const count = labels.length
     if (shape !== undefined) {
       const axis = settings.axis ?? axisOf(loss, shape, settings.classAxis)
       const positions = axis.samples * axis.positions
-      if (positions !== labels.length) {
-        throw wrongLabelCount(loss, labels, positions, shape, settings.classAxis)
-      }
+      if (positions !== count) throw wrongLabelCount(loss, labels, positions, shape)
       return axis
     }
-    const count = labels.length
     const classes = count === 0 ? 0 : scores / count
     if (!Number.isInteger(classes) || (classes === 0 && count > 0) || (count === 0 && scores > 0)) {
       throw new RangeError(`${loss}: input must have a whole number of scores per target, got ${scores} for ${count}`)

@@ -13,7 +13,7 @@ export interface BceOptions extends PointwiseOptions {
  * The gradient is (x − t)/max(x(1 − x), 1e-12) · gradOutput / denominator; by the target it is
  * (ln(1 − x) − ln x) · gradOutput / denominator, of the logarithms as the value has them.
  *
- * - `input`: probabilities. `target`: probabilities of the same length, or a Uint8Array of 0 and 1. Where the model gives logits,
+ * - `input`: probabilities. `target`: probabilities of the same length, or integers of 0 and 1. Where the model gives logits,
  *   `bceWithLogits` is more exact and needs no sigmoid.
  * - `weight`: factor per element, or per element of one sample with `shape: [N, …]`.
  * - `'mean'` (default) divides the sum by the number of elements, with weights too, or with `meanBy: 'weight'` by the sum of

@@ -18,7 +18,7 @@ export interface BceWithLogitsOptions extends PointwiseOptions {
  * The gradient is ((1 − t)·σ(x) − w·t·σ(−x)) · gradOutput / denominator; by the target it is
  * (−x + (w − 1)·ln(1 + e^−x)) · gradOutput / denominator.
  *
- * - `input`: logits. `target`: probabilities of the same length, or a Uint8Array of 0 and 1.
+ * - `input`: logits. `target`: probabilities of the same length, or integers of 0 and 1.
  * - `weight`: factor per element, or per element of one sample with `shape: [N, …]`.
  * - `'mean'` (default) divides the sum by the number of elements, with weights too, or with `meanBy: 'weight'` by the sum of
  *   the weights; `'sum'` does not divide; `'none'` returns the value of each element. The mean over nothing is NaN

@@ -16,7 +16,7 @@ export interface SigmoidFocalOptions extends Omit<PointwiseOptions, 'targetGrad'
  *
  * The gradient is α_t·m^γ·(σ(x) − t − γ·bce·(2t − 1)·σ(x)·σ(−x)/m) · gradOutput / denominator.
  *
- * - `input`: logits. `target`: probabilities of the same length, or a Uint8Array of 0 and 1.
+ * - `input`: logits. `target`: probabilities of the same length, or integers of 0 and 1.
  * - `weight`: factor per element, or per element of one sample with `shape: [N, …]`.
  * - `'mean'` (default) divides the sum by the number of elements, with weights too, or with `meanBy: 'weight'` by the sum of
  *   the weights; `'sum'` does not divide; `'none'` returns the value of each element. The mean over nothing is NaN
