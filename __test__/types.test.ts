@@ -40,8 +40,9 @@ test('the value has the type of the reduction', (t) => {
     Record<'ce' | 'dice', number>
   >()
   expectTypeOf(mse.backward(x, y, { targetGrad: new Float32Array(4) })).toEqualTypeOf<Float32Array>()
+  const sigmoidDice = dice.with({ activation: 'sigmoid' })
   // A list of losses can be called.
-  for (const loss of [mse, dice, crossEntropy, klDiv, distillation]) {
+  for (const loss of [mse, sigmoidDice, crossEntropy, klDiv, distillation]) {
     expectTypeOf(loss(x, y, { shape })).toEqualTypeOf<number>()
   }
   t.pass()
@@ -91,7 +92,8 @@ test('tensors as onnxruntime returns them are taken, and checked in the call', (
   }
   t.is(mse(outputs.logits, outputs.logits), 0)
   t.is(crossEntropy(outputs.logits, outputs.labels), crossEntropy(x, labels))
-  t.is(dice(outputs.logits, outputs.labels), dice(x, labels, { shape }))
+  const sigmoid = { activation: 'sigmoid' } as const
+  t.is(dice(outputs.logits, outputs.labels, sigmoid), dice(x, labels, { shape, ...sigmoid }))
   t.throws(() => mse(outputs.text, outputs.logits), {
     instanceOf: TypeError,
     message: 'mse: input must be a Float32Array, got an array of 4; convert it with Float32Array.from',

@@ -424,6 +424,7 @@ function runOf(
     }
     if (count > 0) checkPart(loss, part, classes)
     if (sampleWeight !== undefined && count > 0) float32Of(loss, 'sampleWeight', samples, sampleWeight)
+    const given = targetOf(loss, target, x.length, axis, shape, settings)
     if (settings.activation === 'softmax' && classes < 2 && count > 0) {
       const otherwise = choices.includes('sigmoid') ? "the activation 'sigmoid'" : "bceDice, which has a 'sigmoid'"
       const missing = shape === undefined ? 'give shape: [N, C, …], or ' : ''
@@ -431,7 +432,6 @@ function runOf(
         `${loss}: a softmax needs at least two classes, got ${classes}, whose probability is always 1; ${missing}use ${otherwise}`,
       )
     }
-    const given = targetOf(loss, target, x.length, axis, shape, settings)
 
     const rows = settings.batch ? 1 : samples
     const firstClass = includeBackground ? 0 : 1
