@@ -4,11 +4,12 @@ use super::SMALL;
 use super::stream::Stream;
 use crate::loss::{self, Params};
 use crate::share::{Share, Total};
-use crate::simd::{Cells, Chunk, Kernel, LANES, Lanes, Level, Map, Room, Simd};
-use crate::sum::BLOCK;
+use crate::simd::{Cells, Chunk, Double, Kernel, LANES, Lanes, Level, Map, Room, Simd};
+use crate::sum::{BLOCK, FOUR, Fours};
+use core::ops::Range;
 
-/// Vectors of one pass: 256 elements.
-pub(super) const PASS: usize = 16;
+/// Vectors of one pass: 256 elements, which are four fours in the order of summation.
+pub(super) const PASS: usize = FOUR * FOUR;
 
 /// Elements whose input, target and gradient, 12 bytes each, are more than last-level caches hold.
 const STREAM: usize = 3 << 20;
@@ -119,8 +120,8 @@ pub struct Args<'a> {
     pub t: Cells<'a>,
     /// Gradient by the input; may be the same memory as `x`.
     pub dx: Option<Cells<'a>>,
-    /// Factor of the gradients: the upstream gradient over the denominator of `mean`.
-    pub scale: f32,
+    /// Factor of the gradients: the upstream gradient over the denominator of `mean`. NaN where there is one per element.
+    pub scale: f64,
     /// Extra parameter where it is one number.
     pub aux: f32,
     /// The sum of the elements before these, when a caller passes its memory piece by piece in whole blocks.
@@ -243,58 +244,206 @@ impl<L: Pointwise> Kernel for General<'_, L> {
 /// nothing beside the memory, and a gradient alone is never slower than both.
 #[inline(always)]
 fn plain<S: Simd, L: Pointwise, const GRAD: bool>(s: S, loss: L, args: &Args, dx: Cells) -> f64 {
-    let formula = Whole(loss);
-    let scale = s.splat(args.scale);
-    let aux = s.splat(args.aux);
-    let stream = L::LIGHT && args.x.len() >= STREAM && !core::ptr::eq(args.x, dx);
+    let step = Step::<S, L, GRAD> {
+        s,
+        loss,
+        scale: s.splat(args.scale as f32),
+        aux: s.splat(args.aux),
+        stream: L::LIGHT && args.x.len() >= STREAM && !core::ptr::eq(args.x, dx),
+    };
+    let wide = GRAD && !fits(args.scale);
+    let mut room = Room::new();
+    let before = Before::new(&mut room, args.x.len(), GRAD && core::ptr::eq(args.x, dx));
     let mut total = Total::new(args.share, args.sum);
     let range = args.share.elements(BLOCK, args.x.len());
     let [x, t, dx] = [args.x, args.t, dx].map(|array| array[range.clone()].chunks(BLOCK));
-    for ((x, t), dx) in x.zip(t).zip(dx) {
-        let mut lanes = s.splat(0.0);
+    for (block, ((x, t), dx)) in range.clone().step_by(BLOCK).zip(x.zip(t).zip(dx)) {
+        before.keep(s, x);
+        let mut sum = Fours::new(s);
         let (x, x_tail) = x.as_chunks::<LANES>();
         let (t, t_tail) = t.as_chunks::<LANES>();
         let (dx, dx_tail) = dx.as_chunks::<LANES>();
-        if L::PREPARES {
-            let mut prepared = Room::<PASS>::new();
-            let prepared = prepared.zeros(PASS.min(x.len()));
-            for ((x, t), dx) in x.chunks(PASS).zip(t.chunks(PASS)).zip(dx.chunks(PASS)) {
+        let mut prepared = Room::<PASS>::new();
+        let prepared = prepared.zeros(if L::PREPARES { PASS.min(x.len()) } else { 0 });
+        for ((x, t), dx) in x.chunks(PASS).zip(t.chunks(PASS)).zip(dx.chunks(PASS)) {
+            if L::PREPARES {
                 prepare(s, Prepare(loss), x, prepared);
-                for (((x, t), dx), prepared) in x.iter().zip(t).zip(dx).zip(prepared) {
-                    let arguments = [s.load(x), s.load(prepared), s.load(t), aux];
-                    let [value, slope, _] = s.map(Rest(loss), arguments);
-                    if GRAD {
-                        s.store(dx, s.mul(slope, scale));
+                let fours = x.chunks(FOUR).zip(t.chunks(FOUR)).zip(dx.chunks(FOUR));
+                for (((x, t), dx), prepared) in fours.zip(prepared.chunks(FOUR)) {
+                    for (((x, t), dx), prepared) in x.iter().zip(t).zip(dx).zip(prepared) {
+                        sum.add(s, step.rest(x, prepared, t, dx));
                     }
-                    lanes = s.add(lanes, value);
+                    if x.len() == FOUR {
+                        sum.end_four(s);
+                    }
+                }
+            } else {
+                let (x, x_left) = x.as_chunks::<FOUR>();
+                let (t, t_left) = t.as_chunks::<FOUR>();
+                let (dx, dx_left) = dx.as_chunks::<FOUR>();
+                for ((x, t), dx) in x.iter().zip(t).zip(dx) {
+                    for ((x, t), dx) in x.iter().zip(t).zip(dx) {
+                        sum.add(s, step.whole(x, t, dx));
+                    }
+                    sum.end_four(s);
+                }
+                for ((x, t), dx) in x_left.iter().zip(t_left).zip(dx_left) {
+                    sum.add(s, step.whole(x, t, dx));
                 }
             }
-        } else {
-            for ((x, t), dx) in x.iter().zip(t).zip(dx) {
-                let [value, slope, _] = s.map(formula, [s.load(x), s.load(t), aux]);
-                if GRAD && stream {
-                    s.stream(dx, s.mul(slope, scale));
-                } else if GRAD {
-                    s.store(dx, s.mul(slope, scale));
-                }
-                lanes = s.add(lanes, value);
+            if x.len() == PASS {
+                sum.end_sixteen(s);
             }
         }
         if !x_tail.is_empty() {
             let (x, t) = (s.load_head(x_tail, 0.0), s.load_head(t_tail, 0.0));
-            let [value, slope, _] = s.map_compact(formula, [x, t, aux]);
+            let [value, slope, _] = s.map_compact(Whole(loss), [x, t, step.aux]);
             if GRAD {
-                s.store_head(dx_tail, s.mul(slope, scale));
+                s.store_head(dx_tail, s.mul(slope, step.scale));
             }
             // The loss of (0, 0) in the lanes behind the tail need not be 0.
-            lanes = s.add(lanes, s.head(value, x_tail.len()));
+            sum.add(s, s.head(value, x_tail.len()));
         }
-        total.add(f64::from(s.sum(lanes)));
+        let mut sum = f64::from(sum.sum(s));
+        if wide || !sum.is_finite() {
+            let end = range.end.min(block + BLOCK);
+            sum = in_double(loss, args, block..end, before.memory, sum);
+        }
+        total.add(sum);
     }
-    if stream {
+    if step.stream {
         s.fence();
     }
     total.get()
+}
+
+/// What [`plain`] does with a vector: it gives the values and stores the gradient.
+#[derive(Clone, Copy)]
+struct Step<S: Simd, L, const GRAD: bool> {
+    s: S,
+    loss: L,
+    scale: S::F32,
+    aux: S::F32,
+    /// Whether gradients go past the caches.
+    stream: bool,
+}
+
+impl<S: Simd, L: Pointwise, const GRAD: bool> Step<S, L, GRAD> {
+    #[inline(always)]
+    fn whole(self, x: &Chunk, t: &Chunk, dx: &Chunk) -> S::F32 {
+        let s = self.s;
+        let [value, slope, _] = s.map(Whole(self.loss), [s.load(x), s.load(t), self.aux]);
+        self.store(dx, slope);
+        value
+    }
+
+    /// After the first of two passes.
+    #[inline(always)]
+    fn rest(self, x: &Chunk, prepared: &Chunk, t: &Chunk, dx: &Chunk) -> S::F32 {
+        let s = self.s;
+        let arguments = [s.load(x), s.load(prepared), s.load(t), self.aux];
+        let [value, slope, _] = s.map(Rest(self.loss), arguments);
+        self.store(dx, slope);
+        value
+    }
+
+    #[inline(always)]
+    fn store(self, dx: &Chunk, slope: S::F32) {
+        let s = self.s;
+        if GRAD && self.stream {
+            s.stream(dx, s.mul(slope, self.scale));
+        } else if GRAD {
+            s.store(dx, s.mul(slope, self.scale));
+        }
+    }
+}
+
+/// Whether single precision holds the factor of the gradients with all its digits. Then a gradient that overflows by it is too large
+/// for a float.
+#[inline(always)]
+fn fits(scale: f64) -> bool {
+    scale == 0.0 || scale.is_nan() || (scale as f32).is_normal()
+}
+
+/// What was in a block of memory that is written over while it may still be needed.
+#[derive(Clone, Copy)]
+struct Before<'a> {
+    memory: Option<&'a [Chunk]>,
+}
+
+impl<'a> Before<'a> {
+    #[inline(always)]
+    fn new(room: &'a mut Room<{ BLOCK / LANES }>, elements: usize, needed: bool) -> Self {
+        let vectors = elements.min(BLOCK).div_ceil(LANES);
+        Self {
+            memory: needed.then(|| room.zeros(vectors)),
+        }
+    }
+
+    #[inline(always)]
+    fn keep<S: Simd>(self, s: S, block: Cells) {
+        let Some(memory) = self.memory else { return };
+        let (vectors, tail) = block.as_chunks::<LANES>();
+        for (to, from) in memory.iter().zip(vectors) {
+            s.store(to, s.load(from));
+        }
+        if !tail.is_empty() {
+            s.store(&memory[vectors.len()], s.load_head(tail, 0.0));
+        }
+    }
+}
+
+/// A block of which something has left the range of single precision, or seems to: all of it again by the same formula in
+/// double precision. What was finite in the outputs stays, so that no bit depends on an element's neighbours, but for gradients
+/// by a factor that single precision does not hold. What the block had in `dx` is in `before`, if `dx` was read too.
+///
+/// The sum of the block, which is `sum` if that is finite.
+#[cold]
+#[inline(never)]
+fn in_double<L: Pointwise>(
+    loss: L,
+    args: &Args,
+    block: Range<usize>,
+    before: Option<&[Chunk]>,
+    sum: f64,
+) -> f64 {
+    let extra = args.extra.unwrap_or_default();
+    let before = before.map(<[Chunk]>::as_flattened);
+    let at = |stream: Option<Stream>, i: usize, otherwise: f32| {
+        f64::from(stream.map_or(otherwise, |stream| stream.at(i)))
+    };
+    // Of a finite upstream gradient by the smallest of denominators.
+    let scale = args.scale.clamp(-f64::MAX, f64::MAX);
+    let all = extra.grad_output.is_none() && !fits(args.scale);
+    let set = |to: Option<Cells>, i: usize, value: f64, all: bool| {
+        if let Some(to) = to
+            && (all || !to[i].get().is_finite())
+        {
+            to[i].set(value as f32);
+        }
+    };
+    let mut again = 0.0;
+    for i in block.clone() {
+        let old = before.map_or(0.0, |before| before[i - block.start].get());
+        let (x, sum) = match before {
+            Some(_) if extra.accumulate => (args.x[i].get(), old),
+            Some(_) => (old, 0.0),
+            None => (args.x[i].get(), 0.0),
+        };
+        let arguments = [x, args.t[i].get()].map(f64::from);
+        let aux = at(extra.aux, i, args.aux);
+        let weight = at(extra.weight, i, 1.0);
+        let upstream = extra
+            .grad_output
+            .map_or(scale, |upstream| f64::from(upstream[i].get()));
+        let [value, slope, t_slope] = Whole(loss).eval(Double, [arguments[0], arguments[1], aux]);
+        let (value, factor) = (value * weight, weight * upstream);
+        again += value;
+        set(args.dx, i, f64::from(sum) + slope * factor, all);
+        set(extra.dt, i, t_slope * factor, all);
+        set(extra.out, i, value, false);
+    }
+    if sum.is_finite() { sum } else { again }
 }
 
 /// The first of two passes.
@@ -309,20 +458,32 @@ pub(super) fn prepare<S: Simd, P: Map<1, 1>>(s: S, first: P, x: &[Chunk], prepar
 /// Any combination of streams and outputs.
 #[inline(always)]
 fn general<S: Simd, L: Pointwise>(s: S, loss: L, args: &Args, extra: &Extra) -> f64 {
+    let zero = s.splat(0.0);
+    let slopes = args.dx.is_some() || extra.dt.is_some();
+    let wide = slopes && extra.grad_output.is_none() && !fits(args.scale);
+    let over = args
+        .dx
+        .filter(|dx| extra.accumulate || core::ptr::eq(*dx, args.x));
+    let mut room = Room::new();
+    let before = Before::new(&mut room, args.x.len(), over.is_some());
     let mut total = Total::new(args.share, args.sum);
     let range = args.share.elements(BLOCK, args.x.len());
     for block in range.clone().step_by(BLOCK) {
         let end = range.end.min(block + BLOCK);
-        let mut lanes = s.splat(0.0);
-        let mut at = block;
-        while at < end {
+        if let Some(over) = over {
+            before.keep(s, &over[block..end]);
+        }
+        let mut sum = Fours::new(s);
+        // 0 while all gradients are finite, NaN from then on.
+        let mut finite = zero;
+        for (k, at) in (block..end).step_by(LANES).enumerate() {
             let count = LANES.min(end - at);
             let range = at..at + count;
             let aux = stream_or(s, extra.aux, at, count, args.aux);
             let weight = stream_or(s, extra.weight, at, count, 1.0);
             let upstream = match extra.grad_output {
                 Some(upstream) => s.load_head(&upstream[range.clone()], 0.0),
-                None => s.splat(args.scale),
+                None => s.splat(args.scale as f32),
             };
             let x = s.load_head(&args.x[range.clone()], 0.0);
             let t = s.load_head(&args.t[range.clone()], 0.0);
@@ -335,18 +496,30 @@ fn general<S: Simd, L: Pointwise>(s: S, loss: L, args: &Args, extra: &Extra) -> 
                 if extra.accumulate {
                     gradient = s.add(s.load_head(dx, 0.0), gradient);
                 }
+                finite = s.add(finite, s.mul(gradient, zero));
                 s.store_head(dx, gradient);
             }
             if let Some(dt) = extra.dt {
-                s.store_head(&dt[range.clone()], s.mul(t_slope, factor));
+                let gradient = s.mul(t_slope, factor);
+                finite = s.add(finite, s.mul(gradient, zero));
+                s.store_head(&dt[range.clone()], gradient);
             }
             if let Some(out) = extra.out {
                 s.store_head(&out[range], value);
             }
-            lanes = s.add(lanes, s.head(value, count));
-            at += count;
+            sum.add(s, s.head(value, count));
+            if k % FOUR == FOUR - 1 {
+                sum.end_four(s);
+            }
+            if k % PASS == PASS - 1 {
+                sum.end_sixteen(s);
+            }
         }
-        total.add(f64::from(s.sum(lanes)));
+        let mut sum = f64::from(sum.sum(s));
+        if wide || !(sum + f64::from(s.sum(finite))).is_finite() {
+            sum = in_double(loss, args, block..end, before.memory, sum);
+        }
+        total.add(sum);
     }
     total.get()
 }

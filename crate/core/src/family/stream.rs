@@ -15,6 +15,11 @@ pub struct Stream<'a> {
 }
 
 impl Stream<'_> {
+    /// The value of element i.
+    pub(crate) fn at(self, i: usize) -> f32 {
+        self.values[(self.start + i) / self.inner % self.values.len()].get()
+    }
+
     /// The values of the `count` elements from `start`; 0 behind them.
     #[inline(always)]
     pub fn load<S: Simd>(self, s: S, start: usize, count: usize) -> S::F32 {
