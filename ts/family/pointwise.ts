@@ -122,10 +122,15 @@ export interface PointwiseDefinition {
     count: number,
     p0: number,
     p1: number,
-    value: Float32Array,
-    dx: Float32Array,
-    dt: Float32Array | undefined,
+    value: Float32Array | Float64Array,
+    dx: Float32Array | Float64Array,
+    dt: Float32Array | Float64Array | undefined,
   ): void
+  /**
+   * Where the kernel rounds every step to single precision: value and derivative by the input of one element in double, in the
+   * kernel's order. The derivative by the target is the negative of that.
+   */
+  inDouble?(x: number, t: number, p0: number): readonly [value: number, dx: number]
 }
 
 /** A scan of so few values costs less in TypeScript than the call of a backend. */

@@ -6,7 +6,6 @@ use crate::loss::{self, Params};
 use crate::share::{Share, Total};
 use crate::simd::{Cells, Chunk, Double, Kernel, LANES, Lanes, Level, Map, Room, Simd};
 use crate::sum::{BLOCK, FOUR, Fours};
-use core::ops::Range;
 
 /// Vectors of one pass: 256 elements, which are four fours in the order of summation.
 pub(super) const PASS: usize = FOUR * FOUR;
@@ -247,18 +246,16 @@ fn plain<S: Simd, L: Pointwise, const GRAD: bool>(s: S, loss: L, args: &Args, dx
     let step = Step::<S, L, GRAD> {
         s,
         loss,
+        args,
         scale: s.splat(args.scale as f32),
         aux: s.splat(args.aux),
+        limit: s.splat(limit(GRAD && !fits(args.scale))),
         stream: L::LIGHT && args.x.len() >= STREAM && !core::ptr::eq(args.x, dx),
     };
-    let wide = GRAD && !fits(args.scale);
-    let mut room = Room::new();
-    let before = Before::new(&mut room, args.x.len(), GRAD && core::ptr::eq(args.x, dx));
     let mut total = Total::new(args.share, args.sum);
     let range = args.share.elements(BLOCK, args.x.len());
     let [x, t, dx] = [args.x, args.t, dx].map(|array| array[range.clone()].chunks(BLOCK));
-    for (block, ((x, t), dx)) in range.clone().step_by(BLOCK).zip(x.zip(t).zip(dx)) {
-        before.keep(s, x);
+    for ((x, t), dx) in x.zip(t).zip(dx) {
         let mut sum = Fours::new(s);
         let (x, x_tail) = x.as_chunks::<LANES>();
         let (t, t_tail) = t.as_chunks::<LANES>();
@@ -271,7 +268,7 @@ fn plain<S: Simd, L: Pointwise, const GRAD: bool>(s: S, loss: L, args: &Args, dx
                 let fours = x.chunks(FOUR).zip(t.chunks(FOUR)).zip(dx.chunks(FOUR));
                 for (((x, t), dx), prepared) in fours.zip(prepared.chunks(FOUR)) {
                     for (((x, t), dx), prepared) in x.iter().zip(t).zip(dx).zip(prepared) {
-                        sum.add(s, step.rest(x, prepared, t, dx));
+                        step.vector(&mut sum, x, t, dx, Some(prepared));
                     }
                     if x.len() == FOUR {
                         sum.end_four(s);
@@ -282,13 +279,10 @@ fn plain<S: Simd, L: Pointwise, const GRAD: bool>(s: S, loss: L, args: &Args, dx
                 let (t, t_left) = t.as_chunks::<FOUR>();
                 let (dx, dx_left) = dx.as_chunks::<FOUR>();
                 for ((x, t), dx) in x.iter().zip(t).zip(dx) {
-                    for ((x, t), dx) in x.iter().zip(t).zip(dx) {
-                        sum.add(s, step.whole(x, t, dx));
-                    }
-                    sum.end_four(s);
+                    step.four(&mut sum, x, t, dx);
                 }
                 for ((x, t), dx) in x_left.iter().zip(t_left).zip(dx_left) {
-                    sum.add(s, step.whole(x, t, dx));
+                    step.vector(&mut sum, x, t, dx, None);
                 }
             }
             if x.len() == PASS {
@@ -298,18 +292,19 @@ fn plain<S: Simd, L: Pointwise, const GRAD: bool>(s: S, loss: L, args: &Args, dx
         if !x_tail.is_empty() {
             let (x, t) = (s.load_head(x_tail, 0.0), s.load_head(t_tail, 0.0));
             let [value, slope, _] = s.map_compact(Whole(loss), [x, t, step.aux]);
-            if GRAD {
-                s.store_head(dx_tail, s.mul(slope, step.scale));
-            }
+            let slope = s.mul(slope, step.scale);
             // The loss of (0, 0) in the lanes behind the tail need not be 0.
-            sum.add(s, s.head(value, x_tail.len()));
+            let value = s.head(value, x_tail.len());
+            if !step.fine(s.abs(value)) {
+                step.again(&mut sum, x_tail, t_tail, dx_tail, value, slope);
+            } else {
+                if GRAD {
+                    s.store_head(dx_tail, slope);
+                }
+                sum.add(s, value);
+            }
         }
-        let mut sum = f64::from(sum.sum(s));
-        if wide || !sum.is_finite() {
-            let end = range.end.min(block + BLOCK);
-            sum = in_double(loss, args, block..end, before.memory, sum);
-        }
-        total.add(sum);
+        total.add(sum.sum(s));
     }
     if step.stream {
         s.fence();
@@ -317,133 +312,117 @@ fn plain<S: Simd, L: Pointwise, const GRAD: bool>(s: S, loss: L, args: &Args, dx
     total.get()
 }
 
-/// What [`plain`] does with a vector: it gives the values and stores the gradient.
+/// What [`plain`] does with vectors.
 #[derive(Clone, Copy)]
-struct Step<S: Simd, L, const GRAD: bool> {
+struct Step<'a, S: Simd, L, const GRAD: bool> {
     s: S,
     loss: L,
+    args: &'a Args<'a>,
     scale: S::F32,
     aux: S::F32,
+    /// See [`limit`].
+    limit: S::F32,
     /// Whether gradients go past the caches.
     stream: bool,
 }
 
-impl<S: Simd, L: Pointwise, const GRAD: bool> Step<S, L, GRAD> {
+impl<S: Simd, L: Pointwise, const GRAD: bool> Step<'_, S, L, GRAD> {
+    /// Four at once: where memory takes longest, a branch for each takes a tenth more.
     #[inline(always)]
-    fn whole(self, x: &Chunk, t: &Chunk, dx: &Chunk) -> S::F32 {
+    fn four(self, sum: &mut Fours<S>, x: &[Chunk; FOUR], t: &[Chunk; FOUR], dx: &[Chunk; FOUR]) {
         let s = self.s;
-        let [value, slope, _] = s.map(Whole(self.loss), [s.load(x), s.load(t), self.aux]);
-        self.store(dx, slope);
-        value
+        if !L::LIGHT {
+            for ((x, t), dx) in x.iter().zip(t).zip(dx) {
+                self.vector(sum, x, t, dx, None);
+            }
+            return sum.end_four(s);
+        }
+        let mut slopes = [s.splat(0.0); FOUR];
+        let mut values = s.splat(0.0);
+        for (((x, t), slope), k) in x.iter().zip(t).zip(&mut slopes).zip(0..) {
+            let [value, own, _] = s.map(Whole(self.loss), [s.load(x), s.load(t), self.aux]);
+            values = if k == 0 { value } else { s.add(values, value) };
+            *slope = own;
+        }
+        // Light losses are never negative.
+        if self.fine(values) {
+            for (dx, slope) in dx.iter().zip(slopes) {
+                self.store(dx, s.mul(slope, self.scale));
+            }
+            sum.add_four(s, values);
+        } else {
+            for ((x, t), dx) in x.iter().zip(t).zip(dx) {
+                self.vector(sum, x, t, dx, None);
+            }
+            sum.end_four(s);
+        }
     }
 
-    /// After the first of two passes.
     #[inline(always)]
-    fn rest(self, x: &Chunk, prepared: &Chunk, t: &Chunk, dx: &Chunk) -> S::F32 {
+    fn vector(
+        self,
+        sum: &mut Fours<S>,
+        x: &Chunk,
+        t: &Chunk,
+        dx: &Chunk,
+        prepared: Option<&Chunk>,
+    ) {
         let s = self.s;
-        let arguments = [s.load(x), s.load(prepared), s.load(t), self.aux];
-        let [value, slope, _] = s.map(Rest(self.loss), arguments);
-        self.store(dx, slope);
-        value
-    }
-
-    #[inline(always)]
-    fn store(self, dx: &Chunk, slope: S::F32) {
-        let s = self.s;
-        if GRAD && self.stream {
-            s.stream(dx, s.mul(slope, self.scale));
-        } else if GRAD {
-            s.store(dx, s.mul(slope, self.scale));
-        }
-    }
-}
-
-/// Whether single precision holds the factor of the gradients with all its digits. Then a gradient that overflows by it is too large
-/// for a float.
-#[inline(always)]
-fn fits(scale: f64) -> bool {
-    scale == 0.0 || scale.is_nan() || (scale as f32).is_normal()
-}
-
-/// What was in a block of memory that is written over while it may still be needed.
-#[derive(Clone, Copy)]
-struct Before<'a> {
-    memory: Option<&'a [Chunk]>,
-}
-
-impl<'a> Before<'a> {
-    #[inline(always)]
-    fn new(room: &'a mut Room<{ BLOCK / LANES }>, elements: usize, needed: bool) -> Self {
-        let vectors = elements.min(BLOCK).div_ceil(LANES);
-        Self {
-            memory: needed.then(|| room.zeros(vectors)),
-        }
-    }
-
-    #[inline(always)]
-    fn keep<S: Simd>(self, s: S, block: Cells) {
-        let Some(memory) = self.memory else { return };
-        let (vectors, tail) = block.as_chunks::<LANES>();
-        for (to, from) in memory.iter().zip(vectors) {
-            s.store(to, s.load(from));
-        }
-        if !tail.is_empty() {
-            s.store(&memory[vectors.len()], s.load_head(tail, 0.0));
-        }
-    }
-}
-
-/// A block of which something has left the range of single precision, or seems to: all of it again by the same formula in
-/// double precision. What was finite in the outputs stays, so that no bit depends on an element's neighbours, but for gradients
-/// by a factor that single precision does not hold. What the block had in `dx` is in `before`, if `dx` was read too.
-///
-/// The sum of the block, which is `sum` if that is finite.
-#[cold]
-#[inline(never)]
-fn in_double<L: Pointwise>(
-    loss: L,
-    args: &Args,
-    block: Range<usize>,
-    before: Option<&[Chunk]>,
-    sum: f64,
-) -> f64 {
-    let extra = args.extra.unwrap_or_default();
-    let before = before.map(<[Chunk]>::as_flattened);
-    let at = |stream: Option<Stream>, i: usize, otherwise: f32| {
-        f64::from(stream.map_or(otherwise, |stream| stream.at(i)))
-    };
-    // Of a finite upstream gradient by the smallest of denominators.
-    let scale = args.scale.clamp(-f64::MAX, f64::MAX);
-    let all = extra.grad_output.is_none() && !fits(args.scale);
-    let set = |to: Option<Cells>, i: usize, value: f64, all: bool| {
-        if let Some(to) = to
-            && (all || !to[i].get().is_finite())
-        {
-            to[i].set(value as f32);
-        }
-    };
-    let mut again = 0.0;
-    for i in block.clone() {
-        let old = before.map_or(0.0, |before| before[i - block.start].get());
-        let (x, sum) = match before {
-            Some(_) if extra.accumulate => (args.x[i].get(), old),
-            Some(_) => (old, 0.0),
-            None => (args.x[i].get(), 0.0),
+        let [value, slope, _] = match prepared {
+            Some(prepared) => {
+                let arguments = [s.load(x), s.load(prepared), s.load(t), self.aux];
+                s.map(Rest(self.loss), arguments)
+            }
+            None => s.map(Whole(self.loss), [s.load(x), s.load(t), self.aux]),
         };
-        let arguments = [x, args.t[i].get()].map(f64::from);
-        let aux = at(extra.aux, i, args.aux);
-        let weight = at(extra.weight, i, 1.0);
-        let upstream = extra
-            .grad_output
-            .map_or(scale, |upstream| f64::from(upstream[i].get()));
-        let [value, slope, t_slope] = Whole(loss).eval(Double, [arguments[0], arguments[1], aux]);
-        let (value, factor) = (value * weight, weight * upstream);
-        again += value;
-        set(args.dx, i, f64::from(sum) + slope * factor, all);
-        set(extra.dt, i, t_slope * factor, all);
-        set(extra.out, i, value, false);
+        let slope = s.mul(slope, self.scale);
+        if self.fine(s.abs(value)) {
+            self.store(dx, slope);
+            sum.add(s, value);
+        } else {
+            self.again(sum, x, t, dx, value, slope);
+        }
     }
-    if sum.is_finite() { sum } else { again }
+
+    #[inline(always)]
+    fn store(self, dx: &Chunk, gradient: S::F32) {
+        if GRAD && self.stream {
+            self.s.stream(dx, gradient);
+        } else if GRAD {
+            self.s.store(dx, gradient);
+        }
+    }
+
+    #[inline(always)]
+    fn fine(self, sizes: S::F32) -> bool {
+        self.s.all(self.s.lt(sizes, self.limit))
+    }
+
+    /// Stores and adds in double precision.
+    #[inline(always)]
+    fn again(
+        self,
+        sum: &mut Fours<S>,
+        x: Cells,
+        t: Cells,
+        dx: Cells,
+        value: S::F32,
+        slope: S::F32,
+    ) {
+        let s = self.s;
+        let vector = Vector {
+            x,
+            t,
+            dx: GRAD.then_some(dx),
+            dt: None,
+            out: None,
+            at: 0,
+        };
+        let zeros = [0.0; LANES];
+        let floats = [s.to_array(value), s.to_array(slope), zeros];
+        let sums = vector.in_double(self.loss, self.args, &Extra::default(), floats);
+        sum.add_apart(s, value, sums);
+    }
 }
 
 /// The first of two passes.
@@ -461,22 +440,14 @@ fn general<S: Simd, L: Pointwise>(s: S, loss: L, args: &Args, extra: &Extra) -> 
     let zero = s.splat(0.0);
     let slopes = args.dx.is_some() || extra.dt.is_some();
     let wide = slopes && extra.grad_output.is_none() && !fits(args.scale);
-    let over = args
-        .dx
-        .filter(|dx| extra.accumulate || core::ptr::eq(*dx, args.x));
-    let mut room = Room::new();
-    let before = Before::new(&mut room, args.x.len(), over.is_some());
+    let limit = s.splat(limit(wide));
     let mut total = Total::new(args.share, args.sum);
     let range = args.share.elements(BLOCK, args.x.len());
     for block in range.clone().step_by(BLOCK) {
         let end = range.end.min(block + BLOCK);
-        if let Some(over) = over {
-            before.keep(s, &over[block..end]);
-        }
         let mut sum = Fours::new(s);
-        // 0 while all gradients are finite, NaN from then on.
-        let mut finite = zero;
-        for (k, at) in (block..end).step_by(LANES).enumerate() {
+        let mut at = block;
+        while at < end {
             let count = LANES.min(end - at);
             let range = at..at + count;
             let aux = stream_or(s, extra.aux, at, count, args.aux);
@@ -490,38 +461,139 @@ fn general<S: Simd, L: Pointwise>(s: S, loss: L, args: &Args, extra: &Extra) -> 
             let [value, slope, t_slope] = s.map_compact(Whole(loss), [x, t, aux]);
             let value = s.mul(value, weight);
             let factor = s.mul(weight, upstream);
+            // A gradient that is not finite makes this NaN.
+            let mut probe = value;
+            let (mut gradient, mut t_gradient) = (zero, zero);
             if let Some(dx) = args.dx {
-                let dx = &dx[range.clone()];
-                let mut gradient = s.mul(slope, factor);
+                gradient = s.mul(slope, factor);
                 if extra.accumulate {
-                    gradient = s.add(s.load_head(dx, 0.0), gradient);
+                    gradient = s.add(s.load_head(&dx[range.clone()], 0.0), gradient);
                 }
-                finite = s.add(finite, s.mul(gradient, zero));
-                s.store_head(dx, gradient);
+                probe = s.mul_add(gradient, zero, probe);
             }
-            if let Some(dt) = extra.dt {
-                let gradient = s.mul(t_slope, factor);
-                finite = s.add(finite, s.mul(gradient, zero));
-                s.store_head(&dt[range.clone()], gradient);
+            if extra.dt.is_some() {
+                t_gradient = s.mul(t_slope, factor);
+                probe = s.mul_add(t_gradient, zero, probe);
             }
-            if let Some(out) = extra.out {
-                s.store_head(&out[range], value);
+            let own = s.head(value, count);
+            if s.all(s.lt(s.abs(s.head(probe, count)), limit)) {
+                if let Some(dx) = args.dx {
+                    s.store_head(&dx[range.clone()], gradient);
+                }
+                if let Some(dt) = extra.dt {
+                    s.store_head(&dt[range.clone()], t_gradient);
+                }
+                if let Some(out) = extra.out {
+                    s.store_head(&out[range], value);
+                }
+                sum.add(s, own);
+            } else {
+                let vector = Vector {
+                    x: &args.x[range.clone()],
+                    t: &args.t[range.clone()],
+                    dx: args.dx.map(|dx| &dx[range.clone()]),
+                    dt: extra.dt.map(|dt| &dt[range.clone()]),
+                    out: extra.out.map(|out| &out[range.clone()]),
+                    at,
+                };
+                let floats = [own, gradient, t_gradient].map(|v| s.to_array(v));
+                sum.add_apart(s, own, vector.in_double(loss, args, extra, floats));
             }
-            sum.add(s, s.head(value, count));
-            if k % FOUR == FOUR - 1 {
+            at += count;
+            if at % (FOUR * LANES) == 0 {
                 sum.end_four(s);
             }
-            if k % PASS == PASS - 1 {
+            if at % (PASS * LANES) == 0 {
                 sum.end_sixteen(s);
             }
         }
-        let mut sum = f64::from(sum.sum(s));
-        if wide || !(sum + f64::from(s.sum(finite))).is_finite() {
-            sum = in_double(loss, args, block..end, before.memory, sum);
-        }
-        total.add(sum);
+        total.add(sum.sum(s));
     }
     total.get()
+}
+
+/// No value counts in single precision that is as large, so that no sum of a block overflows: 1,024 of them are 2¹²⁷.
+const LARGE: f32 = f32::from_bits((117 + 127) << 23);
+
+/// What a vector's values are compared with, to tell whether it must be computed again. All must be where the gradients have a
+/// factor that is too `wide` for single precision.
+#[inline(always)]
+fn limit(wide: bool) -> f32 {
+    if wide { -1.0 } else { LARGE }
+}
+
+/// Whether single precision holds the factor of the gradients with all its digits. A finite derivative that overflows by such a
+/// factor is too large for a float.
+#[inline(always)]
+fn fits(scale: f64) -> bool {
+    scale == 0.0 || (scale as f32).is_normal()
+}
+
+/// The elements of a vector whose values or gradients have left the range of single precision, where (3·10³⁸)² = ∞ and ∞ · 0 is
+/// NaN, though its mean, or its product with a small weight, may be a float.
+struct Vector<'a> {
+    x: Cells<'a>,
+    t: Cells<'a>,
+    dx: Option<Cells<'a>>,
+    dt: Option<Cells<'a>>,
+    out: Option<Cells<'a>>,
+    /// Index of the first in the streams.
+    at: usize,
+}
+
+impl Vector<'_> {
+    /// Computes them in double precision, by the same formula. Of the values, gradients by the input and by the target in single
+    /// precision, what is finite is stored as it is, so that no element's bits depend on its neighbours, but for gradients by a
+    /// factor that does not fit.
+    ///
+    /// The sum of the values, unless single precision will do.
+    #[cold]
+    #[inline(never)]
+    fn in_double<L: Pointwise>(
+        self,
+        loss: L,
+        args: &Args,
+        extra: &Extra,
+        [values, slopes, t_slopes]: [[f32; LANES]; 3],
+    ) -> Option<f64> {
+        let wide = extra.grad_output.is_none() && !fits(args.scale);
+        // The smallest denominators make even a double ∞.
+        let scale = args.scale.clamp(-f64::MAX, f64::MAX);
+        let stream = |stream: Option<Stream>, i: usize, otherwise: f32| {
+            f64::from(stream.map_or(otherwise, |stream| stream.at(i)))
+        };
+        let set = |output: Option<Cells>, j: usize, float: f32, double: f64, wide: bool| {
+            if let Some(output) = output {
+                let keep = float.is_finite() && !wide;
+                output[j].set(if keep { float } else { double as f32 });
+            }
+        };
+        let mut sum = 0.0;
+        let mut large = false;
+        for (j, (x, t)) in self.x.iter().zip(self.t).enumerate() {
+            let i = self.at + j;
+            let weight = stream(extra.weight, i, 1.0);
+            let upstream = extra
+                .grad_output
+                .map(|upstream| f64::from(upstream[i].get()));
+            let factor = weight * upstream.unwrap_or(scale);
+            let old = if extra.accumulate { self.dx } else { None };
+            let old = old.map_or(0.0, |dx| f64::from(dx[j].get()));
+            let arguments = [
+                f64::from(x.get()),
+                f64::from(t.get()),
+                stream(extra.aux, i, args.aux),
+            ];
+            let [value, slope, t_slope] = Whole(loss).eval(Double, arguments);
+            let value = value * weight;
+            sum += value;
+            large |= !(values[j].abs() < LARGE);
+            set(self.dx, j, slopes[j], old + slope * factor, wide);
+            set(self.dt, j, t_slopes[j], t_slope * factor, wide);
+            set(self.out, j, values[j], value, false);
+        }
+        large.then_some(sum)
+    }
 }
 
 #[inline(always)]

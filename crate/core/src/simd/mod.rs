@@ -175,6 +175,9 @@ pub trait Simd: Lanes {
         self.map(f, x)
     }
 
+    /// Whether the mask is true in every lane.
+    fn all(self, mask: Self::Mask) -> bool;
+
     /// Sum of the lanes in the one order: 16 → 8 → 4 → 2 → 1, lane j with lane j + half.
     #[inline(always)]
     fn sum(self, v: Self::F32) -> f32 {
