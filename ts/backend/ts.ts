@@ -256,6 +256,8 @@ const dxs64 = new Float64Array(LANES)
 const dts64 = new Float64Array(LANES)
 const large: number[] = []
 
+const HUGE = 1e250
+
 /**
  * The vectors of a block whose values or gradients have left the range of single precision, once more in double, as `in_double` of
  * `crate/core/src/family/pointwise.rs` has it: what is finite stays, but for gradients by a factor that is too `wide`.
@@ -299,6 +301,8 @@ function again(
         ;[value, slope] = loss.inDouble(x[start + i], t[start + i], p0)
         targetSlope = -slope
       }
+      // Kernels that multiply by 0 take the largest double for ∞, which no finite input comes near.
+      if (Math.abs(value) > HUGE) value *= Infinity
       const w = weight === undefined ? 1 : weight[(start + i) % weight.length]
       const f = w * (gradOutput === undefined ? finite : gradOutput[start + i])
       value *= w

@@ -38,8 +38,6 @@ pub(crate) struct Fours<S: Simd> {
     vectors: S::F32,
     fours: S::F32,
     sixteens: S::F32,
-    /// What vectors add that left single precision.
-    apart: f64,
 }
 
 impl<S: Simd> Fours<S> {
@@ -51,7 +49,6 @@ impl<S: Simd> Fours<S> {
             vectors: zero,
             fours: zero,
             sixteens: zero,
-            apart: 0.0,
         }
     }
 
@@ -59,15 +56,6 @@ impl<S: Simd> Fours<S> {
     #[inline(always)]
     pub(crate) fn add(&mut self, s: S, vector: S::F32) {
         self.vectors = s.add(self.vectors, vector);
-    }
-
-    /// The next vector, or its sum in double precision in its place.
-    #[inline(always)]
-    pub(crate) fn add_apart(&mut self, s: S, vector: S::F32, sum: Option<f64>) {
-        match sum {
-            None => self.add(s, vector),
-            Some(sum) => self.apart += sum,
-        }
     }
 
     /// The sum of the next four vectors.
@@ -93,7 +81,6 @@ impl<S: Simd> Fours<S> {
     /// The sum of the block.
     #[inline(always)]
     pub(crate) fn sum(self, s: S) -> f64 {
-        let sum = s.sum(s.add(self.sixteens, s.add(self.fours, self.vectors)));
-        f64::from(sum) + self.apart
+        f64::from(s.sum(s.add(self.sixteens, s.add(self.fours, self.vectors))))
     }
 }

@@ -6,6 +6,7 @@ use crate::loss::{self, Params};
 use crate::share::{Share, Total};
 use crate::simd::{Cells, Chunk, Double, Kernel, LANES, Lanes, Level, Map, Room, Simd};
 use crate::sum::{BLOCK, FOUR, Fours};
+use core::ops::Range;
 
 /// Vectors of one pass: 256 elements, which are four fours in the order of summation.
 pub(super) const PASS: usize = FOUR * FOUR;
@@ -243,23 +244,30 @@ impl<L: Pointwise> Kernel for General<'_, L> {
 /// nothing beside the memory, and a gradient alone is never slower than both.
 #[inline(always)]
 fn plain<S: Simd, L: Pointwise, const GRAD: bool>(s: S, loss: L, args: &Args, dx: Cells) -> f64 {
+    let wide = GRAD && !fits(args.scale);
     let step = Step::<S, L, GRAD> {
         s,
         loss,
-        args,
         scale: s.splat(args.scale as f32),
         aux: s.splat(args.aux),
-        limit: s.splat(limit(GRAD && !fits(args.scale))),
+        limit: s.splat(if wide { -1.0 } else { LARGE }),
         stream: L::LIGHT && args.x.len() >= STREAM && !core::ptr::eq(args.x, dx),
     };
+    let over = GRAD && !L::LIGHT && core::ptr::eq(args.x, dx);
+    let mut room = Room::new();
+    let memory = memory(&mut room, args.x.len(), over);
     let mut total = Total::new(args.share, args.sum);
     let range = args.share.elements(BLOCK, args.x.len());
+    let mut start = range.start;
     let [x, t, dx] = [args.x, args.t, dx].map(|array| array[range.clone()].chunks(BLOCK));
     for ((x, t), dx) in x.zip(t).zip(dx) {
         let mut sum = Fours::new(s);
+        let mut left = Left::new();
+        let count = x.len();
         let (x, x_tail) = x.as_chunks::<LANES>();
         let (t, t_tail) = t.as_chunks::<LANES>();
         let (dx, dx_tail) = dx.as_chunks::<LANES>();
+        let mut old = memory.iter();
         let mut prepared = Room::<PASS>::new();
         let prepared = prepared.zeros(if L::PREPARES { PASS.min(x.len()) } else { 0 });
         for ((x, t), dx) in x.chunks(PASS).zip(t.chunks(PASS)).zip(dx.chunks(PASS)) {
@@ -268,7 +276,7 @@ fn plain<S: Simd, L: Pointwise, const GRAD: bool>(s: S, loss: L, args: &Args, dx
                 let fours = x.chunks(FOUR).zip(t.chunks(FOUR)).zip(dx.chunks(FOUR));
                 for (((x, t), dx), prepared) in fours.zip(prepared.chunks(FOUR)) {
                     for (((x, t), dx), prepared) in x.iter().zip(t).zip(dx).zip(prepared) {
-                        step.vector(&mut sum, x, t, dx, Some(prepared));
+                        sum.add(s, step.heavy(x, t, dx, Some(prepared), old.next()));
                     }
                     if x.len() == FOUR {
                         sum.end_four(s);
@@ -279,10 +287,21 @@ fn plain<S: Simd, L: Pointwise, const GRAD: bool>(s: S, loss: L, args: &Args, dx
                 let (t, t_left) = t.as_chunks::<FOUR>();
                 let (dx, dx_left) = dx.as_chunks::<FOUR>();
                 for ((x, t), dx) in x.iter().zip(t).zip(dx) {
-                    step.four(&mut sum, x, t, dx);
+                    if L::LIGHT {
+                        step.four(&mut sum, &mut left, x, t, dx);
+                        continue;
+                    }
+                    for ((x, t), dx) in x.iter().zip(t).zip(dx) {
+                        sum.add(s, step.heavy(x, t, dx, None, old.next()));
+                    }
+                    sum.end_four(s);
                 }
                 for ((x, t), dx) in x_left.iter().zip(t_left).zip(dx_left) {
-                    step.vector(&mut sum, x, t, dx, None);
+                    if L::LIGHT {
+                        step.light(&mut sum, &mut left, x, t, dx);
+                    } else {
+                        sum.add(s, step.heavy(x, t, dx, None, old.next()));
+                    }
                 }
             }
             if x.len() == PASS {
@@ -292,19 +311,41 @@ fn plain<S: Simd, L: Pointwise, const GRAD: bool>(s: S, loss: L, args: &Args, dx
         if !x_tail.is_empty() {
             let (x, t) = (s.load_head(x_tail, 0.0), s.load_head(t_tail, 0.0));
             let [value, slope, _] = s.map_compact(Whole(loss), [x, t, step.aux]);
-            let slope = s.mul(slope, step.scale);
             // The loss of (0, 0) in the lanes behind the tail need not be 0.
             let value = s.head(value, x_tail.len());
-            if !step.fine(s.abs(value)) {
-                step.again(&mut sum, x_tail, t_tail, dx_tail, value, slope);
+            let stays = if L::LIGHT {
+                step.counts(&mut sum, &mut left, value)
             } else {
-                if GRAD {
-                    s.store_head(dx_tail, slope);
-                }
                 sum.add(s, value);
+                if let Some(old) = old.next() {
+                    s.store(old, x);
+                }
+                true
+            };
+            if stays && GRAD {
+                s.store_head(dx_tail, s.mul(slope, step.scale));
             }
         }
-        total.add(sum.sum(s));
+        let mut sum = sum.sum(s);
+        if if L::LIGHT {
+            left.any()
+        } else {
+            wide || leaves(sum)
+        } {
+            let extra = &Extra::default();
+            let block = Block {
+                args,
+                extra,
+                range: start..start + count,
+            };
+            sum = if L::LIGHT {
+                sum + block.in_double(s, loss, &[], left.all).apart
+            } else {
+                block.in_double(s, loss, memory, u64::MAX).whole()
+            };
+        }
+        start += BLOCK;
+        total.add(sum);
     }
     if step.stream {
         s.fence();
@@ -314,10 +355,9 @@ fn plain<S: Simd, L: Pointwise, const GRAD: bool>(s: S, loss: L, args: &Args, dx
 
 /// What [`plain`] does with vectors.
 #[derive(Clone, Copy)]
-struct Step<'a, S: Simd, L, const GRAD: bool> {
+struct Step<S: Simd, L, const GRAD: bool> {
     s: S,
     loss: L,
-    args: &'a Args<'a>,
     scale: S::F32,
     aux: S::F32,
     /// See [`limit`].
@@ -326,17 +366,42 @@ struct Step<'a, S: Simd, L, const GRAD: bool> {
     stream: bool,
 }
 
-impl<S: Simd, L: Pointwise, const GRAD: bool> Step<'_, S, L, GRAD> {
-    /// Four at once: where memory takes longest, a branch for each takes a tenth more.
+impl<S: Simd, L: Pointwise, const GRAD: bool> Step<S, L, GRAD> {
+    /// Of a loss whose formula takes longer than memory: the values.
     #[inline(always)]
-    fn four(self, sum: &mut Fours<S>, x: &[Chunk; FOUR], t: &[Chunk; FOUR], dx: &[Chunk; FOUR]) {
+    fn heavy(
+        self,
+        x: &Chunk,
+        t: &Chunk,
+        dx: &Chunk,
+        prepared: Option<&Chunk>,
+        old: Option<&Chunk>,
+    ) -> S::F32 {
         let s = self.s;
-        if !L::LIGHT {
-            for ((x, t), dx) in x.iter().zip(t).zip(dx) {
-                self.vector(sum, x, t, dx, None);
-            }
-            return sum.end_four(s);
+        let x = s.load(x);
+        if let Some(old) = old {
+            s.store(old, x);
         }
+        let [value, slope, _] = match prepared {
+            Some(prepared) => s.map(Rest(self.loss), [x, s.load(prepared), s.load(t), self.aux]),
+            None => s.map(Whole(self.loss), [x, s.load(t), self.aux]),
+        };
+        self.store(dx, slope);
+        value
+    }
+
+    /// Four vectors of a light loss, whose values are never negative. Here a copy of the input costs a third where the gradient
+    /// takes its place, and a branch for each vector a tenth.
+    #[inline(always)]
+    fn four(
+        self,
+        sum: &mut Fours<S>,
+        left: &mut Left,
+        x: &[Chunk; FOUR],
+        t: &[Chunk; FOUR],
+        dx: &[Chunk; FOUR],
+    ) {
+        let s = self.s;
         let mut slopes = [s.splat(0.0); FOUR];
         let mut values = s.splat(0.0);
         for (((x, t), slope), k) in x.iter().zip(t).zip(&mut slopes).zip(0..) {
@@ -344,84 +409,49 @@ impl<S: Simd, L: Pointwise, const GRAD: bool> Step<'_, S, L, GRAD> {
             values = if k == 0 { value } else { s.add(values, value) };
             *slope = own;
         }
-        // Light losses are never negative.
-        if self.fine(values) {
+        if s.all(s.lt(values, self.limit)) {
             for (dx, slope) in dx.iter().zip(slopes) {
-                self.store(dx, s.mul(slope, self.scale));
+                self.store(dx, slope);
             }
+            left.skip(FOUR as u32);
             sum.add_four(s, values);
         } else {
             for ((x, t), dx) in x.iter().zip(t).zip(dx) {
-                self.vector(sum, x, t, dx, None);
+                self.light(sum, left, x, t, dx);
             }
             sum.end_four(s);
         }
     }
 
     #[inline(always)]
-    fn vector(
-        self,
-        sum: &mut Fours<S>,
-        x: &Chunk,
-        t: &Chunk,
-        dx: &Chunk,
-        prepared: Option<&Chunk>,
-    ) {
+    fn light(self, sum: &mut Fours<S>, left: &mut Left, x: &Chunk, t: &Chunk, dx: &Chunk) {
         let s = self.s;
-        let [value, slope, _] = match prepared {
-            Some(prepared) => {
-                let arguments = [s.load(x), s.load(prepared), s.load(t), self.aux];
-                s.map(Rest(self.loss), arguments)
-            }
-            None => s.map(Whole(self.loss), [s.load(x), s.load(t), self.aux]),
-        };
-        let slope = s.mul(slope, self.scale);
-        if self.fine(s.abs(value)) {
+        let [value, slope, _] = s.map(Whole(self.loss), [s.load(x), s.load(t), self.aux]);
+        if self.counts(sum, left, value) {
             self.store(dx, slope);
-            sum.add(s, value);
-        } else {
-            self.again(sum, x, t, dx, value, slope);
         }
     }
 
+    /// Adds the values of a vector, or leaves it.
     #[inline(always)]
-    fn store(self, dx: &Chunk, gradient: S::F32) {
-        if GRAD && self.stream {
-            self.s.stream(dx, gradient);
-        } else if GRAD {
-            self.s.store(dx, gradient);
-        }
-    }
-
-    #[inline(always)]
-    fn fine(self, sizes: S::F32) -> bool {
-        self.s.all(self.s.lt(sizes, self.limit))
-    }
-
-    /// Stores and adds in double precision.
-    #[inline(always)]
-    fn again(
-        self,
-        sum: &mut Fours<S>,
-        x: Cells,
-        t: Cells,
-        dx: Cells,
-        value: S::F32,
-        slope: S::F32,
-    ) {
+    fn counts(self, sum: &mut Fours<S>, left: &mut Left, value: S::F32) -> bool {
         let s = self.s;
-        let vector = Vector {
-            x,
-            t,
-            dx: GRAD.then_some(dx),
-            dt: None,
-            out: None,
-            at: 0,
-        };
-        let zeros = [0.0; LANES];
-        let floats = [s.to_array(value), s.to_array(slope), zeros];
-        let sums = vector.in_double(self.loss, self.args, &Extra::default(), floats);
-        sum.add_apart(s, value, sums);
+        let stays = s.all(s.lt(value, self.limit));
+        if stays || s.all(s.lt(value, s.splat(LARGE))) {
+            sum.add(s, value);
+        }
+        left.next(!stays);
+        stays
+    }
+
+    #[inline(always)]
+    fn store(self, dx: &Chunk, slope: S::F32) {
+        let s = self.s;
+        if GRAD && self.stream {
+            s.stream(dx, s.mul(slope, self.scale));
+        } else if GRAD {
+            s.store(dx, s.mul(slope, self.scale));
+        }
     }
 }
 
@@ -440,12 +470,19 @@ fn general<S: Simd, L: Pointwise>(s: S, loss: L, args: &Args, extra: &Extra) -> 
     let zero = s.splat(0.0);
     let slopes = args.dx.is_some() || extra.dt.is_some();
     let wide = slopes && extra.grad_output.is_none() && !fits(args.scale);
-    let limit = s.splat(limit(wide));
+    let over = args
+        .dx
+        .is_some_and(|dx| extra.accumulate || core::ptr::eq(dx, args.x));
+    let mut room = Room::new();
+    let memory = memory(&mut room, args.x.len(), over);
     let mut total = Total::new(args.share, args.sum);
     let range = args.share.elements(BLOCK, args.x.len());
     for block in range.clone().step_by(BLOCK) {
         let end = range.end.min(block + BLOCK);
         let mut sum = Fours::new(s);
+        let mut kept = memory.iter();
+        // 0 while all gradients are finite, NaN from then on.
+        let mut finite = zero;
         let mut at = block;
         while at < end {
             let count = LANES.min(end - at);
@@ -461,44 +498,31 @@ fn general<S: Simd, L: Pointwise>(s: S, loss: L, args: &Args, extra: &Extra) -> 
             let [value, slope, t_slope] = s.map_compact(Whole(loss), [x, t, aux]);
             let value = s.mul(value, weight);
             let factor = s.mul(weight, upstream);
-            // A gradient that is not finite makes this NaN.
-            let mut probe = value;
-            let (mut gradient, mut t_gradient) = (zero, zero);
+            let mut old = x;
             if let Some(dx) = args.dx {
-                gradient = s.mul(slope, factor);
+                let dx = &dx[range.clone()];
+                let mut gradient = s.mul(slope, factor);
                 if extra.accumulate {
-                    gradient = s.add(s.load_head(&dx[range.clone()], 0.0), gradient);
+                    old = s.load_head(dx, 0.0);
+                    gradient = s.add(old, gradient);
                 }
-                probe = s.mul_add(gradient, zero, probe);
+                finite = s.mul_add(gradient, zero, finite);
+                s.store_head(dx, gradient);
             }
-            if extra.dt.is_some() {
-                t_gradient = s.mul(t_slope, factor);
-                probe = s.mul_add(t_gradient, zero, probe);
+            if let Some(kept) = kept.next() {
+                s.store(kept, old);
             }
-            let own = s.head(value, count);
-            if s.all(s.lt(s.abs(s.head(probe, count)), limit)) {
-                if let Some(dx) = args.dx {
-                    s.store_head(&dx[range.clone()], gradient);
-                }
-                if let Some(dt) = extra.dt {
-                    s.store_head(&dt[range.clone()], t_gradient);
-                }
-                if let Some(out) = extra.out {
-                    s.store_head(&out[range], value);
-                }
-                sum.add(s, own);
-            } else {
-                let vector = Vector {
-                    x: &args.x[range.clone()],
-                    t: &args.t[range.clone()],
-                    dx: args.dx.map(|dx| &dx[range.clone()]),
-                    dt: extra.dt.map(|dt| &dt[range.clone()]),
-                    out: extra.out.map(|out| &out[range.clone()]),
-                    at,
-                };
-                let floats = [own, gradient, t_gradient].map(|v| s.to_array(v));
-                sum.add_apart(s, own, vector.in_double(loss, args, extra, floats));
+            if let Some(dt) = extra.dt {
+                let gradient = s.mul(t_slope, factor);
+                finite = s.mul_add(gradient, zero, finite);
+                s.store_head(&dt[range.clone()], gradient);
             }
+            if let Some(out) = extra.out {
+                s.store_head(&out[range], value);
+            }
+            // The loss of (0, 0) in the lanes behind the tail need not be 0.
+            let whole = count == LANES;
+            sum.add(s, if whole { value } else { s.head(value, count) });
             at += count;
             if at % (FOUR * LANES) == 0 {
                 sum.end_four(s);
@@ -507,19 +531,31 @@ fn general<S: Simd, L: Pointwise>(s: S, loss: L, args: &Args, extra: &Extra) -> 
                 sum.end_sixteen(s);
             }
         }
-        total.add(sum.sum(s));
+        let mut sum = sum.sum(s);
+        if wide || leaves(sum + f64::from(s.sum(finite))) {
+            let block = Block {
+                args,
+                extra,
+                range: block..end,
+            };
+            sum = block.in_double(s, loss, memory, u64::MAX).whole();
+        }
+        total.add(sum);
     }
     total.get()
 }
 
+/// Vectors of a block.
+const VECTORS: usize = BLOCK / LANES;
+
 /// No value counts in single precision that is as large, so that no sum of a block overflows: 1,024 of them are 2¹²⁷.
 const LARGE: f32 = f32::from_bits((117 + 127) << 23);
 
-/// What a vector's values are compared with, to tell whether it must be computed again. All must be where the gradients have a
-/// factor that is too `wide` for single precision.
+/// Whether the sum of a block has left single precision, or may have.
 #[inline(always)]
-fn limit(wide: bool) -> f32 {
-    if wide { -1.0 } else { LARGE }
+fn leaves(sum: f64) -> bool {
+    // Also where it is NaN.
+    !(sum.abs() < f64::from(LARGE))
 }
 
 /// Whether single precision holds the factor of the gradients with all its digits. A finite derivative that overflows by such a
@@ -529,70 +565,197 @@ fn fits(scale: f64) -> bool {
     scale == 0.0 || (scale as f32).is_normal()
 }
 
-/// The elements of a vector whose values or gradients have left the range of single precision, where (3·10³⁸)² = ∞ and ∞ · 0 is
-/// NaN, though its mean, or its product with a small weight, may be a float.
-struct Vector<'a> {
-    x: Cells<'a>,
-    t: Cells<'a>,
-    dx: Option<Cells<'a>>,
-    dt: Option<Cells<'a>>,
-    out: Option<Cells<'a>>,
-    /// Index of the first in the streams.
-    at: usize,
+/// Memory for what a block has where the gradient is written, if that may still be `needed`.
+#[inline(always)]
+fn memory(room: &mut Room<VECTORS>, elements: usize, needed: bool) -> &[Chunk] {
+    let vectors = elements.min(BLOCK).div_ceil(LANES);
+    room.zeros(if needed { vectors } else { 0 })
 }
 
-impl Vector<'_> {
-    /// Computes them in double precision, by the same formula. Of the values, gradients by the input and by the target in single
-    /// precision, what is finite is stored as it is, so that no element's bits depend on its neighbours, but for gradients by a
-    /// factor that does not fit.
+/// The vectors of a block that are left to [`Block::in_double`], as bits. Nothing has been stored of them. A call within the loop
+/// would cost a tenth, because it takes all registers.
+#[derive(Clone, Copy)]
+struct Left {
+    all: u64,
+    next: u64,
+}
+
+impl Left {
+    #[inline(always)]
+    fn new() -> Self {
+        Self { all: 0, next: 1 }
+    }
+
+    #[inline(always)]
+    fn any(self) -> bool {
+        self.all != 0
+    }
+
+    /// Whether the next vector is left.
+    #[inline(always)]
+    fn next(&mut self, left: bool) {
+        if left {
+            self.all |= self.next;
+        }
+        self.skip(1);
+    }
+
+    /// So many vectors are not.
+    #[inline(always)]
+    fn skip(&mut self, vectors: u32) {
+        self.next = self.next.wrapping_shl(vectors);
+    }
+}
+
+/// A block of a call.
+struct Block<'a> {
+    args: &'a Args<'a>,
+    extra: &'a Extra<'a>,
+    range: Range<usize>,
+}
+
+/// Sums of some vectors.
+struct Sums {
+    /// Of those that count in single precision.
+    single: f64,
+    /// Of the others.
+    apart: f64,
+}
+
+impl Sums {
+    fn whole(self) -> f64 {
+        self.single + self.apart
+    }
+}
+
+impl Block<'_> {
+    /// Computes vectors, which are given as bits, once more and those in double precision, by the same formula, whose values or
+    /// gradients have left the range of single precision, where (3·10³⁸)² = ∞ and ∞ · 0 is NaN, though the mean, or the product
+    /// with a small weight, may be a float. What is finite in single precision stays as it is, so that no element's bits
+    /// depend on its neighbours, but for gradients by a factor that does not fit.
     ///
-    /// The sum of the values, unless single precision will do.
+    /// Where the gradient has been written over what is needed, that is in `old`.
     #[cold]
     #[inline(never)]
-    fn in_double<L: Pointwise>(
-        self,
+    fn in_double<S: Simd, L: Pointwise>(self, s: S, loss: L, old: &[Chunk], vectors: u64) -> Sums {
+        if let Some(dx) = self.args.dx {
+            let dx = dx[self.range.clone()].chunks(LANES);
+            for (dx, old) in dx.zip(old) {
+                s.store_head(dx, s.load(old));
+            }
+        }
+        s.vectorize(InDouble {
+            block: self,
+            loss,
+            vectors,
+        })
+    }
+
+    /// Values, gradients by the input and by the target of a vector in single precision. The values are 0 behind its end.
+    #[inline(always)]
+    fn floats<S: Simd, L: Pointwise>(&self, s: S, loss: L, range: Range<usize>) -> [S::F32; 3] {
+        let (args, extra) = (self.args, self.extra);
+        let (at, count) = (range.start, range.len());
+        let aux = stream_or(s, extra.aux, at, count, args.aux);
+        let weight = stream_or(s, extra.weight, at, count, 1.0);
+        let upstream = match extra.grad_output {
+            Some(upstream) => s.load_head(&upstream[range.clone()], 0.0),
+            None => s.splat(args.scale as f32),
+        };
+        let x = s.load_head(&args.x[range.clone()], 0.0);
+        let t = s.load_head(&args.t[range.clone()], 0.0);
+        let [value, slope, t_slope] = s.map_compact(Whole(loss), [x, t, aux]);
+        let value = s.head(s.mul(value, weight), count);
+        let factor = s.mul(weight, upstream);
+        let mut gradient = s.mul(slope, factor);
+        if let (true, Some(dx)) = (extra.accumulate, args.dx) {
+            gradient = s.add(s.load_head(&dx[range], 0.0), gradient);
+        }
+        [value, gradient, s.mul(t_slope, factor)]
+    }
+
+    /// Stores what is finite of the floats, and in place of the rest what double precision gives; the sum of the values in that.
+    fn doubles<L: Pointwise>(
+        &self,
         loss: L,
-        args: &Args,
-        extra: &Extra,
+        range: Range<usize>,
         [values, slopes, t_slopes]: [[f32; LANES]; 3],
-    ) -> Option<f64> {
+    ) -> f64 {
+        let (args, extra) = (self.args, self.extra);
         let wide = extra.grad_output.is_none() && !fits(args.scale);
         // The smallest denominators make even a double ∞.
         let scale = args.scale.clamp(-f64::MAX, f64::MAX);
         let stream = |stream: Option<Stream>, i: usize, otherwise: f32| {
             f64::from(stream.map_or(otherwise, |stream| stream.at(i)))
         };
-        let set = |output: Option<Cells>, j: usize, float: f32, double: f64, wide: bool| {
+        let set = |output: Option<Cells>, i: usize, float: f32, double: f64, wide: bool| {
             if let Some(output) = output {
                 let keep = float.is_finite() && !wide;
-                output[j].set(if keep { float } else { double as f32 });
+                output[i].set(if keep { float } else { double as f32 });
             }
         };
         let mut sum = 0.0;
-        let mut large = false;
-        for (j, (x, t)) in self.x.iter().zip(self.t).enumerate() {
-            let i = self.at + j;
+        for (j, i) in range.enumerate() {
             let weight = stream(extra.weight, i, 1.0);
             let upstream = extra
                 .grad_output
                 .map(|upstream| f64::from(upstream[i].get()));
             let factor = weight * upstream.unwrap_or(scale);
-            let old = if extra.accumulate { self.dx } else { None };
-            let old = old.map_or(0.0, |dx| f64::from(dx[j].get()));
-            let arguments = [
-                f64::from(x.get()),
-                f64::from(t.get()),
-                stream(extra.aux, i, args.aux),
-            ];
-            let [value, slope, t_slope] = Whole(loss).eval(Double, arguments);
+            let old = args.dx.filter(|_| extra.accumulate);
+            let old = old.map_or(0.0, |dx| f64::from(dx[i].get()));
+            let [x, t] = [args.x, args.t].map(|array| f64::from(array[i].get()));
+            let aux = stream(extra.aux, i, args.aux);
+            let [value, slope, t_slope] = Whole(loss).eval(Double, [x, t, aux]);
             let value = value * weight;
             sum += value;
-            large |= !(values[j].abs() < LARGE);
-            set(self.dx, j, slopes[j], old + slope * factor, wide);
-            set(self.dt, j, t_slopes[j], t_slope * factor, wide);
-            set(self.out, j, values[j], value, false);
+            set(args.dx, i, slopes[j], old + slope * factor, wide);
+            set(extra.dt, i, t_slopes[j], t_slope * factor, wide);
+            set(extra.out, i, values[j], value, false);
         }
-        large.then_some(sum)
+        sum
+    }
+}
+
+struct InDouble<'a, L> {
+    block: Block<'a>,
+    loss: L,
+    vectors: u64,
+}
+
+impl<L: Pointwise> Kernel for InDouble<'_, L> {
+    type Out = Sums;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> Sums {
+        let Self {
+            block,
+            loss,
+            vectors,
+        } = self;
+        let mut sum = Fours::new(s);
+        let mut apart = 0.0;
+        for (k, at) in block.range.clone().step_by(LANES).enumerate() {
+            if vectors >> k & 1 == 1 {
+                let range = at..block.range.end.min(at + LANES);
+                let floats = block.floats(s, loss, range.clone());
+                let own = block.doubles(loss, range, floats.map(|floats| s.to_array(floats)));
+                if s.all(s.lt(s.abs(floats[0]), s.splat(LARGE))) {
+                    sum.add(s, floats[0]);
+                } else {
+                    apart += own;
+                }
+            }
+            if k % FOUR == FOUR - 1 {
+                sum.end_four(s);
+            }
+            if k % PASS == PASS - 1 {
+                sum.end_sixteen(s);
+            }
+        }
+        Sums {
+            single: sum.sum(s),
+            apart,
+        }
     }
 }
 
