@@ -97,6 +97,7 @@ export const tsBackend: Backend = {
           }
         }
       }
+      if (plain && targetGrad !== undefined) for (let i = 0; i < count; i++) probe += 0 * dts[i]
       let own = total(values, count)
       let left = plain ? factor : 1
       if (wide || !(Math.abs(own + probe) < LARGE)) {
