@@ -1,6 +1,7 @@
 /**
- * The one order of summation: lane j takes the elements ≡ j mod 16 of a block, the lanes fold 16 → 8 → 4 → 2 → 1 in
- * single precision, and block sums add in double precision. The same numbers stand in `crate/core/src/sum.rs`.
+ * The one order of summation: lane j takes the elements ≡ j mod 16 of a block, by fours as `Fours` in `crate/core/src/sum.rs`
+ * says, the lanes fold 16 → 8 → 4 → 2 → 1 in single precision, and block sums add in double precision. The same numbers stand
+ * there.
  */
 
 const { fround } = Math
@@ -30,21 +31,30 @@ export function positionsOfBlock(classes: number, last: boolean): number {
 
 const lanes = new Float32Array(LANES)
 
-/** Sum of the first values of a block; those after them are lost. Four lanes at a time: the loop around them costs more than they. */
+/** No value counts in single precision that is as large, so that no sum of a block overflows: 1,024 of them are 2¹²⁷. */
+export const LARGE = 2 ** 117
+
+/** Vectors of a four, and of four of those, in elements. */
+const FOUR = 4 * LANES
+const SIXTEEN = 4 * FOUR
+
+/** Sum of the first values of a block; those after them are lost. Two lanes at a time: their chains of additions overlap. */
 export function total(values: Float32Array, count: number): number {
-  values.fill(0, count, count + LANES)
-  for (let j = 0; j < LANES; j += 4) {
-    let [a, b, c, d] = [0, 0, 0, 0]
-    for (let i = j; i < count; i += LANES) {
-      a = fround(a + values[i])
-      b = fround(b + values[i + 1])
-      c = fround(c + values[i + 2])
-      d = fround(d + values[i + 3])
+  values.fill(0, count, Math.ceil(count / FOUR) * FOUR)
+  for (let j = 0; j < LANES; j += 2) {
+    let [a, b] = [0, 0]
+    for (let sixteen = j; sixteen < count; sixteen += SIXTEEN) {
+      let [c, d] = [0, 0]
+      const end = Math.min(sixteen + SIXTEEN, count)
+      for (let i = sixteen; i < end; i += FOUR) {
+        c = fround(c + fround(fround(fround(values[i] + values[i + 16]) + values[i + 32]) + values[i + 48]))
+        d = fround(d + fround(fround(fround(values[i + 1] + values[i + 17]) + values[i + 33]) + values[i + 49]))
+      }
+      a = fround(a + c)
+      b = fround(b + d)
     }
     lanes[j] = a
     lanes[j + 1] = b
-    lanes[j + 2] = c
-    lanes[j + 3] = d
   }
   return fold(lanes)
 }

@@ -11,9 +11,16 @@ import type { PointwiseDefinition } from '../family/pointwise.js'
 import type { Axis } from '../family/positions.js'
 import type { SoftmaxDefinition } from '../family/softmax.js'
 import { exp } from '../math.js'
-import { BLOCK, fold, LANES, positionsOfBlock, total } from '../sum.js'
+import { BLOCK, fold, LANES, LARGE, positionsOfBlock, total } from '../sum.js'
 import { version } from '../version.js'
-import { type Backend, firstScore, PLANE, type RegionCall, type SoftmaxExtra } from './contract.js'
+import {
+  type Backend,
+  firstScore,
+  PLANE,
+  type PointwiseExtra,
+  type RegionCall,
+  type SoftmaxExtra,
+} from './contract.js'
 import { classesOf, everything, type Marks, NOTHING, type NumberArray } from './marks.js'
 
 const { fround } = Math
@@ -102,6 +109,9 @@ export const tsBackend: TsBackend = {
     const out = extra?.out
     const accumulate = extra?.accumulate === true
     const isFloats = kindOf(t) === 'Float32Array'
+    const all = marks === everything && sampleWeight === undefined
+    const plain = weight === undefined && gradOutput === undefined && !accumulate && all
+    const wide = gradOutput === undefined && (dx !== undefined || targetGrad !== undefined) && !fits(scale)
     const dt = targetGrad === undefined ? undefined : dts
     if (loss.aux !== undefined && extra?.aux === undefined) auxs.fill(aux, 0, Math.min(BLOCK, x.length))
     let sum = 0
@@ -120,31 +130,50 @@ export const tsBackend: TsBackend = {
         }
         loss.kernel(inputs, floats, auxs, 0, count, p0, p1, values, dxs, dt)
       }
-      const all = marks === everything && sampleWeight === undefined
-      if (weight === undefined && gradOutput === undefined && !accumulate && all) {
-        if (dx !== undefined) scaled(dxs, factor, dx, start, count)
-        if (targetGrad !== undefined) scaled(dts, factor, targetGrad, start, count)
-        if (out !== undefined) scaled(values, 1, out, start, count)
-      } else {
+      // A gradient that is not finite makes it NaN.
+      let probe = 0
+      if (!plain) {
         classesOf(marks, start, count, classNumbers)
         for (let i = 0; i < count; i++) {
           if (classNumbers[i] === NOTHING) {
             values[i] = 0
-            if (dx !== undefined && !accumulate) dx[start + i] = 0
-            if (targetGrad !== undefined) targetGrad[start + i] = 0
-            if (out !== undefined) out[start + i] = 0
+            dxs[i] = accumulate ? dx![start + i] : 0
+            dts[i] = 0
             continue
           }
           let w = weight === undefined ? 1 : weight[(start + i) % weight.length]
           if (sampleWeight !== undefined) w = fround(w * sampleWeight[Math.floor((start + i) / sampleInner)])
           const f = fround(w * (gradOutput === undefined ? factor : gradOutput[start + i]))
           values[i] *= w
-          if (dx !== undefined) dx[start + i] = accumulate ? dx[start + i] + fround(dxs[i] * f) : dxs[i] * f
-          if (targetGrad !== undefined) targetGrad[start + i] = dts[i] * f
-          if (out !== undefined) out[start + i] = values[i]
+          if (dx !== undefined) {
+            dxs[i] = accumulate ? dx[start + i] + fround(dxs[i] * f) : dxs[i] * f
+            probe += 0 * dxs[i]
+          }
+          if (targetGrad !== undefined) {
+            dts[i] *= f
+            probe += 0 * dts[i]
+          }
         }
       }
-      sum += total(values, count)
+      if (plain && targetGrad !== undefined) for (let i = 0; i < count; i++) probe += 0 * dts[i]
+      let own = total(values, count)
+      let left = plain ? factor : 1
+      if (wide || !(Math.abs(own + probe) < LARGE)) {
+        if (plain) {
+          scaled(dxs, factor, dxs, 0, count)
+          scaled(dts, factor, dts, 0, count)
+          left = 1
+        }
+        const apart = again(loss, x, t, dx, scale, p0, p1, extra, start, count, wide)
+        if (out !== undefined) scaled(values, 1, out, start, count)
+        for (const at of large) values.fill(0, at, Math.min(at + LANES, count))
+        own = total(values, count) + apart
+      } else if (out !== undefined) {
+        scaled(values, 1, out, start, count)
+      }
+      if (dx !== undefined) scaled(dxs, left, dx, start, count)
+      if (targetGrad !== undefined) scaled(dts, left, targetGrad, start, count)
+      sum += own
     }
     return sum
   },
@@ -300,6 +329,88 @@ export const tsBackend: TsBackend = {
       }
     }
   },
+}
+
+/** Whether single precision holds the factor of the gradients with all its digits. */
+const fits = (scale: number) => scale === 0 || (Math.abs(scale) >= LEAST && Math.abs(fround(scale)) < Infinity)
+
+// Of one vector in double precision, and where those vectors of a block start whose sums are in double.
+const values64 = new Float64Array(LANES)
+const dxs64 = new Float64Array(LANES)
+const dts64 = new Float64Array(LANES)
+const large: number[] = []
+
+const HUGE = 1e250
+
+/**
+ * The vectors of a block whose values or gradients have left the range of single precision, once more in double, as `in_double` of
+ * `crate/core/src/family/pointwise.rs` has it: what is finite stays, but for gradients by a factor that is too `wide`.
+ * The sum of those vectors that {@link large} names then.
+ */
+function again(
+  loss: PointwiseDefinition,
+  x: Float32Array,
+  t: NumberArray,
+  dx: Float32Array | undefined,
+  scale: number,
+  p0: number,
+  p1: number,
+  extra: PointwiseExtra | undefined,
+  start: number,
+  count: number,
+  wide: boolean,
+): number {
+  const { weight, sampleWeight, sampleInner = 1, gradOutput, targetGrad, marks = everything } = extra ?? {}
+  classesOf(marks, start, count, classNumbers)
+  // The smallest denominators make even a double ∞.
+  const finite = Math.max(-Number.MAX_VALUE, Math.min(scale, Number.MAX_VALUE))
+  const keeps = (value: number) => !wide && Number.isFinite(value)
+  let sum = 0
+  large.length = 0
+  for (let at = 0; at < count; at += LANES) {
+    const length = Math.min(LANES, count - at)
+    let isLarge = false
+    let again = wide
+    for (let i = at; i < at + length; i++) {
+      if (!(Math.abs(values[i]) < LARGE)) isLarge = true
+      if ((dx !== undefined && !keeps(dxs[i])) || (targetGrad !== undefined && !keeps(dts[i]))) again = true
+    }
+    if (!isLarge && !again) continue
+    if (loss.inDouble === undefined) {
+      for (let i = at; i < at + length; i++) {
+        inputs[i - at] = x[start + i]
+        floats[i - at] = Number(t[start + i])
+      }
+      loss.kernel(inputs, floats, auxs.subarray(at), 0, length, p0, p1, values64, dxs64, dts64)
+    }
+    let own = 0
+    for (let j = 0, i = at; j < length; j++, i++) {
+      let [value, slope, targetSlope] = [values64[j], dxs64[j], dts64[j]]
+      if (loss.inDouble !== undefined) {
+        ;[value, slope] = loss.inDouble(x[start + i], Number(t[start + i]), p0)
+        targetSlope = -slope
+      }
+      // Kernels that multiply by 0 take the largest double for ∞, which no finite input comes near.
+      if (Math.abs(value) > HUGE) value *= Infinity
+      let w = weight === undefined ? 1 : weight[(start + i) % weight.length]
+      if (sampleWeight !== undefined) w *= sampleWeight[Math.floor((start + i) / sampleInner)]
+      const f = w * (gradOutput === undefined ? finite : gradOutput[start + i])
+      if (classNumbers[i] === NOTHING) {
+        value = 0
+        slope = 0
+        targetSlope = 0
+      }
+      value *= w
+      own += value
+      if (!Number.isFinite(values[i])) values[i] = value
+      if (dx !== undefined && !keeps(dxs[i])) dxs[i] = (extra?.accumulate ? dx[start + i] : 0) + slope * f
+      if (targetGrad !== undefined && !keeps(dts[i])) dts[i] = targetSlope * f
+    }
+    if (!isLarge) continue
+    large.push(at)
+    sum += own
+  }
+  return sum
 }
 
 /** A function of its own: V8 compiles it for the arrays at hand, within a long one the loop takes twice the time. */

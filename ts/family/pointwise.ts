@@ -148,10 +148,15 @@ export interface PointwiseDefinition {
     count: number,
     p0: number,
     p1: number,
-    value: Float32Array,
-    dx: Float32Array,
-    dt: Float32Array | undefined,
+    value: Float32Array | Float64Array,
+    dx: Float32Array | Float64Array,
+    dt: Float32Array | Float64Array | undefined,
   ): void
+  /**
+   * Where the kernel rounds every step to single precision: value and derivative by the input of one element in double, in the
+   * kernel's order. The derivative by the target is the negative of that.
+   */
+  inDouble?(x: number, t: number, p0: number): readonly [value: number, dx: number]
 }
 
 type Range = readonly [low: number, high: number]
@@ -409,13 +414,27 @@ export function paramOf(
     return flag(loss, name, value) ? 1 : 0
   }
   if (value === null && param.none !== undefined) return param.none
-  return number(loss, name, value, param.expected, param.holds)
+  return single(loss, name, value, param.expected, param.holds)
+}
+
+/** A number that is still what it must be as a 32-bit float: the kernels compute with those. */
+function single(
+  loss: string,
+  parameter: string,
+  value: unknown,
+  expected: string,
+  holds: (value: number) => boolean,
+): number {
+  const given = number(loss, parameter, value, expected, holds)
+  const rounded = Math.fround(given)
+  if (Number.isFinite(rounded) && holds(rounded)) return given
+  throw wrongValue(loss, parameter, `${expected} as a 32-bit float, which reaches from 1.4e-45 to 3.4e38`, value)
 }
 
 /** The option that is a number, or one per class. */
 export function auxOf(loss: string, name: string, value: unknown, otherwise: number): number | Float32Array {
   if (value === undefined) return otherwise
-  if (typeof value === 'number') return number(loss, name, value, 'a finite number ≥ 0', (n) => n >= 0)
+  if (typeof value === 'number') return single(loss, name, value, 'a finite number ≥ 0', (n) => n >= 0)
   if (typeof value !== 'object') throw wrongType(loss, name, 'a number or an array of one per class', value)
   return smallWeights(loss, name, value)
 }

@@ -53,7 +53,8 @@ export const bce: Loss<Floats, Probabilities, BceOptions> = /* @__PURE__ */ poin
       const off = (1 - t[start + i]) * keep + shift
       const logOn = Math.max(Math.log(p), -100)
       const logOff = Math.max(Math.log1p(-p), -100)
-      value[i] = -(on * logOn + off * logOff)
+      // Not the negative of the sum, which is −0 for a certain and right prediction.
+      value[i] = 0 - (on * logOn + off * logOff)
       dx[i] = (p - on) / Math.max(p * (1 - p), 1e-12)
       if (dt !== undefined) dt[i] = (logOff - logOn) * keep
     }

@@ -42,6 +42,12 @@ export const huber: Loss<Floats, Floats, HuberOptions> = /* @__PURE__ */ pointwi
     const d = Math.abs(x - t)
     return d <= delta ? d ** 2 / 2 : delta * (d - delta / 2)
   },
+  inDouble(x, t, p0) {
+    const delta = fround(p0)
+    const d = x - t
+    const outside = delta < Math.abs(d)
+    return outside ? [delta * (Math.abs(d) - 0.5 * delta), sign(d) * delta] : [0.5 * d * d, d]
+  },
   kernel(x, t, _aux, start, count, p0, _p1, value, dx, dt) {
     const delta = fround(p0)
     for (let i = 0; i < count; i++) {

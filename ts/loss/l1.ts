@@ -34,6 +34,7 @@ export const l1: Loss<Floats, Floats, PointwiseOptions> = /* @__PURE__ */ pointw
   params: {},
   domain: { input: 'real', target: 'real' },
   formula: (x, t) => Math.abs(x - t),
+  inDouble: (x, t) => [Math.abs(x - t), sign(x - t)],
   kernel(x, t, _aux, start, count, _p0, _p1, value, dx, dt) {
     for (let i = 0; i < count; i++) {
       const d = fround(x[start + i] - t[start + i])

@@ -33,6 +33,7 @@ export const mse: Loss<Floats, Floats, PointwiseOptions> = /* @__PURE__ */ point
   params: {},
   domain: { input: 'real', target: 'real' },
   formula: (x, t) => (x - t) ** 2,
+  inDouble: (x, t) => [(x - t) * (x - t), x - t + (x - t)],
   kernel(x, t, _aux, start, count, _p0, _p1, value, dx, dt) {
     for (let i = 0; i < count; i++) {
       const d = fround(x[start + i] - t[start + i])

@@ -2,8 +2,11 @@ import type { Loss } from '../family/loss.js'
 import { type Floats, type PointwiseOptions, type Probabilities, pointwise } from '../family/pointwise.js'
 import { exp, log1p, power } from '../math.js'
 
+/** Above this γ the rounding of a miss near 1 shows in its power. */
+const STEEP = 8
+
 /** Options of {@link sigmoidFocal}. */
-export interface SigmoidFocalOptions extends Omit<PointwiseOptions, 'targetGrad'> {
+export interface SigmoidFocalOptions extends PointwiseOptions {
   /** α in [0, 1]: weight of the positive class, 1 − α that of the negative; `null` for none. Default 0.25. */
   alpha?: number | null
   /** γ ≥ 0: how much easy elements are played down; 0 does not. Default 2. */
@@ -14,7 +17,8 @@ export interface SigmoidFocalOptions extends Omit<PointwiseOptions, 'targetGrad'
  * Sigmoid focal loss: α_t·m^γ·bce(x, t), the binary cross-entropy of σ(x) played down where the miss
  * m = σ(x)·(1 − t) + σ(−x)·t is small; α_t = α·t + (1 − α)·(1 − t).
  *
- * The gradient is α_t·m^γ·(σ(x) − t − γ·bce·(2t − 1)·σ(x)·σ(−x)/m) · gradOutput / denominator.
+ * The gradient is α_t·m^γ·(σ(x) − t − γ·bce·(2t − 1)·σ(x)·σ(−x)/m) · gradOutput / denominator; by the target it is
+ * m^γ·((2α − 1)·bce − α_t·(γ·bce·(σ(x) − σ(−x))/m + x)) times the same, where 2α − 1 is 0 without α.
  *
  * - `input`: logits. `target`: probabilities of the same length, or integers of 0 and 1.
  * - `weight`: factor per element, or per element of one sample with `shape: [N, …]`.
@@ -48,14 +52,13 @@ export const sigmoidFocal: Loss<Floats, Probabilities, SigmoidFocalOptions> = /*
     },
   },
   domain: { input: 'real', target: 'probability' },
-  noTargetGrad: true,
   formula(x, t, _aux, gamma, alpha) {
     const log1p = Math.log1p(Math.exp(-Math.abs(x)))
     const bce = t * (Math.max(-x, 0) + log1p) + (1 - t) * (Math.max(x, 0) + log1p)
     const miss = (1 - t) / (1 + Math.exp(-x)) + t / (1 + Math.exp(x))
     return (alpha < 0 ? 1 : alpha * t + (1 - alpha) * (1 - t)) * miss ** gamma * bce
   },
-  kernel(x, t, _aux, start, count, gamma, alpha, value, dx) {
+  kernel(x, t, _aux, start, count, gamma, alpha, value, dx, dt) {
     const tilt = alpha < 0 ? 0 : 2 * alpha - 1
     const base = alpha < 0 ? 1 : 1 - alpha
     for (let i = 0; i < count; i++) {
@@ -72,12 +75,22 @@ export const sigmoidFocal: Loss<Floats, Probabilities, SigmoidFocalOptions> = /*
       const size = Math.min(Math.abs(xi), Number.MAX_VALUE)
       const bce = size * side + log1p(e)
       const miss = side * (large - small) + small
-      const weight = (tilt * on + base) * power(miss, gamma)
+      // Near 1 a miss is rounded by more than a large γ forgives: what it lacks of 1 is known better.
+      const near = gamma > STEEP && miss > 0.5
+      const steep = near ? Math.exp(gamma * Math.log1p(-side * small - (1 - side) * large)) : power(miss, gamma)
+      const weight = (tilt * on + base) * steep
       // At most 1; an infinite bce has a quotient of 0.
       const product = large * small
       const turn = product === 0 ? 0 : (gamma * (1 - 2 * side) * product) / miss
       value[i] = weight * bce
       dx[i] = (above - below) * weight * (side - small - (turn === 0 ? 0 : bce * turn))
+      if (dt !== undefined) {
+        // At a miss of 0 bce is 0 too, and bce/m is 1. e^−|x| is 0 below −128, but a small power of it is not.
+        const ratio = miss === 0 ? 1 : bce / miss
+        const missed = miss === 0 ? Math.exp(-gamma * Math.abs(xi)) : steep
+        const turned = (tilt * on + base) * (gamma * ratio * (large - small) + size)
+        dt[i] = missed === 0 ? 0 : missed * (tilt * bce + (below - above) * turned)
+      }
     }
   },
 })

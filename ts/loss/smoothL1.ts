@@ -43,6 +43,12 @@ export const smoothL1: Loss<Floats, Floats, SmoothL1Options> = /* @__PURE__ */ p
     const d = Math.abs(x - t)
     return d < beta ? d ** 2 / (2 * beta) : d - beta / 2
   },
+  inDouble(x, t, p0) {
+    const beta = fround(p0)
+    const d = x - t
+    const inside = Math.abs(d) < beta
+    return inside ? [0.5 * d * (d / beta), d / beta] : [Math.abs(d) - 0.5 * beta, sign(d)]
+  },
   kernel(x, t, _aux, start, count, p0, _p1, value, dx, dt) {
     const beta = fround(p0)
     for (let i = 0; i < count; i++) {

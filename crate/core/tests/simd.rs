@@ -1,7 +1,7 @@
 //! Every operation of every instruction set of this machine, against plain Rust on the same lanes.
 
 use core::cell::Cell;
-use fused_loss_core::simd::{Kernel, LANES, Level, Simd, Transposed, cells};
+use fused_loss_core::simd::{Double, Kernel, LANES, Lanes, Level, Simd, Transposed, cells};
 
 /// Numbers, both zeros, infinities, NaN, subnormals; rotated against each other they meet in all pairs.
 const SPECIAL: [f32; LANES] = [
@@ -141,6 +141,45 @@ fn exponents() {
                 m[j]
             );
         }
+    }
+}
+
+#[test]
+fn all_lanes_or_not() {
+    struct Below([f32; LANES]);
+    impl Kernel for Below {
+        type Out = bool;
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) -> bool {
+            s.all(s.lt(s.vector(self.0), s.splat(1.0)))
+        }
+    }
+    for level in Level::available() {
+        assert!(level.run(Below([0.0; LANES])), "{}", level.name());
+        for j in 0..LANES {
+            for other in [1.0, f32::INFINITY, f32::NAN] {
+                let mut lanes = [0.0; LANES];
+                lanes[j] = other;
+                assert!(!level.run(Below(lanes)), "{} lane {j}", level.name());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_double_splits_and_builds_exponents() {
+    for x in [1.0, 1.5, 0.7, 3e38, 1e-300, 1.4e-45, 1e300] {
+        let (m, n) = Double.split_exponent(x);
+        assert!((0.5f64.sqrt()..2f64.sqrt()).contains(&m), "{x}: {m}");
+        assert_eq!(
+            m * 2f64.powi(n as i32 / 2) * 2f64.powi(n as i32 - n as i32 / 2),
+            x
+        );
+    }
+    // 1.5 · 2²³ + 127 stands for 0, and a double keeps what follows the point.
+    for (n, power) in [(0.0, 1.0), (-1.0, 0.5), (10.0, 1024.0), (0.5, 2f64.sqrt())] {
+        let got = Double.exponent_from_low_bits(12_583_039.0 + n);
+        assert!((got / power - 1.0).abs() < 1e-9, "{n}: {got}");
     }
 }
 

@@ -5,11 +5,12 @@ use super::positions::{Positions, Values};
 use super::stream::Stream;
 use crate::loss::{self, Params};
 use crate::share::{Share, Total};
-use crate::simd::{Cells, Chunk, Kernel, LANES, Lanes, Level, Map, Room, Simd};
-use crate::sum::BLOCK;
+use crate::simd::{Cells, Chunk, Double, Kernel, LANES, Lanes, Level, Map, Room, Simd};
+use crate::sum::{BLOCK, FOUR, Fours};
+use core::ops::Range;
 
-/// Vectors of one pass: 256 elements.
-pub(super) const PASS: usize = 16;
+/// Vectors of one pass: 256 elements, which are four fours in the order of summation.
+pub(super) const PASS: usize = FOUR * FOUR;
 
 /// Elements whose input, target and gradient, 12 bytes each, are more than last-level caches hold.
 const STREAM: usize = 3 << 20;
@@ -120,8 +121,8 @@ pub struct Args<'a> {
     pub t: Values<'a>,
     /// Gradient by the input; may be the same memory as `x`.
     pub dx: Option<Cells<'a>>,
-    /// Factor of the gradients: the upstream gradient over the denominator of `mean`.
-    pub scale: f32,
+    /// Factor of the gradients: the upstream gradient over the denominator of `mean`. NaN where there is one per element.
+    pub scale: f64,
     /// Extra parameter where it is one number.
     pub aux: f32,
     /// The sum of the elements before these, when a caller passes its memory piece by piece in whole blocks.
@@ -261,61 +262,218 @@ impl<L: Pointwise> Kernel for General<'_, L> {
 /// nothing beside the memory, and a gradient alone is never slower than both.
 #[inline(always)]
 fn plain<S: Simd, L: Pointwise, const GRAD: bool>(s: S, loss: L, args: &Args, dx: Cells) -> f64 {
-    let formula = Whole(loss);
-    let scale = s.splat(args.scale);
-    let aux = s.splat(args.aux);
-    let stream = L::LIGHT && args.x.len() >= STREAM && !core::ptr::eq(args.x, dx);
+    let wide = GRAD && !fits(args.scale);
+    let step = Step::<S, L, GRAD> {
+        s,
+        loss,
+        scale: s.splat(args.scale as f32),
+        aux: s.splat(args.aux),
+        limit: s.splat(if wide { -1.0 } else { LARGE }),
+        stream: L::LIGHT && args.x.len() >= STREAM && !core::ptr::eq(args.x, dx),
+    };
+    let over = GRAD && !L::LIGHT && core::ptr::eq(args.x, dx);
+    let mut room = Room::new();
+    let memory = memory(&mut room, args.x.len(), over);
     let mut total = Total::new(args.share, args.sum);
     let range = args.share.elements(BLOCK, args.x.len());
-    let mut floats = Room::<{ BLOCK / LANES }>::new();
+    let mut start = range.start;
+    let mut floats = Room::<VECTORS>::new();
     let floats = args.t.room(&mut floats);
     let [x, dx] = [args.x, dx].map(|array| array[range.clone()].chunks(BLOCK));
-    for (b, (x, dx)) in x.zip(dx).enumerate() {
-        let t = args.t.block(range.start + b * BLOCK, x.len(), floats);
-        let mut lanes = s.splat(0.0);
+    for (x, dx) in x.zip(dx) {
+        let mut sum = Fours::new(s);
+        let mut left = Left::new();
+        let count = x.len();
+        let t = args.t.block(start, count, floats);
         let (x, x_tail) = x.as_chunks::<LANES>();
         let (t, t_tail) = t.as_chunks::<LANES>();
         let (dx, dx_tail) = dx.as_chunks::<LANES>();
-        if L::PREPARES {
-            let mut prepared = Room::<PASS>::new();
-            let prepared = prepared.zeros(PASS.min(x.len()));
-            for ((x, t), dx) in x.chunks(PASS).zip(t.chunks(PASS)).zip(dx.chunks(PASS)) {
+        let mut old = memory.iter();
+        let mut prepared = Room::<PASS>::new();
+        let prepared = prepared.zeros(if L::PREPARES { PASS.min(x.len()) } else { 0 });
+        for ((x, t), dx) in x.chunks(PASS).zip(t.chunks(PASS)).zip(dx.chunks(PASS)) {
+            if L::PREPARES {
                 prepare(s, Prepare(loss), x, prepared);
-                for (((x, t), dx), prepared) in x.iter().zip(t).zip(dx).zip(prepared) {
-                    let arguments = [s.load(x), s.load(prepared), s.load(t), aux];
-                    let [value, slope, _] = s.map(Rest(loss), arguments);
-                    if GRAD {
-                        s.store(dx, s.mul(slope, scale));
+                let fours = x.chunks(FOUR).zip(t.chunks(FOUR)).zip(dx.chunks(FOUR));
+                for (((x, t), dx), prepared) in fours.zip(prepared.chunks(FOUR)) {
+                    for (((x, t), dx), prepared) in x.iter().zip(t).zip(dx).zip(prepared) {
+                        sum.add(s, step.heavy(x, t, dx, Some(prepared), old.next()));
                     }
-                    lanes = s.add(lanes, value);
+                    if x.len() == FOUR {
+                        sum.end_four(s);
+                    }
+                }
+            } else {
+                let (x, x_left) = x.as_chunks::<FOUR>();
+                let (t, t_left) = t.as_chunks::<FOUR>();
+                let (dx, dx_left) = dx.as_chunks::<FOUR>();
+                for ((x, t), dx) in x.iter().zip(t).zip(dx) {
+                    if L::LIGHT {
+                        step.four(&mut sum, &mut left, x, t, dx);
+                        continue;
+                    }
+                    for ((x, t), dx) in x.iter().zip(t).zip(dx) {
+                        sum.add(s, step.heavy(x, t, dx, None, old.next()));
+                    }
+                    sum.end_four(s);
+                }
+                for ((x, t), dx) in x_left.iter().zip(t_left).zip(dx_left) {
+                    if L::LIGHT {
+                        step.light(&mut sum, &mut left, x, t, dx);
+                    } else {
+                        sum.add(s, step.heavy(x, t, dx, None, old.next()));
+                    }
                 }
             }
-        } else {
-            for ((x, t), dx) in x.iter().zip(t).zip(dx) {
-                let [value, slope, _] = s.map(formula, [s.load(x), s.load(t), aux]);
-                if GRAD && stream {
-                    s.stream(dx, s.mul(slope, scale));
-                } else if GRAD {
-                    s.store(dx, s.mul(slope, scale));
-                }
-                lanes = s.add(lanes, value);
+            if x.len() == PASS {
+                sum.end_sixteen(s);
             }
         }
         if !x_tail.is_empty() {
             let (x, t) = (s.load_head(x_tail, 0.0), s.load_head(t_tail, 0.0));
-            let [value, slope, _] = s.map_compact(formula, [x, t, aux]);
-            if GRAD {
-                s.store_head(dx_tail, s.mul(slope, scale));
-            }
+            let [value, slope, _] = s.map_compact(Whole(loss), [x, t, step.aux]);
             // The loss of (0, 0) in the lanes behind the tail need not be 0.
-            lanes = s.add(lanes, s.head(value, x_tail.len()));
+            let value = s.head(value, x_tail.len());
+            let stays = if L::LIGHT {
+                step.counts(&mut sum, &mut left, value)
+            } else {
+                sum.add(s, value);
+                if let Some(old) = old.next() {
+                    s.store(old, x);
+                }
+                true
+            };
+            if stays && GRAD {
+                s.store_head(dx_tail, s.mul(slope, step.scale));
+            }
         }
-        total.add(f64::from(s.sum(lanes)));
+        let mut sum = sum.sum(s);
+        if if L::LIGHT {
+            left.any()
+        } else {
+            wide || leaves(sum)
+        } {
+            let extra = &Extra::default();
+            let block = Block {
+                args,
+                extra,
+                range: start..start + count,
+            };
+            sum = if L::LIGHT {
+                sum + block.in_double(s, loss, &[], left.all).apart
+            } else {
+                block.in_double(s, loss, memory, u64::MAX).whole()
+            };
+        }
+        start += BLOCK;
+        total.add(sum);
     }
-    if stream {
+    if step.stream {
         s.fence();
     }
     total.get()
+}
+
+/// What [`plain`] does with vectors.
+#[derive(Clone, Copy)]
+struct Step<S: Simd, L, const GRAD: bool> {
+    s: S,
+    loss: L,
+    scale: S::F32,
+    aux: S::F32,
+    /// See [`limit`].
+    limit: S::F32,
+    /// Whether gradients go past the caches.
+    stream: bool,
+}
+
+impl<S: Simd, L: Pointwise, const GRAD: bool> Step<S, L, GRAD> {
+    /// Of a loss whose formula takes longer than memory: the values.
+    #[inline(always)]
+    fn heavy(
+        self,
+        x: &Chunk,
+        t: &Chunk,
+        dx: &Chunk,
+        prepared: Option<&Chunk>,
+        old: Option<&Chunk>,
+    ) -> S::F32 {
+        let s = self.s;
+        let x = s.load(x);
+        if let Some(old) = old {
+            s.store(old, x);
+        }
+        let [value, slope, _] = match prepared {
+            Some(prepared) => s.map(Rest(self.loss), [x, s.load(prepared), s.load(t), self.aux]),
+            None => s.map(Whole(self.loss), [x, s.load(t), self.aux]),
+        };
+        self.store(dx, slope);
+        value
+    }
+
+    /// Four vectors of a light loss, whose values are never negative. Here a copy of the input costs a third where the gradient
+    /// takes its place, and a branch for each vector a tenth.
+    #[inline(always)]
+    fn four(
+        self,
+        sum: &mut Fours<S>,
+        left: &mut Left,
+        x: &[Chunk; FOUR],
+        t: &[Chunk; FOUR],
+        dx: &[Chunk; FOUR],
+    ) {
+        let s = self.s;
+        let mut slopes = [s.splat(0.0); FOUR];
+        let mut values = s.splat(0.0);
+        for (((x, t), slope), k) in x.iter().zip(t).zip(&mut slopes).zip(0..) {
+            let [value, own, _] = s.map(Whole(self.loss), [s.load(x), s.load(t), self.aux]);
+            values = if k == 0 { value } else { s.add(values, value) };
+            *slope = own;
+        }
+        if s.all(s.lt(values, self.limit)) {
+            for (dx, slope) in dx.iter().zip(slopes) {
+                self.store(dx, slope);
+            }
+            left.skip(FOUR as u32);
+            sum.add_four(s, values);
+        } else {
+            for ((x, t), dx) in x.iter().zip(t).zip(dx) {
+                self.light(sum, left, x, t, dx);
+            }
+            sum.end_four(s);
+        }
+    }
+
+    #[inline(always)]
+    fn light(self, sum: &mut Fours<S>, left: &mut Left, x: &Chunk, t: &Chunk, dx: &Chunk) {
+        let s = self.s;
+        let [value, slope, _] = s.map(Whole(self.loss), [s.load(x), s.load(t), self.aux]);
+        if self.counts(sum, left, value) {
+            self.store(dx, slope);
+        }
+    }
+
+    /// Adds the values of a vector, or leaves it.
+    #[inline(always)]
+    fn counts(self, sum: &mut Fours<S>, left: &mut Left, value: S::F32) -> bool {
+        let s = self.s;
+        let stays = s.all(s.lt(value, self.limit));
+        if stays || s.all(s.lt(value, s.splat(LARGE))) {
+            sum.add(s, value);
+        }
+        left.next(!stays);
+        stays
+    }
+
+    #[inline(always)]
+    fn store(self, dx: &Chunk, slope: S::F32) {
+        let s = self.s;
+        if GRAD && self.stream {
+            s.stream(dx, s.mul(slope, self.scale));
+        } else if GRAD {
+            s.store(dx, s.mul(slope, self.scale));
+        }
+    }
 }
 
 /// The first of two passes.
@@ -330,57 +488,320 @@ pub(super) fn prepare<S: Simd, P: Map<1, 1>>(s: S, first: P, x: &[Chunk], prepar
 /// Any combination of streams and outputs.
 #[inline(always)]
 fn general<S: Simd, L: Pointwise>(s: S, loss: L, args: &Args, extra: &Extra) -> f64 {
+    let zero = s.splat(0.0);
+    let slopes = args.dx.is_some() || extra.dt.is_some();
+    let wide = slopes && extra.grad_output.is_none() && !fits(args.scale);
+    let over = args
+        .dx
+        .is_some_and(|dx| extra.accumulate || core::ptr::eq(dx, args.x));
+    let mut room = Room::new();
+    let memory = memory(&mut room, args.x.len(), over);
     let mut total = Total::new(args.share, args.sum);
     let range = args.share.elements(BLOCK, args.x.len());
     let mut floats = Room::<1>::new();
     let floats = args.t.room(&mut floats);
     for block in range.clone().step_by(BLOCK) {
         let end = range.end.min(block + BLOCK);
-        let mut lanes = s.splat(0.0);
+        let mut sum = Fours::new(s);
+        let mut kept = memory.iter();
+        // 0 while all gradients are finite, NaN from then on.
+        let mut finite = zero;
         let mut at = block;
         while at < end {
             let count = LANES.min(end - at);
             let range = at..at + count;
-            let aux = stream_or(s, extra.aux, at, count, args.aux);
-            let mut weight = stream_or(s, extra.weight, at, count, 1.0);
-            if let Some(own) = extra.sample_weight {
-                weight = s.mul(weight, own.load(s, at, count));
-            }
-            let upstream = match extra.grad_output {
-                Some(upstream) => s.load_head(&upstream[range.clone()], 0.0),
-                None => s.splat(args.scale),
-            };
-            let x = s.load_head(&args.x[range.clone()], 0.0);
-            let t = s.load_head(args.t.block(at, count, floats), 0.0);
-            let [value, slope, t_slope] = s.map_compact(Whole(loss), [x, t, aux]);
-            let mut value = s.mul(value, weight);
-            let factor = s.mul(weight, upstream);
-            let [mut gradient, mut t_gradient] = [slope, t_slope].map(|slope| s.mul(slope, factor));
-            if !extra.marks.is_everything() {
-                let counts = s.vector(extra.marks.counts(at, count));
-                let ignored = s.eq(counts, s.splat(0.0));
-                [value, gradient, t_gradient] =
-                    [value, gradient, t_gradient].map(|v| s.zero_where(ignored, v));
-            }
+            let [value, mut gradient, t_gradient] =
+                weighted(s, loss, args, extra, at, count, floats);
+            // Where nothing is added up the input itself may be written over.
+            let mut old = s.load_head(&args.x[range.clone()], 0.0);
             if let Some(dx) = args.dx {
                 let dx = &dx[range.clone()];
                 if extra.accumulate {
-                    gradient = s.add(s.load_head(dx, 0.0), gradient);
+                    old = s.load_head(dx, 0.0);
+                    gradient = s.add(old, gradient);
                 }
+                finite = s.mul_add(gradient, zero, finite);
                 s.store_head(dx, gradient);
             }
+            if let Some(kept) = kept.next() {
+                s.store(kept, old);
+            }
             if let Some(dt) = extra.dt {
+                finite = s.mul_add(t_gradient, zero, finite);
                 s.store_head(&dt[range.clone()], t_gradient);
             }
             if let Some(out) = extra.out {
                 s.store_head(&out[range], value);
             }
-            lanes = s.add(lanes, s.head(value, count));
+            // The loss of (0, 0) in the lanes behind the tail need not be 0.
+            let whole = count == LANES;
+            sum.add(s, if whole { value } else { s.head(value, count) });
             at += count;
+            if at % (FOUR * LANES) == 0 {
+                sum.end_four(s);
+            }
+            if at % (PASS * LANES) == 0 {
+                sum.end_sixteen(s);
+            }
         }
-        total.add(f64::from(s.sum(lanes)));
+        let mut sum = sum.sum(s);
+        if wide || leaves(sum + f64::from(s.sum(finite))) {
+            let block = Block {
+                args,
+                extra,
+                range: block..end,
+            };
+            sum = block.in_double(s, loss, memory, u64::MAX).whole();
+        }
+        total.add(sum);
     }
     total.get()
+}
+
+/// Values, gradients by the input and by the target of a vector, weighted: 0 where an element counts for nothing.
+#[inline(always)]
+fn weighted<S: Simd, L: Pointwise>(
+    s: S,
+    loss: L,
+    args: &Args,
+    extra: &Extra,
+    at: usize,
+    count: usize,
+    floats: Cells,
+) -> [S::F32; 3] {
+    let range = at..at + count;
+    let aux = stream_or(s, extra.aux, at, count, args.aux);
+    let mut weight = stream_or(s, extra.weight, at, count, 1.0);
+    if let Some(own) = extra.sample_weight {
+        weight = s.mul(weight, own.load(s, at, count));
+    }
+    let upstream = match extra.grad_output {
+        Some(upstream) => s.load_head(&upstream[range.clone()], 0.0),
+        None => s.splat(args.scale as f32),
+    };
+    let x = s.load_head(&args.x[range], 0.0);
+    let t = s.load_head(args.t.block(at, count, floats), 0.0);
+    let [value, slope, t_slope] = s.map_compact(Whole(loss), [x, t, aux]);
+    let factor = s.mul(weight, upstream);
+    let results = [
+        s.mul(value, weight),
+        s.mul(slope, factor),
+        s.mul(t_slope, factor),
+    ];
+    if extra.marks.is_everything() {
+        return results;
+    }
+    let ignored = s.eq(s.vector(extra.marks.counts(at, count)), s.splat(0.0));
+    results.map(|v| s.zero_where(ignored, v))
+}
+
+/// Vectors of a block.
+const VECTORS: usize = BLOCK / LANES;
+
+/// No value counts in single precision that is as large, so that no sum of a block overflows: 1,024 of them are 2¹²⁷.
+const LARGE: f32 = f32::from_bits((117 + 127) << 23);
+
+/// Whether the sum of a block has left single precision, or may have.
+#[inline(always)]
+fn leaves(sum: f64) -> bool {
+    // Also where it is NaN.
+    !(sum.abs() < f64::from(LARGE))
+}
+
+/// Whether single precision holds the factor of the gradients with all its digits. A finite derivative that overflows by such a
+/// factor is too large for a float.
+#[inline(always)]
+fn fits(scale: f64) -> bool {
+    scale == 0.0 || (scale as f32).is_normal()
+}
+
+/// Memory for what a block has where the gradient is written, if that may still be `needed`.
+#[inline(always)]
+fn memory(room: &mut Room<VECTORS>, elements: usize, needed: bool) -> &[Chunk] {
+    let vectors = elements.min(BLOCK).div_ceil(LANES);
+    room.zeros(if needed { vectors } else { 0 })
+}
+
+/// The vectors of a block that are left to [`Block::in_double`], as bits. Nothing has been stored of them. A call within the loop
+/// would cost a tenth, because it takes all registers.
+#[derive(Clone, Copy)]
+struct Left {
+    all: u64,
+    next: u64,
+}
+
+impl Left {
+    #[inline(always)]
+    fn new() -> Self {
+        Self { all: 0, next: 1 }
+    }
+
+    #[inline(always)]
+    fn any(self) -> bool {
+        self.all != 0
+    }
+
+    /// Whether the next vector is left.
+    #[inline(always)]
+    fn next(&mut self, left: bool) {
+        if left {
+            self.all |= self.next;
+        }
+        self.skip(1);
+    }
+
+    /// So many vectors are not.
+    #[inline(always)]
+    fn skip(&mut self, vectors: u32) {
+        self.next = self.next.wrapping_shl(vectors);
+    }
+}
+
+/// A block of a call.
+struct Block<'a> {
+    args: &'a Args<'a>,
+    extra: &'a Extra<'a>,
+    range: Range<usize>,
+}
+
+/// Sums of some vectors.
+struct Sums {
+    /// Of those that count in single precision.
+    single: f64,
+    /// Of the others.
+    apart: f64,
+}
+
+impl Sums {
+    fn whole(self) -> f64 {
+        self.single + self.apart
+    }
+}
+
+impl Block<'_> {
+    /// Computes vectors, which are given as bits, once more and those in double precision, by the same formula, whose values or
+    /// gradients have left the range of single precision, where (3·10³⁸)² = ∞ and ∞ · 0 is NaN, though the mean, or the product
+    /// with a small weight, may be a float. What is finite in single precision stays as it is, so that no element's bits
+    /// depend on its neighbours, but for gradients by a factor that does not fit.
+    ///
+    /// Where the gradient has been written over what is needed, that is in `old`.
+    #[cold]
+    #[inline(never)]
+    fn in_double<S: Simd, L: Pointwise>(self, s: S, loss: L, old: &[Chunk], vectors: u64) -> Sums {
+        if let Some(dx) = self.args.dx {
+            let dx = dx[self.range.clone()].chunks(LANES);
+            for (dx, old) in dx.zip(old) {
+                s.store_head(dx, s.load(old));
+            }
+        }
+        s.vectorize(InDouble {
+            block: self,
+            loss,
+            vectors,
+        })
+    }
+
+    /// Values, gradients by the input and by the target of a vector in single precision. The values are 0 behind its end.
+    #[inline(always)]
+    fn floats<S: Simd, L: Pointwise>(&self, s: S, loss: L, range: Range<usize>) -> [S::F32; 3] {
+        let (args, extra) = (self.args, self.extra);
+        let (at, count) = (range.start, range.len());
+        let mut floats = Room::<1>::new();
+        let floats = args.t.room(&mut floats);
+        let [value, mut gradient, t_gradient] = weighted(s, loss, args, extra, at, count, floats);
+        if let (true, Some(dx)) = (extra.accumulate, args.dx) {
+            gradient = s.add(s.load_head(&dx[range], 0.0), gradient);
+        }
+        [s.head(value, count), gradient, t_gradient]
+    }
+
+    /// Stores what is finite of the floats, and in place of the rest what double precision gives; the sum of the values in that.
+    fn doubles<L: Pointwise>(
+        &self,
+        loss: L,
+        range: Range<usize>,
+        [values, slopes, t_slopes]: [[f32; LANES]; 3],
+    ) -> f64 {
+        let (args, extra) = (self.args, self.extra);
+        let wide = extra.grad_output.is_none() && !fits(args.scale);
+        // The smallest denominators make even a double ∞.
+        let scale = args.scale.clamp(-f64::MAX, f64::MAX);
+        let stream = |stream: Option<Stream>, i: usize, otherwise: f32| {
+            f64::from(stream.map_or(otherwise, |stream| stream.at(i)))
+        };
+        let set = |output: Option<Cells>, i: usize, float: f32, double: f64, wide: bool| {
+            if let Some(output) = output {
+                let keep = float.is_finite() && !wide;
+                output[i].set(if keep { float } else { double as f32 });
+            }
+        };
+        let counts = extra.marks.counts(range.start, range.len());
+        let mut sum = 0.0;
+        for (j, i) in range.enumerate() {
+            let weight = stream(extra.weight, i, 1.0) * stream(extra.sample_weight, i, 1.0);
+            let upstream = extra
+                .grad_output
+                .map(|upstream| f64::from(upstream[i].get()));
+            let factor = weight * upstream.unwrap_or(scale);
+            let old = args.dx.filter(|_| extra.accumulate);
+            let old = old.map_or(0.0, |dx| f64::from(dx[i].get()));
+            let [x, t] = [args.x[i].get(), args.t.at(i)].map(f64::from);
+            let aux = stream(extra.aux, i, args.aux);
+            let [value, slope, t_slope] = match counts[j] {
+                0.0 => [0.0; 3],
+                _ => Whole(loss).eval(Double, [x, t, aux]),
+            };
+            let value = value * weight;
+            sum += value;
+            set(args.dx, i, slopes[j], old + slope * factor, wide);
+            set(extra.dt, i, t_slopes[j], t_slope * factor, wide);
+            set(extra.out, i, values[j], value, false);
+        }
+        sum
+    }
+}
+
+struct InDouble<'a, L> {
+    block: Block<'a>,
+    loss: L,
+    vectors: u64,
+}
+
+impl<L: Pointwise> Kernel for InDouble<'_, L> {
+    type Out = Sums;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> Sums {
+        let Self {
+            block,
+            loss,
+            vectors,
+        } = self;
+        let mut sum = Fours::new(s);
+        let mut apart = 0.0;
+        for (k, at) in block.range.clone().step_by(LANES).enumerate() {
+            if vectors >> k & 1 == 1 {
+                let range = at..block.range.end.min(at + LANES);
+                let floats = block.floats(s, loss, range.clone());
+                let own = block.doubles(loss, range, floats.map(|floats| s.to_array(floats)));
+                if s.all(s.lt(s.abs(floats[0]), s.splat(LARGE))) {
+                    sum.add(s, floats[0]);
+                } else {
+                    apart += own;
+                }
+            }
+            if k % FOUR == FOUR - 1 {
+                sum.end_four(s);
+            }
+            if k % PASS == PASS - 1 {
+                sum.end_sixteen(s);
+            }
+        }
+        Sums {
+            single: sum.sum(s),
+            apart,
+        }
+    }
 }
 
 #[inline(always)]

@@ -58,6 +58,11 @@ impl<'a> Values<'a> {
         self.len() == 0
     }
 
+    /// Element i.
+    pub(super) fn at(self, i: usize) -> f32 {
+        each!(self, slice => slice[i].float())
+    }
+
     /// Room for the floats of a block, where [`Values::block`] needs it.
     #[inline(always)]
     pub(super) fn room<const N: usize>(self, room: &mut Room<N>) -> Cells<'_> {

@@ -32,6 +32,12 @@ impl Stream<'_> {
     #[inline(always)]
     pub fn load<S: Simd>(self, s: S, start: usize, count: usize) -> S::F32 {
         let start = self.start + start;
+        // The first of the values most often: no division then.
+        if self.inner == 1
+            && let Some(run) = self.values.get(start..start + count)
+        {
+            return s.load_head(run, 0.0);
+        }
         let first = start / self.inner % self.values.len();
         if self.values.len() == 1 || start % self.inner + count <= self.inner {
             return s.splat(self.values[first].get());

@@ -3,9 +3,13 @@
 use crate::family::pointwise::{Eval, Pointwise};
 use crate::loss::Params;
 use crate::loss::bce_with_logits::far;
+use crate::math::exp::exp_nonpositive;
 use crate::math::pow::Exponent;
-use crate::math::sigmoid::{sigmoid, tail};
+use crate::math::sigmoid::{Sigmoid, sigmoid, tail};
 use crate::simd::Lanes;
+
+/// Above this γ the rounding of a miss near 1 shows in its power.
+const STEEP: f32 = 8.0;
 
 /// Focal loss of σ(x).
 #[derive(Clone, Copy)]
@@ -36,12 +40,20 @@ impl SigmoidFocal {
 
     /// m^γ. The branches go the same way for all vectors of a call.
     #[inline(always)]
-    fn power<V: Lanes>(self, v: V, m: V::F32) -> V::F32 {
+    fn power<V: Lanes>(self, v: V, side: V::F32, p: &Sigmoid<V>, m: V::F32) -> V::F32 {
         if self.gamma == 2.0 {
             v.mul(m, m)
         } else if self.gamma == 0.0 {
             // Also where m is 0, or NaN: that reaches the loss by its other factor.
             v.splat(1.0)
+        } else if self.gamma > STEEP {
+            // Near 1, m has been rounded by more than a large γ forgives: what it lacks of 1 is known better.
+            let one = v.splat(1.0);
+            let rest = v.mul_add(side, p.small, v.mul(v.sub(one, side), p.large));
+            let error = v.div(v.sub(v.sub(one, m), rest), m);
+            let near = v.lt(v.splat(0.5), m);
+            self.exponent
+                .pow_near(v, m, v.select(near, error, v.splat(0.0)))
         } else {
             // A miss of 0 or NaN counts as the smallest normal number: the other factor is 0 or NaN there.
             self.exponent.pow(v, m)
@@ -66,24 +78,46 @@ impl Pointwise for SigmoidFocal {
         let negative = v.lt(x, zero);
         let p = sigmoid(v, e);
         let side = v.select(negative, t, v.sub(v.splat(1.0), t));
-        let bce = v.add(far(v, v.abs(x), side), p.softplus);
+        let abs_x = v.abs(x);
+        let far = far(v, abs_x, side);
 
         let m = v.mul_add(side, v.sub(p.large, p.small), p.small);
         let alpha = v.mul_add(v.splat(self.tilt), t, v.splat(self.base));
-        let weight = v.mul(alpha, self.power(v, m));
+        let power = self.power(v, side, &p, m);
+        let weight = v.mul(alpha, power);
+        // 0 · ∞ is 0 here: what has no weight costs nothing, however far it is. NaN reaches the value by `softplus`.
+        let bce = v.add(v.zero_where(v.eq(weight, zero), far), p.softplus);
 
         let product = v.mul(p.large, p.small);
         let quotient = v.zero_where(v.eq(product, zero), v.div(product, m));
-        let gamma = v.splat(self.gamma);
-        let turn = v.mul(v.mul_add(side, v.splat(-2.0 * self.gamma), gamma), quotient);
+        // By halves: twice the largest γ is ∞.
+        let turn = v.mul_add(side, v.splat(-self.gamma), v.splat(0.5 * self.gamma));
+        let turn = v.mul(turn, v.add(quotient, quotient));
         // An infinite bce has a quotient of 0.
         let bent = v.zero_where(v.eq(turn, zero), v.mul(bce, turn));
         let dx = v.mul(weight, v.sub(v.sub(side, p.small), bent));
+
+        // By the target: m^γ·(α_t'·bce ± α_t·(γ·bce·(σ(|x|) − σ(−|x|))/m + |x|)), + where x < 0. Within the second term nothing
+        // cancels. At a miss of 0 bce is 0 too, and bce/m is 1.
+        let full = v.add(far, p.softplus);
+        let ratio = v.select(v.eq(m, zero), v.splat(1.0), v.div(full, m));
+        // Where the miss of a hard target is below the normal numbers, a small power of it is not.
+        let hidden = v.zero_where(v.lt(v.splat(0.0), side), v.splat(f32::MIN_POSITIVE));
+        let gone = exp_nonpositive(v, v.mul(v.splat(-self.gamma), abs_x));
+        let power = v.select(v.lt(m, hidden), gone, power);
+        let tilted = v.zero_where(
+            v.eq(v.splat(self.tilt), zero),
+            v.mul(v.splat(self.tilt), full),
+        );
+        let steep = v.mul(v.mul(v.splat(self.gamma), ratio), v.sub(p.large, p.small));
+        let steep = v.zero_where(v.eq(v.splat(self.gamma), zero), steep);
+        let turned = v.zero_where(v.eq(alpha, zero), v.mul(alpha, v.add(steep, abs_x)));
+        let dt = v.add(tilted, v.neg_where(v.lt(zero, x), turned));
+        let dt = v.zero_where(v.eq(power, zero), v.mul(power, dt));
         Eval {
             value: v.mul(weight, bce),
             dx: v.neg_where(negative, dx),
-            // Not offered: no one trains the target of a focal loss.
-            dt: zero,
+            dt: v.select(v.eq(x, x), dt, x),
         }
     }
 }

@@ -28,7 +28,8 @@ impl Exponent {
         Self {
             high,
             low: gamma - high,
-            log2: gamma * LOG2_E,
+            // Not ∞, of which 0 times is NaN.
+            log2: (gamma * LOG2_E).min(f32::MAX),
         }
     }
 
@@ -39,7 +40,19 @@ impl Exponent {
     #[inline(always)]
     pub fn pow<V: Lanes>(self, v: V, m: V::F32) -> V::F32 {
         let (mantissa, n) = v.split_exponent(v.max(m, v.splat(f32::MIN_POSITIVE)));
-        let log = log_mantissa(v, mantissa);
+        self.exp(v, log_mantissa(v, mantissa), n)
+    }
+
+    /// (m·(1 + e))ᵞ for an e so small that m does not show it: a large γ does.
+    #[inline(always)]
+    pub fn pow_near<V: Lanes>(self, v: V, m: V::F32, e: V::F32) -> V::F32 {
+        let (mantissa, n) = v.split_exponent(v.max(m, v.splat(f32::MIN_POSITIVE)));
+        self.exp(v, v.add(log_mantissa(v, mantissa), e), n)
+    }
+
+    /// e^(γ·(log + n·ln 2))
+    #[inline(always)]
+    fn exp<V: Lanes>(self, v: V, log: V::F32, n: V::F32) -> V::F32 {
         let high = v.mul(v.splat(self.high), n);
         let low = v.mul_add(v.splat(self.log2), log, v.mul(v.splat(self.low), n));
         let y = v.add(high, low);

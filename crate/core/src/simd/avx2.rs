@@ -228,6 +228,11 @@ impl Simd for Avx2<2> {
         unsafe { transpose8(from, to) }
     }
     #[inline(always)]
+    fn all(self, mask: Self::Mask) -> bool {
+        // SAFETY: whoever holds an `Avx2` has detected AVX2.
+        unsafe { _mm256_movemask_ps(_mm256_and_ps(mask[0], mask[1])) == 0xFF }
+    }
+    #[inline(always)]
     fn sum(self, v: Self::F32) -> f32 {
         // SAFETY: whoever holds an `Avx2` has detected AVX2.
         unsafe { sum8(_mm256_add_ps(v[0], v[1])) }

@@ -184,6 +184,10 @@ impl Simd for Avx512 {
         with!(transpose8(from, to))
     }
     #[inline(always)]
+    fn all(self, mask: Self::Mask) -> bool {
+        mask == __mmask16::MAX
+    }
+    #[inline(always)]
     fn sum(self, v: Self::F32) -> f32 {
         with!({
             let (low, high) = halves(v);

@@ -13,6 +13,7 @@ use core::cell::Cell;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod double;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod room;
@@ -26,6 +27,7 @@ mod transpose;
 pub use avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
 pub use avx512::Avx512;
+pub use double::Double;
 #[cfg(target_arch = "aarch64")]
 pub use neon::Neon;
 pub use room::Room;
@@ -99,7 +101,8 @@ pub trait Lanes: Copy {
     /// `mask ? −v : v`
     fn neg_where(self, mask: Self::Mask, v: Self::F32) -> Self::F32;
 
-    /// The float whose bits are those of `v` shifted left by 23: 2^n where the low bits of `v` hold n + 127.
+    /// The float whose bits are those of `v` shifted left by 23: 2^n where the low bits of `v` hold n + 127, as those of
+    /// 1.5 · 2²³ + 127 + n do.
     fn exponent_from_low_bits(self, v: Self::F32) -> Self::F32;
     /// (m, n) with v = m · 2^n and m in [√½, √2), for positive normal `v`.
     fn split_exponent(self, v: Self::F32) -> (Self::F32, Self::F32);
@@ -171,6 +174,9 @@ pub trait Simd: Lanes {
     ) -> [Self::F32; M] {
         self.map(f, x)
     }
+
+    /// Whether the mask is true in every lane.
+    fn all(self, mask: Self::Mask) -> bool;
 
     /// Sum of the lanes in the one order: 16 → 8 → 4 → 2 → 1, lane j with lane j + half.
     #[inline(always)]

@@ -136,6 +136,10 @@ impl Simd for Scalar<LANES> {
         }
     }
     #[inline(always)]
+    fn all(self, mask: Self::Mask) -> bool {
+        mask.into_iter().all(|lane| lane)
+    }
+    #[inline(always)]
     fn map<F: Map<N, M>, const N: usize, const M: usize>(
         self,
         f: F,

@@ -248,6 +248,11 @@ impl Simd for Simd128<4> {
         }
     }
     #[inline(always)]
+    fn all(self, mask: Self::Mask) -> bool {
+        let [a, b, c, d] = mask;
+        i32x4_all_true(v128_and(v128_and(a, b), v128_and(c, d)))
+    }
+    #[inline(always)]
     fn sum(self, v: Self::F32) -> f32 {
         let (low, high) = (f32x4_add(v[0], v[2]), f32x4_add(v[1], v[3]));
         let v = f32x4_add(low, high);
