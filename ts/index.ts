@@ -1,6 +1,6 @@
 export { type BackendInfo, backend, setThreads } from './backend/load.js'
 export type { DynamicTensor, TensorLike } from './check.js'
-export { type CombinedLoss, combine, type PartOf } from './family/combine.js'
+export { type CombinedLoss, combine, type PartOf, type PartOptions } from './family/combine.js'
 export type {
   BackwardOptions,
   BatchReduction,
