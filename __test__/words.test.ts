@@ -313,7 +313,7 @@ everywhere('strided views', (t) => {
   const contiguous = [
     { data, shape, strides: [2, 1], offset: 0 },
     { data, shape, stride: [2, 1] },
-    { data, shape, strides: null, offset: null },
+    { data, shape, strides: null, stride: null, offset: null },
     { data, shape, stride: Int32Array.of(2, 1) },
     { data, dims: shape, stride: () => [2, 1] },
     // tfjs leaves out the last.
