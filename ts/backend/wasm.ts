@@ -141,7 +141,7 @@ const SLOTS = 10
 const WASM_PAGE = 65536
 
 /** Words of the memory that an instance has at least, and at most where it is kept for good: 16 MiB. */
-const LEAST = 4 * PIECE
+const LEAST = 8 * PIECE
 const KEPT = 2 ** 22
 
 /** Words beyond which an instance leaves too little of WebAssembly's 4 GiB for what a kernel may allocate itself. */
@@ -150,7 +150,7 @@ const CROWDED = 2 ** 28
 /** Milliseconds that larger ones are held for the next call. */
 const HELD = 1000
 
-/** An array as Rust knows it has fewer bytes than 2^31. */
+/** An array has fewer bytes than 2^31, which is what Rust allows. */
 const LONGEST = 2 ** 29 - 1
 
 /** An instance of the module, which places pieces of the caller's arrays one behind the other in its memory. */
@@ -376,7 +376,7 @@ class Memories {
    */
   reserve(loss: string, words: number, longest: number): Arena {
     const small = words <= KEPT
-    let arena = small ? this.#kept : this.#large
+    let arena = (small ? this.#kept : undefined) ?? this.#large
     if (arena === undefined || arena.broken || !arena.suits(words) || longest > LONGEST) {
       arena = longest > LONGEST ? undefined : this.#larger(words)
       if (arena === undefined) throw tooLarge(loss, words)
@@ -408,7 +408,7 @@ class Memories {
     return undefined
   }
 
-  /** After the kernel has run: where its own memory has grown, it may be too much to be kept. */
+  /** After the kernel has run: where its own memory has grown, that may be too much to be kept for good. */
   ran(arena: Arena): void {
     if (arena.ran() && arena === this.#kept && arena.size > 2 * KEPT) {
       this.#kept = undefined
