@@ -190,6 +190,7 @@ class Arena {
   /** What the module says of itself, up to the 0 that ends it. */
   describe(): string {
     const start = this.module.describe()
+    this.ran()
     const bytes = new Uint8Array(this.#memory.buffer)
     return new TextDecoder().decode(bytes.subarray(start, bytes.indexOf(0, start)))
   }
@@ -575,6 +576,7 @@ export function loadWasm(set = wasmSets()[0]): WasmBackend {
     const op = part === undefined ? -1 : ops.get(part.definition.name)!
     const inner = last ? 1 : positions
     const numbers = classes * PLANE
+    const auxs = typeof part?.aux === 'object' ? part.aux : undefined
     let value = 0
     for (let sample = 0; sample < samples; sample++) {
       for (let start = 0, count = 0; start < positions; start += count) {
@@ -582,12 +584,13 @@ export function loadWasm(set = wasmSets()[0]): WasmBackend {
         const first = sample * positions + start
         const scores = count * classes
         const arrays = 1 + (target === undefined ? 0 : 1) + (accumulate ? 1 : 0)
-        const few = (sums === undefined ? 0 : 2 * numbers) + (planes === undefined ? 0 : numbers) + 2 * classes
-        const arena = memories.reserve(call.loss, arrays * scores + count + few, Math.max(scores, 2 * numbers))
+        const perClass = (auxs === undefined ? 0 : 1) + (part?.weight === undefined ? 0 : 1)
+        // The sums in doubles, later the numbers of planes.
+        const words = arrays * scores + count + perClass * classes + 2 * numbers
+        const arena = memories.reserve(call.loss, words, Math.max(scores, 2 * numbers))
         const xAt = arena.copyScores(x, first, count, inner, classes)
         const targetAt = arena.copyScores(target, first, count, inner, classes)
         const labelsAt = arena.copyLabels(labels, first, count)
-        const auxs = part === undefined || typeof part.aux === 'number' ? undefined : part.aux
         const auxsAt = arena.copyIn(auxs, 0, classes)
         const weightAt = arena.copyIn(part?.weight, 0, classes)
         const planesAt = arena.copyIn(planes, sample * numbers, numbers)
