@@ -167,6 +167,8 @@ class Arena {
   readonly #base: number
   readonly #end: number
   #next = 0
+  /** Words that the call has reserved and not yet placed. */
+  #left = 0
   #floats: Float32Array
   #integers: Int32Array
 
@@ -219,6 +221,7 @@ class Arena {
     this.broken = true
     this.#loss = loss
     this.#needed = words
+    this.#left = words
     this.#next = this.#base
   }
 
@@ -240,7 +243,9 @@ class Arena {
   place(length: number): number {
     const at = this.#next
     this.#next += Math.ceil(length / PAGE) * PAGE
-    if (this.#next > this.#end) throw new Error(`arrays of ${this.#next - this.#base} words, ${this.words} reserved`)
+    this.#left -= length
+    if (this.#left < 0 || this.#next > this.#end)
+      throw new Error(`arrays of more than the ${this.#needed} words reserved`)
     return (at << 2) >>> 0
   }
 
@@ -585,9 +590,10 @@ export function loadWasm(set = wasmSets()[0]): WasmBackend {
         const scores = count * classes
         const arrays = 1 + (target === undefined ? 0 : 1) + (accumulate ? 1 : 0)
         const perClass = (auxs === undefined ? 0 : 1) + (part?.weight === undefined ? 0 : 1)
-        // The sums in doubles, later the numbers of planes.
-        const words = arrays * scores + count + perClass * classes + 2 * numbers
-        const arena = memories.reserve(call.loss, words, Math.max(scores, 2 * numbers))
+        // The sums are doubles.
+        const ofPlanes = sums === undefined ? numbers : 2 * numbers
+        const words = arrays * scores + count + perClass * classes + ofPlanes
+        const arena = memories.reserve(call.loss, words, Math.max(scores, ofPlanes))
         const xAt = arena.copyScores(x, first, count, inner, classes)
         const targetAt = arena.copyScores(target, first, count, inner, classes)
         const labelsAt = arena.copyLabels(labels, first, count)
