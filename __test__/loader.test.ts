@@ -1,13 +1,14 @@
 /** Which backend loads, and what is said when one cannot: each in a process of its own, on a copy of the package. */
 
 import { execFile } from 'node:child_process'
-import { cpSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import test from 'ava'
 import { backendFor, load, use } from '../ts/backend/load.js'
+import { unfit } from '../ts/backend/native.js'
 import { wasmSets } from '../ts/backend/wasm.js'
 import type { BackendInfo } from '../ts/index.js'
 
@@ -51,7 +52,7 @@ function addon(dist: string): string {
   return join(dist, 'native', name)
 }
 
-const wasmOf = (dist: string) => join(dist, 'wasm', wasmSets()[0], 'fused_loss_wasm_bg.wasm')
+const wasmOf = (dist: string, set: string) => join(dist, 'wasm', set, 'fused_loss_wasm_bg.wasm')
 
 const { project } = installed()
 test.after.always(() => rmSync(project, { recursive: true, force: true }))
@@ -75,26 +76,27 @@ test('--no-addons leads to wasm', async (t) => {
   t.is(info.value, 14 / 3)
 })
 
-test('a corrupt addon leads to wasm, a missing module to TypeScript', async (t) => {
+test('a corrupt addon leads to wasm, missing modules to TypeScript', async (t) => {
   const { project, dist } = installed()
   try {
-    writeFileSync(addon(dist), 'not an addon')
+    // As long as it was, so that it is opened.
+    writeFileSync(addon(dist), Buffer.alloc(readFileSync(addon(dist)).length, 'not an addon'))
     const wasm = await start(project)
     t.is(wasm.name, 'wasm')
     t.deepEqual(
       wasm.skipped.map((skip) => skip.name),
       ['native'],
     )
-    rmSync(wasmOf(dist))
+    for (const set of wasmSets()) rmSync(wasmOf(dist, set))
     const ts = await start(project)
     t.is(ts.name, 'ts')
     t.deepEqual(
       ts.skipped.map((skip) => skip.name),
       ['native', 'wasm'],
     )
-    t.regex(ts.skipped[1].reason, /no such file/)
+    for (const set of wasmSets()) t.regex(ts.skipped[1].reason, new RegExp(`${set}: [^;]*no such file`))
     t.is(ts.value, 14 / 3)
-    writeFileSync(wasmOf(dist), 'not a module')
+    for (const set of wasmSets()) writeFileSync(wasmOf(dist, set), 'not a module')
     t.is((await start(project)).name, 'ts')
     rmSync(join(dist, 'wasm'), { recursive: true })
     rmSync(join(dist, 'native'), { recursive: true })
@@ -109,6 +111,96 @@ test('a corrupt addon leads to wasm, a missing module to TypeScript', async (t) 
   } finally {
     rmSync(project, { recursive: true, force: true })
   }
+})
+
+test('an addon that is cut short, or whose size nobody has recorded, is not opened', async (t) => {
+  const { project, dist } = installed()
+  try {
+    const file = addon(dist)
+    const whole = readFileSync(file)
+    const rest = [whole.length / 2, whole.length - 1, whole.length - 4096, 100, 0].map(Math.floor)
+    for (const bytes of rest) {
+      writeFileSync(file, whole)
+      truncateSync(file, bytes)
+      const { name, skipped, value } = await start(project)
+      t.is(name, 'wasm')
+      t.regex(skipped[0].reason, new RegExp(`has ${bytes} bytes, but was built with ${whole.length}; `))
+      t.is(value, 14 / 3)
+    }
+    writeFileSync(file, whole)
+    t.is((await start(project)).name, 'native')
+    rmSync(`${file}.json`)
+    const { name, skipped } = await start(project)
+    t.is(name, 'wasm')
+    t.regex(skipped[0].reason, /no such file.*\.node\.json/)
+  } finally {
+    rmSync(project, { recursive: true, force: true })
+  }
+})
+
+test('where the module with relaxed SIMD does not load, the other does', async (t) => {
+  const { project, dist } = installed()
+  // Node 20 has relaxed SIMD behind a flag.
+  const flags = ['--no-addons', ...(wasmSets().length === 1 ? ['--experimental-wasm-relaxed-simd'] : [])]
+  try {
+    t.is((await start(project, { flags })).instructionSet, 'relaxed-simd')
+    const file = wasmOf(dist, 'relaxed-simd')
+    const whole = readFileSync(file)
+    const damages = [
+      { damage: () => writeFileSync(file, 'not a module'), reason: /^relaxed-simd: .*WebAssembly\.Module/ },
+      { damage: () => writeFileSync(file, whole.subarray(0, whole.length / 2)), reason: /^relaxed-simd: / },
+      // A module without the functions and the memory that are asked for.
+      { damage: () => writeFileSync(file, whole.subarray(0, 8)), reason: /^relaxed-simd: / },
+      { damage: () => rmSync(file), reason: /^relaxed-simd: .*no such file/ },
+    ]
+    for (const forced of ['', 'wasm']) {
+      for (const { damage, reason } of damages) {
+        writeFileSync(file, whole)
+        damage()
+        const info = await start(project, { forced, flags })
+        t.is(info.name, 'wasm')
+        t.is(info.instructionSet, 'simd128')
+        t.deepEqual(
+          info.skipped.map(({ name }) => name),
+          forced === '' ? ['native', 'wasm'] : ['wasm'],
+        )
+        t.regex(info.skipped.at(-1)!.reason, reason)
+        t.is(info.value, 14 / 3)
+      }
+    }
+  } finally {
+    rmSync(project, { recursive: true, force: true })
+  }
+})
+
+test('where the engine has no WebAssembly, TypeScript is left', async (t) => {
+  const code = `delete globalThis.WebAssembly\nconst { backend, mse } = await import('fused-loss')\n${script}`
+  const info = await start(project, { flags: ['--no-addons'], code })
+  t.is(info.name, 'ts')
+  t.is(info.skipped[1].reason, 'simd128: WebAssembly is not defined')
+  t.is(info.value, 14 / 3)
+})
+
+test('versions of Node that would end the process do not open the addon', async (t) => {
+  const reason = (versions: Record<string, string>) => unfit(versions as unknown as NodeJS.ProcessVersions)
+  // Tried with the versions themselves: all of the first list aborted in the first call, none of the second.
+  for (const node of ['16.20.2', '18.20.4', '18.20.8', '20.11.0', '21.6.2']) {
+    t.regex(reason({ node })!, new RegExp(`^Node ${node} would end the process`))
+  }
+  for (const node of ['20.12.0', '20.17.0', '20.19.0', '21.7.0', '22.0.0', '22.11.0', '24.21.0', '26.10.0']) {
+    t.is(reason({ node }), undefined)
+  }
+  t.is(reason({ node: '20.11.1', deno: '2.0.0' }), undefined)
+  t.is(reason({ node: '18.0.0', bun: '1.0.0' }), undefined)
+  t.is(unfit(process.versions), undefined)
+
+  // A process that says that it is one of them.
+  const old = "Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '18.20.4' } })"
+  const code = `${old}\nconst { backend, mse } = await import('fused-loss')\n${script}`
+  const info = await start(project, { code })
+  t.is(info.name, 'wasm')
+  t.regex(info.skipped[0].reason, /^Node 18\.20\.4 would end the process/)
+  t.is(info.value, 14 / 3)
 })
 
 test('an addon of another version is skipped', async (t) => {

@@ -4,7 +4,7 @@ import { setTimeout } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import test from 'ava'
-import { crossEntropy, mse } from '../ts/index.js'
+import { crossEntropy, dice, mse } from '../ts/index.js'
 import { platforms } from './platforms.js'
 
 const CALLS = 1_000_000
@@ -60,13 +60,17 @@ for (const platform of platforms.filter(({ backend }) => backend.name === 'wasm'
   test.serial(`what a huge row takes on ${platform.name} is given back`, async (t) => {
     platform.activate()
     const classes = 40_000_000
-    // Never written, so it takes no memory itself.
+    // Never written, so they take no memory themselves.
     const row = new Float32Array(classes)
+    const planes = new Float32Array(300_000)
     const labels = Int32Array.of(1)
     const before = used().resident
     crossEntropy(row, labels)
     const held = used().resident - before
     t.true(held > 3 * classes, `${held} bytes held for the next call`)
+    t.true(Math.abs(crossEntropy(row, labels) - Math.log(classes)) < 2e-6 * Math.log(classes))
+    // Here the kernel has some memory of its own.
+    dice(planes, labels, { shape: [1, planes.length], activation: 'softmax' })
     await setTimeout(1500)
     // A collection may leave what it finds to a task of its own.
     let kept = Infinity

@@ -146,7 +146,7 @@ const SLOTS = 10
 const WASM_PAGE = 65536
 
 /** Words of the memory that an instance has at least, and at most where it is kept for good: 16 MiB. */
-const LEAST = 4 * PIECE
+const LEAST = 8 * PIECE
 const KEPT = 2 ** 22
 
 /** Words beyond which an instance leaves too little of WebAssembly's 4 GiB for what a kernel may allocate itself. */
@@ -155,7 +155,7 @@ const CROWDED = 2 ** 28
 /** Milliseconds that larger ones are held for the next call. */
 const HELD = 1000
 
-/** An array as Rust knows it has fewer bytes than 2^31. */
+/** An array has fewer bytes than 2^31, which is what Rust allows. */
 const LONGEST = 2 ** 29 - 1
 
 /** An instance of the module, which places pieces of the caller's arrays one behind the other in its memory. */
@@ -172,6 +172,8 @@ class Arena {
   readonly #base: number
   readonly #end: number
   #next = 0
+  /** Words that the call has reserved and not yet placed. */
+  #left = 0
   #floats: Float32Array
   #integers: Int32Array
   /** See {@link copyClasses}. */
@@ -197,6 +199,7 @@ class Arena {
   /** What the module says of itself, up to the 0 that ends it. */
   describe(): string {
     const start = this.module.describe()
+    this.ran()
     const bytes = new Uint8Array(this.#memory.buffer)
     return new TextDecoder().decode(bytes.subarray(start, bytes.indexOf(0, start)))
   }
@@ -225,6 +228,7 @@ class Arena {
     this.broken = true
     this.#loss = loss
     this.#needed = words
+    this.#left = words
     this.#next = this.#base
   }
 
@@ -246,7 +250,9 @@ class Arena {
   place(length: number): number {
     const at = this.#next
     this.#next += Math.ceil(length / PAGE) * PAGE
-    if (this.#next > this.#end) throw new Error(`arrays of ${this.#next - this.#base} words, ${this.words} reserved`)
+    this.#left -= length
+    if (this.#left < 0 || this.#next > this.#end)
+      throw new Error(`arrays of more than the ${this.#needed} words reserved`)
     return (at << 2) >>> 0
   }
 
@@ -426,7 +432,7 @@ class Memories {
    */
   reserve(loss: string, words: number, longest: number): Arena {
     const small = words <= KEPT
-    let arena = small ? this.#kept : this.#large
+    let arena = (small ? this.#kept : undefined) ?? this.#large
     if (arena === undefined || arena.broken || !arena.suits(words) || longest > LONGEST) {
       arena = longest > LONGEST ? undefined : this.#larger(words)
       if (arena === undefined) throw tooLarge(loss, words)
@@ -458,7 +464,7 @@ class Memories {
     return undefined
   }
 
-  /** After the kernel has run: where its own memory has grown, it may be too much to be kept. */
+  /** After the kernel has run: where its own memory has grown, that may be too much to be kept for good. */
   ran(arena: Arena): void {
     if (arena.ran() && arena === this.#kept && arena.size > 2 * KEPT) {
       this.#kept = undefined
@@ -630,6 +636,7 @@ export function loadWasm(set = wasmSets()[0]): WasmBackend {
     const op = part === undefined ? -1 : ops.get(part.definition.name)!
     const inner = last ? 1 : positions
     const numbers = classes * PLANE
+    const auxs = typeof part?.aux === 'object' ? part.aux : undefined
     let value = 0
     for (let sample = 0; sample < samples; sample++) {
       for (let start = 0, count = 0; start < positions; start += count) {
@@ -637,12 +644,14 @@ export function loadWasm(set = wasmSets()[0]): WasmBackend {
         const first = sample * positions + start
         const scores = count * classes
         const arrays = 1 + (target === undefined ? 0 : 1) + (accumulate ? 1 : 0)
-        const few = (sums === undefined ? 0 : 2 * numbers) + (planes === undefined ? 0 : numbers) + 2 * classes + 1
-        const arena = memories.reserve(call.loss, arrays * scores + count + few, Math.max(scores, 2 * numbers))
+        const perClass = (auxs === undefined ? 0 : 1) + (part?.weight === undefined ? 0 : 1)
+        // The sums are doubles.
+        const ofPlanes = sums === undefined ? numbers : 2 * numbers
+        const words = arrays * scores + count + perClass * classes + ofPlanes + 1
+        const arena = memories.reserve(call.loss, words, Math.max(scores, ofPlanes))
         const xAt = arena.copyScores(x, first, count, inner, classes)
         const targetAt = arena.copyScores(target, first, count, inner, classes)
         const labelsAt = arena.copyClasses(marks, first, count)
-        const auxs = part === undefined || typeof part.aux === 'number' ? undefined : part.aux
         const auxsAt = arena.copyIn(auxs, 0, classes)
         const weightAt = arena.copyIn(part?.weight, 0, classes)
         const sampleWeightAt = part?.sampleWeight === undefined ? 0 : arena.copyIn(part.sampleWeight, sample, 1)
