@@ -94,6 +94,145 @@ everywhere('arguments and options of losses over planes', (t) => {
   refuses(t, RangeError, /alpha must be in \[0, 1\] or null, got 2/, loose(focalDice), x, mask(), { alpha: 2 })
 })
 
+everywhere('gradients by the target that there are not', (t) => {
+  const shape = [1, 2, 3]
+  for (const loss of [dice, jaccard, tversky].map(loose)) {
+    const labels = Int32Array.of(0, 1, 1)
+    const message = /targetGrad needs a target with a value per score, got class indices/
+    refuses(t, TypeError, message, loss, x, labels, { shape, targetGrad: new Float32Array(6) })
+    refuses(t, RangeError, /targetGrad must be a Float32Array of 6/, loss, x, mask(), {
+      targetGrad: new Float32Array(5),
+    })
+    refuses(t, TypeError, /targetGrad must be a Float32Array/, loss, x, mask(), { targetGrad: 1 })
+    const alone = /backward returns one array; give targetGrad a buffer/
+    t.throws(() => loss.backward(x, mask(), { targetGrad: true }), { instanceOf: TypeError, message: alone })
+    const both = mask()
+    refuses(t, RangeError, /targetGrad must not overlap target/, loss, x, both, { targetGrad: both })
+    const input = x.slice()
+    refuses(t, RangeError, /targetGrad must not overlap input/, loss, input, both, { targetGrad: input })
+    t.deepEqual([both, input], [mask(), x])
+    const grad = new Float32Array(6)
+    t.throws(() => loss.valueAndGrad(x, both, { grad, targetGrad: grad }), {
+      message: /grad must not overlap targetGrad/,
+    })
+  }
+  for (const loss of [bceDice, focalDice, diceFocal].map(loose)) {
+    refuses(t, TypeError, /there is no option targetGrad/, loss, x, mask(), { targetGrad: true })
+  }
+})
+
+everywhere('a softmax over one class', (t) => {
+  const message = (more: string) => new RegExp(`a softmax needs at least two classes, got 1, .*; ${more}`)
+  for (const loss of [dice, jaccard, tversky, focalDice, diceFocal].map(loose)) {
+    const options = { activation: 'softmax' }
+    const other = "use the activation 'sigmoid'$"
+    refuses(t, RangeError, message(`give shape: \\[N, C, …\\], or ${other}`), loss, x, mask(), options)
+    refuses(t, RangeError, message(other), loss, x, mask(), { ...options, shape: [2, 1, 3] })
+    refuses(t, RangeError, message(other), loss, x, mask(), { ...options, shape: [2, 3, 1], classAxis: -1 })
+    refuses(t, RangeError, message(other), loss, x, mask(), { ...options, shape: [2, 3], classAxis: null })
+    refuses(t, RangeError, message(other), loss, { data: x, dims: [6, 1] }, new Int32Array(6), options)
+    t.notThrows(() => loss.valueAndGrad(x, mask(), { ...options, shape: [1, 2, 3] }))
+    // Of nothing there is nothing to refuse.
+    t.notThrows(() => loss(new Float32Array(0), new Float32Array(0), { ...options, shape: [0, 1, 3] }))
+  }
+  const other = "use bceDice, which has a 'sigmoid'$"
+  refuses(t, RangeError, message(`give shape: \\[N, C, …\\], or ${other}`), loose(diceCe), x, mask())
+  refuses(t, RangeError, message(other), loose(diceCe), x, mask(), { shape: [6, 1] })
+})
+
+everywhere('diceCe', (t) => {
+  const loss = loose(diceCe.with({ shape: [1, 2, 3] }))
+  refuses(t, RangeError, /weight must be an array of 2, one per class/, loss, x, mask(), { weight: [1] })
+  refuses(t, RangeError, /ignoreIndex needs class indices or one channel as target/, loss, x, mask(), {
+    ignoreIndex: 0,
+  })
+  refuses(t, RangeError, /reduction must be 'mean' or 'sum', since the parts/, loss, x, mask(), { reduction: 'none' })
+  refuses(t, TypeError, /diceWeight must be a finite number/, loss, x, mask(), { diceWeight: '2' })
+  refuses(t, RangeError, /target must be an array of 6, one per score, or of 3/, loss, x, new Int32Array(2))
+  refuses(t, TypeError, /there is no option targetGrad/, loss, x, mask(), { targetGrad: true })
+  const both = mask()
+  t.throws(() => loss.backward(x, both, { grad: both }), { message: /grad must not overlap target/ })
+})
+
+everywhere('numbers that single precision cannot hold', (t) => {
+  for (const loss of losses) {
+    for (const name of ['smoothNr', 'smoothDr']) {
+      refuses(t, RangeError, new RegExp(`${name} must be a number ≥ 0 of single precision`), loss, x, mask(), {
+        [name]: 1e39,
+      })
+    }
+  }
+  for (const name of ['alpha', 'beta', 'gamma']) {
+    const message = new RegExp(`${name} must be a number [≥>] 0 of single precision, got 1e\\+300`)
+    refuses(t, RangeError, message, loose(tversky), x, mask(), { [name]: 1e300 })
+  }
+  for (const name of ['bceWeight', 'diceWeight']) {
+    const message = new RegExp(`${name} must be a finite number of single precision`)
+    for (const value of [1e39, -1e300]) refuses(t, RangeError, message, loose(bceDice), x, mask(), { [name]: value })
+  }
+})
+
+everywhere('outputs that share memory with a mask, a weight or an upstream gradient', (t) => {
+  const options = { shape: [1, 2, 3], includeBackground: true }
+  for (const loss of losses) {
+    const memory = new Float32Array(8).fill(1)
+    const before = memory.slice()
+    const grad = memory.subarray(2)
+    t.throws(() => loss.backward(x, mask(), { ...options, grad, mask: memory.subarray(0, 3) }), {
+      instanceOf: RangeError,
+      message: /grad must not overlap mask/,
+    })
+    const bytes = new Uint8Array(memory.buffer, 20, 3)
+    t.throws(() => loss.backward(x, mask(), { ...options, grad, mask: bytes }), {
+      instanceOf: RangeError,
+      message: /grad must not overlap mask/,
+    })
+    t.throws(() => loss.backward(x, mask(), { ...options, grad, weight: memory.subarray(1, 3) }), {
+      instanceOf: RangeError,
+      message: /grad must not overlap weight/,
+    })
+    t.deepEqual(memory, before)
+  }
+  for (const loss of losses.slice(0, 3)) {
+    const memory = new Float32Array(8).fill(1)
+    const before = memory.slice()
+    for (const [name, output] of [
+      ['targetGrad', memory.subarray(2)],
+      ['out', memory.subarray(0, 2)],
+    ] as const) {
+      const given = { ...options, reduction: 'none', [name]: output }
+      const own = new Float32Array(memory.buffer, 0, 3)
+      t.throws(() => loss.valueAndGrad(x, mask(), { ...given, mask: own }), {
+        instanceOf: RangeError,
+        message: new RegExp(`${name} must not overlap mask`),
+      })
+      const gradOutput = memory.subarray(1, 3)
+      t.throws(() => loss.valueAndGrad(x, mask(), { ...given, gradOutput }), {
+        instanceOf: RangeError,
+        message: new RegExp(`${name} must not overlap gradOutput`),
+      })
+    }
+    t.deepEqual(memory, before)
+  }
+})
+
+everywhere('an axis of length 1 may have any stride', (t) => {
+  const expected = dice(x, mask(), { shape: [1, 2, 3, 1] })
+  for (const stride of [
+    [6, 3, 1, 1],
+    [1, 3, 1, 9],
+    [0, 3, 1, -7],
+  ]) {
+    t.is(dice({ data: x, shape: [1, 2, 3, 1], stride } as { data: Float32Array; shape: number[] }, mask()), expected)
+  }
+  for (const stride of [
+    [6, 1, 2, 1],
+    [6, 3, 2, 1],
+  ]) {
+    refuses(t, RangeError, /input must be contiguous/, loose(dice), { data: x, shape: [1, 2, 3, 1], stride }, mask())
+  }
+})
+
 everywhere('sums of losses', (t) => {
   const make = loose(combine) as unknown as (parts: unknown) => unknown
   t.throws(() => make(undefined), { instanceOf: TypeError, message: /combine: parts must be a list/ })

@@ -8,7 +8,9 @@ import test, { type ExecutionContext } from 'ava'
 import { accumulated, definitionOf, type Loss } from '../ts/family/loss.js'
 import type { CompoundDefinition, RegionDefinition } from '../ts/family/region.js'
 import * as library from '../ts/index.js'
+import { bceWithLogits, crossEntropy, dice, jaccard, mse, softmaxFocal, tversky } from '../ts/index.js'
 import { filled, generator, guarded, intact, normal, sameBits } from './data.js'
+import { everywhere } from './everywhere.js'
 import { missing, platforms } from './platforms.js'
 import { derivative, type RegionNumbers, regionReference } from './reference.js'
 
@@ -42,6 +44,7 @@ const SHAPES: [number, number, number][] = [
 function casesOf(definition: RegionDefinition): Case[] {
   const random = generator(definition.name.length)
   const cases: Case[] = []
+  const later: (() => void)[] = []
   const smoothing = { smoothNr: 1e-5, smoothDr: 1e-5 }
   const defaults = Object.fromEntries(
     Object.entries(definition.params).map(([name, { default: value }]) => [name, value]),
@@ -96,6 +99,7 @@ function casesOf(definition: RegionDefinition): Case[] {
         add(activation, { mask, batch: true })
         if (definition.squared) add(activation, { squaredPred: true })
         if (classes === 1) continue
+        later.push(() => add(activation, { weight, includeBackground: false, mask }))
         add(activation, {}, { target: labels, values: hot })
         add(activation, { weight, includeBackground: false, mask }, { target: labels, values: hot })
       }
@@ -106,6 +110,7 @@ function casesOf(definition: RegionDefinition): Case[] {
       }
     }
   }
+  for (const add of later) add()
   return cases
 }
 
@@ -333,6 +338,85 @@ for (const platform of platforms) {
     t.true(Math.abs(library.dice(half, new Float32Array(n).fill(1), exact) * (2 * n - 1) - 1) < 1e-6)
   })
 }
+
+everywhere('gradients by the target, by hand', (t) => {
+  const p = Float32Array.of(1, 0.5, 0, 0.5)
+  const none = { smoothNr: 0, smoothDr: 0, targetGrad: true }
+  const floats = Float32Array.of(1, 1, 0, 0)
+  // A = 3 and B = 4: (A − 2·p·B)/B².
+  const ofDice = [-5 / 16, -1 / 16, 3 / 16, -1 / 16]
+  for (const target of [floats, Uint8Array.from(floats), { data: floats, shape: [4] }]) {
+    const shape = 'data' in target ? { classAxis: null } : {}
+    t.deepEqual(dice.valueAndGrad(p, target, { ...none, ...shape }).targetGrad, Float32Array.from(ofDice))
+  }
+  // Of squares B = 1 + ¼ + ¼ + 1 + 1 = 3.5: (2·y·A − 2·p·B)/B².
+  agree(
+    t,
+    'squares',
+    dice.valueAndGrad(p, floats, { ...none, squaredPred: true }).targetGrad!,
+    (i) => [(6 - 7) / 12.25, (6 - 3.5) / 12.25, 0, -3.5 / 12.25][i],
+    1e-6,
+  )
+  // A = 3 and B = 5: (A·(2 − 2·p) − 2·p·B)/B².
+  agree(t, 'jaccard', jaccard.valueAndGrad(p, floats, none).targetGrad!, (i) => [-0.4, -0.08, 0.24, -0.08][i], 1e-6)
+  // N = 1.5, D = 1.5 + 0.25·0.5 + 0.75·0.5 = 2: (N·(β + (1 − α − β)·p) − p·D)/D².
+  const weighted = tversky.valueAndGrad(p, floats, { ...none, alpha: 0.25, beta: 0.75 }).targetGrad!
+  agree(t, 'tversky', weighted, (i) => (1.5 * 0.75 - p[i] * 2) / 4, 1e-6)
+  // Raised to 2, with f = 1 − N/D = ¼.
+  const focal = tversky.valueAndGrad(p, floats, { ...none, alpha: 0.25, beta: 0.75, gamma: 2 }).targetGrad!
+  agree(t, 'focal tversky', focal, (i) => (2 * 0.25 * (1.5 * 0.75 - p[i] * 2)) / 4, 1e-6)
+})
+
+everywhere('a class without target has no gradient by the target where it does not count', (t) => {
+  const x = Float32Array.of(0.5, 0.25, 0.5, 0.25)
+  const target = Float32Array.of(1, 0, 0, 0)
+  const shape = [1, 2, 2]
+  for (const loss of [dice, jaccard, tversky]) {
+    const first = loss.valueAndGrad(x.subarray(0, 2), target.subarray(0, 2), { targetGrad: true }).targetGrad!
+    const asIs = loss.valueAndGrad(x, target, { shape, targetGrad: true }).targetGrad!
+    t.true(asIs[2] !== 0 && asIs[3] !== 0)
+    const zero = loss.valueAndGrad(x, target, { shape, emptyClass: 'zero', targetGrad: true }).targetGrad!
+    t.deepEqual([...zero], [first[0] / 2, first[1] / 2, 0, 0])
+    const skip = loss.valueAndGrad(x, target, { shape, emptyClass: 'skip', targetGrad: true }).targetGrad!
+    t.deepEqual([...skip], [first[0], first[1], 0, 0])
+  }
+})
+
+everywhere('what is masked has no gradient by the target, whatever it holds', (t) => {
+  const mask = Uint8Array.of(1, 0, 1)
+  for (const poison of [Number.NaN, Infinity, -Infinity]) {
+    const x = Float32Array.of(1, poison, 2, 3, poison, 4)
+    const target = Float32Array.of(0.5, poison, 0.25, 0.5, poison, 1)
+    const clean = [1, 2, 3, 4]
+    for (const activation of ['none', 'sigmoid', 'softmax'] as const) {
+      const got = dice.valueAndGrad(x, target, { shape: [1, 2, 3], mask, activation, targetGrad: true }).targetGrad!
+      const rest = { shape: [1, 2, 2], activation, targetGrad: true } as const
+      const expected = dice.valueAndGrad(Float32Array.from(clean), Float32Array.of(0.5, 0.25, 0.5, 1), rest).targetGrad!
+      t.true(
+        sameBits(got, [expected[0], 0, expected[1], expected[2], 0, expected[3]]),
+        `${activation} ${poison}: ${got}`,
+      )
+    }
+  }
+})
+
+everywhere('where the mean is over nothing, gradients by the target are 0', (t) => {
+  const [x, target] = [Float32Array.of(0.5, 0.25, 0.5, 0.25), Float32Array.of(0.5, 0.5, 0.25, 0.75)]
+  const losses = [dice, jaccard, tversky].map((loss) => [loss, new Float32Array(4), { emptyClass: 'skip' }] as const)
+  const nothing = new Uint8Array(2)
+  for (const [loss, given, options] of [
+    ...losses,
+    [crossEntropy, target, { mask: nothing }],
+    [softmaxFocal, target, { mask: nothing }],
+    [mse, target, { weight: [0, 0], meanBy: 'weight' }],
+    [bceWithLogits, target, { weight: [0, 0], meanBy: 'weight' }],
+  ] as unknown as [AnyLoss, Float32Array, Record<string, unknown>][]) {
+    const [grad, targetGrad] = [new Float32Array(4).fill(77), new Float32Array(4).fill(77)]
+    const { value } = loss.valueAndGrad(x, given, { shape: [2, 2], ...options, grad, targetGrad })
+    t.is(value, Number.NaN, loss.name)
+    t.true(sameBits(grad, new Float32Array(4)) && sameBits(targetGrad, new Float32Array(4)), loss.name)
+  }
+})
 
 test.after('summary', (t) => {
   t.log(`ran on ${platforms.map((platform) => platform.name).join(', ')}`)

@@ -531,15 +531,14 @@ function singleSlopes(length: number): Float32Array {
 /** The most that numbers of a plane may be in single precision, so that no sum of their products leaves it. */
 const LARGE = 2 ** 100
 
-/**
- * Below this a sum is so small that the products in it may leave single precision, which shows where nothing more is added to the
- * denominator.
- */
+/** Sums of so little, or of products of so little, may have lost what single precision does not hold. */
 const SMALL = 1e-15
+const SMALL_PRODUCT = 1e-30
 
 /**
- * Whether a plane has next to nothing to divide by, so that all of the call is computed in double precision. Where there is no
- * target it may do, unless the caller says that what is asked for is `divided` by it all the same.
+ * Whether what single precision does not hold of a plane shows, since nothing more is added to the denominator: then all of the
+ * call is computed in double precision. Where there is no target it shows only in what is `divided` all the same, or where nothing
+ * at all is left. Never of hard masks and predictions, whose sums are 0 or large.
  */
 function isDelicate(
   definition: RegionDefinition,
@@ -556,6 +555,7 @@ function isDelicate(
       const [p, y, py] = [sums[at], sums[at + 1], sums[at + 2]]
       if (isEmpty(settings, y)) continue
       if (p + y < SMALL && (y > 0 || divided)) return true
+      if (p > 0 && y > 0 && Math.max(p * y, py) < SMALL_PRODUCT) return true
       if (Number.isFinite(p + y) && !Number.isFinite(definition.value({ p, y, py }, numbers))) return true
     }
   }

@@ -21,7 +21,8 @@ export interface DiceOptions extends RegionOptions {
  *   value of each. The mean over nothing is NaN (`emptyMean`) with a gradient of zeros.
  * - An empty prediction of an empty target costs 0 where the two smoothing terms are equal, and is NaN where they are 0.
  * - Without smoothing, planes that hold next to nothing are computed in double precision: as long as there is anything to
- *   divide by there is a value, and a gradient that is finite where single precision can hold it, and infinite elsewhere.
+ *   divide by there is a value, and a gradient that is finite where single precision can hold it, and infinite elsewhere. With
+ *   `squaredPred` targets below 1e-18 count as 0 beside larger predictions.
  *
  * @throws TypeError where an argument is of the wrong kind or an option unknown, RangeError where lengths or values do
  *   not fit; nothing is written then
