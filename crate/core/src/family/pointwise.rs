@@ -604,8 +604,7 @@ const LARGE: f32 = f32::from_bits((117 + 127) << 23);
 /// Whether the sum of a block has left single precision, or may have.
 #[inline(always)]
 fn leaves(sum: f64) -> bool {
-    // Also where it is NaN.
-    !(sum.abs() < f64::from(LARGE))
+    sum.is_nan() || sum.abs() >= f64::from(LARGE)
 }
 
 /// Whether single precision holds the factor of the gradients with all its digits. A finite derivative that overflows by such a
