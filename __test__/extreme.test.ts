@@ -342,53 +342,44 @@ const STEEP = [
   [-1, 10000, 0.0],
   [-1, 1e10, 0.0],
   [-1, 1e38, 0.0],
-  [-1, 3.4e38, 0.0],
   [-8, 9, 7.976221561431885],
   [-8, 100, 7.736449241638184],
   [-8, 10000, 0.2795482873916626],
   [-8, 1e10, 0.0],
   [-8, 1e38, 0.0],
-  [-8, 3.4e38, 0.0],
   [-16, 9, 15.999983787536621],
   [-16, 100, 15.9998197555542],
   [-16, 10000, 15.982004165649414],
   [-16, 1e10, 0.0],
   [-16, 1e38, 0.0],
-  [-16, 3.4e38, 0.0],
   [-20, 9, 20.0],
   [-20, 100, 19.999996185302734],
   [-20, 10000, 19.999588012695312],
   [-20, 1e10, 2.2364210039427235e-8],
   [-20, 1e38, 0.0],
-  [-20, 3.4e38, 0.0],
   [-40, 9, 40.0],
   [-40, 100, 40.0],
   [-40, 10000, 40.0],
   [-40, 1e10, 40.0],
   [-40, 1e38, 0.0],
-  [-40, 3.4e38, 0.0],
   [-80, 9, 80.0],
   [-80, 100, 80.0],
   [-80, 10000, 80.0],
   [-80, 1e10, 80.0],
   [-80, 1e38, 0.0],
-  [-80, 3.4e38, 0.0],
   [0, 9, 0.0013538030907511711],
   [0, 100, 5.467967138104179e-31],
   [0, 10000, 0.0],
   [0, 1e10, 0.0],
   [0, 1e38, 0.0],
-  [0, 3.4e38, 0.0],
   [3, 9, 5.897409297017653e-14],
   [3, 10000, 0.0],
   [3, 1e10, 0.0],
   [3, 1e38, 0.0],
-  [3, 3.4e38, 0.0],
   [20, 100, 0.0],
   [20, 10000, 0.0],
   [20, 1e10, 0.0],
   [20, 1e38, 0.0],
-  [20, 3.4e38, 0.0],
 ] as const
 
 everywhere('sigmoidFocal: any γ that float32 holds', (t) => {
@@ -428,7 +419,6 @@ everywhere('parameters that float32 cannot hold are refused', (t) => {
   const x = new Float32Array(6)
   const held = /as a 32-bit float, which reaches from 1\.4e-45 to 3\.4e38, got/
   const cases: [unknown, Record<string, unknown>, string][] = [
-    [sigmoidFocal, { gamma: 1e39 }, 'gamma'],
     [smoothL1, { beta: 1e300 }, 'beta'],
     [huber, { delta: 1e300 }, 'delta'],
     // It would be 0, which is not above 0.
@@ -442,6 +432,7 @@ everywhere('parameters that float32 cannot hold are refused', (t) => {
     posWeight: [1, 1e300],
     shape: [3, 2],
   })
+  refuses(t, RangeError, /gamma must be in \[0, 1e38\], got 1e\+39/, loose(sigmoidFocal), x, x, { gamma: 1e39 })
   refuses(t, RangeError, /alpha must be in \[0, 1\] or null/, loose(sigmoidFocal), x, x, { alpha: 1e300 })
   t.is(huber(x, x, { delta: 1e-40 }), 0)
 })

@@ -18,13 +18,13 @@ export interface Reference {
 
 /**
  * d(f)/d(x) by two central differences, whose errors of second order cancel. Where they disagree there is a kink between
- * them, and they move closer to x.
+ * them, or the end of what f is defined for, and they move closer to x.
  */
 function derivative(f: (x: number) => number, x: number): number {
   for (let h = 1e-5 * Math.max(1, Math.abs(x)); ; h /= 10) {
     const far = (f(x + h) - f(x - h)) / (2 * h)
     const near = (f(x + h / 2) - f(x - h / 2)) / h
-    if (!(Math.abs(far - near) > 1e-8 * Math.max(1, Math.abs(far))) || h < 1e-8) return (4 * near - far) / 3
+    if (Math.abs(far - near) <= 1e-8 * Math.max(1, Math.abs(far)) || h < 1e-8) return (4 * near - far) / 3
   }
 }
 

@@ -9,7 +9,7 @@ const STEEP = 8
 export interface SigmoidFocalOptions extends PointwiseOptions {
   /** α in [0, 1]: weight of the positive class, 1 − α that of the negative; `null` for none. Default 0.25. */
   alpha?: number | null
-  /** γ ≥ 0: how much easy elements are played down; 0 does not. Default 2. */
+  /** γ in [0, 1e38]: how much easy elements are played down; 0 does not. Default 2. */
   gamma?: number
 }
 
@@ -42,7 +42,8 @@ export const sigmoidFocal: Loss<Floats, Probabilities, SigmoidFocalOptions> = /*
   family: 'pointwise',
   name: 'sigmoidFocal',
   params: {
-    gamma: { default: 2, expected: 'a number ≥ 0', holds: (gamma) => gamma >= 0, samples: [0, 0.5, 1, 3.7] },
+    // Twice as much is still a float.
+    gamma: { default: 2, expected: 'in [0, 1e38]', holds: (g) => g >= 0 && g <= 1e38, samples: [0, 0.5, 1, 3.7] },
     alpha: {
       default: 0.25,
       expected: 'in [0, 1] or null',

@@ -4,9 +4,9 @@
 //! f32, and the block's sum is added to an f64 total. The order depends on neither the instruction set nor the number of
 //! threads, so neither do the bits.
 //!
-//! The vectors of a block add up by fours, see [`Fours`]. So a value goes through at most 13 roundings, of which the four of the
-//! fold are the last, and equal numbers, whose errors do not make up for each other, add without any: twice and four times a
-//! float are floats, and three times it is rounded so that the fourth makes it right again. `extreme.test.ts` holds the sum of a constant array to 1e-7.
+//! The vectors of a block add up by fours, see [`Fours`], so that a value goes through at most 13 roundings. Equal numbers, whose
+//! errors would not make up for each other, add without an error: twice and four times a float are floats, and three times it is
+//! rounded so that the fourth makes it right again. `extreme.test.ts` holds the mean of a constant array to 1e-7.
 
 use crate::simd::{LANES, Simd};
 

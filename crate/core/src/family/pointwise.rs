@@ -1,4 +1,9 @@
 //! Losses of one input element and one target element.
+//!
+//! A loop computes a block in single precision. Where a value, a gradient or a sum leaves its range, though the result of the call
+//! may be a float, [`Block::in_double`] computes those elements again in double precision. Light losses look at four vectors
+//! before they store the gradient, which may go over the input; the others keep a copy of the input in that case, and look
+//! at the sum of the block. `extreme.test.ts` tries both.
 
 use super::SMALL;
 use super::positions::{Positions, Values};
@@ -23,6 +28,15 @@ pub trait Pointwise: Copy {
     /// Whether memory takes longer than the formula. Then gradients of large arrays go past the caches, which takes 10 to 20 % off;
     /// with an exponential in the formula it adds as much.
     const LIGHT: bool = false;
+
+    /// Whether the derivative by the target comes from [`Pointwise::by_target`], since it takes long and few ask for it.
+    const TARGET_APART: bool = false;
+
+    /// That derivative at input `x` and target `t`.
+    #[inline(always)]
+    fn by_target<V: Lanes>(self, v: V, _x: V::F32, _t: V::F32) -> V::F32 {
+        v.splat(0.0)
+    }
 
     /// An intermediate result of the input alone. It is computed in a pass of its own: of two short chains of operations
     /// more overlap than of a long one, and neither needs more registers than there are.
@@ -86,6 +100,17 @@ impl<L: Pointwise> Map<3, 3> for Whole<L> {
     fn eval<V: Lanes>(self, v: V, [x, t, aux]: [V::F32; 3]) -> [V::F32; 3] {
         let prepared = self.0.prepare(v, x);
         Rest(self.0).eval(v, [x, prepared, t, aux])
+    }
+}
+
+/// The derivative by the target alone.
+#[derive(Clone, Copy)]
+struct ByTarget<L>(L);
+
+impl<L: Pointwise> Map<2, 1> for ByTarget<L> {
+    #[inline(always)]
+    fn eval<V: Lanes>(self, v: V, [x, t]: [V::F32; 2]) -> [V::F32; 1] {
+        [self.0.by_target(v, x, t)]
     }
 }
 
@@ -348,15 +373,15 @@ fn plain<S: Simd, L: Pointwise, const GRAD: bool>(s: S, loss: L, args: &Args, dx
             }
         }
         let mut sum = sum.sum(s);
-        if if L::LIGHT {
+        let again = if L::LIGHT {
             left.any()
         } else {
             wide || leaves(sum)
-        } {
-            let extra = &Extra::default();
+        };
+        if again {
             let block = Block {
                 args,
-                extra,
+                extra: &Extra::default(),
                 range: start..start + count,
             };
             sum = if L::LIGHT {
@@ -381,7 +406,7 @@ struct Step<S: Simd, L, const GRAD: bool> {
     loss: L,
     scale: S::F32,
     aux: S::F32,
-    /// See [`limit`].
+    /// What the values of a light loss must be less than.
     limit: S::F32,
     /// Whether gradients go past the caches.
     stream: bool,
@@ -447,7 +472,8 @@ impl<S: Simd, L: Pointwise, const GRAD: bool> Step<S, L, GRAD> {
     #[inline(always)]
     fn light(self, sum: &mut Fours<S>, left: &mut Left, x: &Chunk, t: &Chunk, dx: &Chunk) {
         let s = self.s;
-        let [value, slope, _] = s.map(Whole(self.loss), [s.load(x), s.load(t), self.aux]);
+        let arguments = [s.load(x), s.load(t), self.aux];
+        let [value, slope, _] = s.map_compact(Whole(self.loss), arguments);
         if self.counts(sum, left, value) {
             self.store(dx, slope);
         }
@@ -581,7 +607,10 @@ fn weighted<S: Simd, L: Pointwise>(
     };
     let x = s.load_head(&args.x[range], 0.0);
     let t = s.load_head(args.t.block(at, count, floats), 0.0);
-    let [value, slope, t_slope] = s.map_compact(Whole(loss), [x, t, aux]);
+    let [value, slope, mut t_slope] = s.map_compact(Whole(loss), [x, t, aux]);
+    if L::TARGET_APART && extra.dt.is_some() {
+        [t_slope] = s.map_compact(ByTarget(loss), [x, t]);
+    }
     let factor = s.mul(weight, upstream);
     let results = [
         s.mul(value, weight),
@@ -746,10 +775,13 @@ impl Block<'_> {
             let old = old.map_or(0.0, |dx| f64::from(dx[i].get()));
             let [x, t] = [args.x[i].get(), args.t.at(i)].map(f64::from);
             let aux = stream(extra.aux, i, args.aux);
-            let [value, slope, t_slope] = match counts[j] {
+            let [value, slope, mut t_slope] = match counts[j] {
                 0.0 => [0.0; 3],
                 _ => Whole(loss).eval(Double, [x, t, aux]),
             };
+            if L::TARGET_APART && counts[j] > 0.0 {
+                t_slope = loss.by_target(Double, x, t);
+            }
             let value = value * weight;
             sum += value;
             set(args.dx, i, slopes[j], old + slope * factor, wide);

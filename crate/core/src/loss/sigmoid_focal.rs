@@ -19,6 +19,8 @@ pub struct SigmoidFocal {
     /// α_t = tilt·t + base
     tilt: f32,
     base: f32,
+    /// Whether it is 0 at one of the hard targets.
+    one_sided: bool,
 }
 
 impl SigmoidFocal {
@@ -35,6 +37,7 @@ impl SigmoidFocal {
             exponent: Exponent::new(gamma),
             tilt,
             base,
+            one_sided: alpha == 0.0 || alpha == 1.0,
         }
     }
 
@@ -63,6 +66,7 @@ impl SigmoidFocal {
 
 impl Pointwise for SigmoidFocal {
     const PREPARES: bool = true;
+    const TARGET_APART: bool = true;
 
     #[inline(always)]
     fn prepare<V: Lanes>(self, v: V, x: V::F32) -> V::F32 {
@@ -85,39 +89,57 @@ impl Pointwise for SigmoidFocal {
         let alpha = v.mul_add(v.splat(self.tilt), t, v.splat(self.base));
         let power = self.power(v, side, &p, m);
         let weight = v.mul(alpha, power);
-        // 0 · ∞ is 0 here: what has no weight costs nothing, however far it is. NaN reaches the value by `softplus`.
-        let bce = v.add(v.zero_where(v.eq(weight, zero), far), p.softplus);
+        let counted = if self.one_sided {
+            // 0 · ∞ is 0 here: what has no weight costs nothing, however far it is. NaN reaches the value by `softplus`.
+            v.zero_where(v.eq(alpha, zero), far)
+        } else {
+            far
+        };
+        let bce = v.add(counted, p.softplus);
 
         let product = v.mul(p.large, p.small);
         let quotient = v.zero_where(v.eq(product, zero), v.div(product, m));
-        // By halves: twice the largest γ is ∞.
-        let turn = v.mul_add(side, v.splat(-self.gamma), v.splat(0.5 * self.gamma));
-        let turn = v.mul(turn, v.add(quotient, quotient));
+        let gamma = v.splat(self.gamma);
+        let turn = v.mul(v.mul_add(side, v.splat(-2.0 * self.gamma), gamma), quotient);
         // An infinite bce has a quotient of 0.
         let bent = v.zero_where(v.eq(turn, zero), v.mul(bce, turn));
         let dx = v.mul(weight, v.sub(v.sub(side, p.small), bent));
 
-        // By the target: m^γ·(α_t'·bce ± α_t·(γ·bce·(σ(|x|) − σ(−|x|))/m + |x|)), + where x < 0. Within the second term nothing
-        // cancels. At a miss of 0 bce is 0 too, and bce/m is 1.
-        let full = v.add(far, p.softplus);
-        let ratio = v.select(v.eq(m, zero), v.splat(1.0), v.div(full, m));
+        Eval {
+            value: v.mul(weight, bce),
+            dx: v.neg_where(negative, dx),
+            // See `by_target`.
+            dt: zero,
+        }
+    }
+
+    /// m^γ·(α_t'·bce ± α_t·(γ·bce·(σ(|x|) − σ(−|x|))/m + |x|)), + where x < 0. Within the second term nothing cancels. At a miss
+    /// of 0 bce is 0 too, and bce/m is 1.
+    #[inline(always)]
+    fn by_target<V: Lanes>(self, v: V, x: V::F32, t: V::F32) -> V::F32 {
+        let zero = v.splat(0.0);
+        let p = sigmoid(v, tail(v, x));
+        let abs_x = v.abs(x);
+        let side = v.select(v.lt(x, zero), t, v.sub(v.splat(1.0), t));
+        let bce = v.add(far(v, abs_x, side), p.softplus);
+        let m = v.mul_add(side, v.sub(p.large, p.small), p.small);
+        let ratio = v.select(v.eq(m, zero), v.splat(1.0), v.div(bce, m));
         // Where the miss of a hard target is below the normal numbers, a small power of it is not.
-        let hidden = v.zero_where(v.lt(v.splat(0.0), side), v.splat(f32::MIN_POSITIVE));
+        let hidden = v.zero_where(v.lt(zero, side), v.splat(f32::MIN_POSITIVE));
         let gone = exp_nonpositive(v, v.mul(v.splat(-self.gamma), abs_x));
-        let power = v.select(v.lt(m, hidden), gone, power);
+        let power = v.select(v.lt(m, hidden), gone, self.power(v, side, &p, m));
+
+        let alpha = v.mul_add(v.splat(self.tilt), t, v.splat(self.base));
         let tilted = v.zero_where(
             v.eq(v.splat(self.tilt), zero),
-            v.mul(v.splat(self.tilt), full),
+            v.mul(v.splat(self.tilt), bce),
         );
         let steep = v.mul(v.mul(v.splat(self.gamma), ratio), v.sub(p.large, p.small));
         let steep = v.zero_where(v.eq(v.splat(self.gamma), zero), steep);
         let turned = v.zero_where(v.eq(alpha, zero), v.mul(alpha, v.add(steep, abs_x)));
         let dt = v.add(tilted, v.neg_where(v.lt(zero, x), turned));
         let dt = v.zero_where(v.eq(power, zero), v.mul(power, dt));
-        Eval {
-            value: v.mul(weight, bce),
-            dx: v.neg_where(negative, dx),
-            dt: v.select(v.eq(x, x), dt, x),
-        }
+        // A power takes no notice of NaN.
+        v.select(v.eq(x, x), dt, x)
     }
 }

@@ -151,6 +151,12 @@ impl Simd for Neon<4> {
         }
     }
     #[inline(always)]
+    fn all(self, mask: Self::Mask) -> bool {
+        let [a, b, c, d] = mask;
+        // SAFETY: whoever holds a `Neon` has detected NEON.
+        unsafe { vminvq_u32(vandq_u32(vandq_u32(a, b), vandq_u32(c, d))) != 0 }
+    }
+    #[inline(always)]
     fn transpose(self, from: Square, to: Square) {
         for j in [0, 4] {
             let (top, bottom) = (columns(from, 0, j), columns(from, 4, j));
