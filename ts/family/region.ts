@@ -428,16 +428,16 @@ function runOf(
     if (grad !== undefined) {
       const factor = denominator === 0 ? 0 : (scalar * settings.regionWeight) / denominator
       const scale = part === undefined || partDenominator === 0 ? 0 : (scalar * part.weight) / partDenominator
+      const planes = { definition, settings, sums, rows, axis, factor, gradOutput }
+      const slopes = singleSlopes(sums.length)
       if (targetGrad !== undefined) {
         // Before the other gradient, which may be written over what both are computed from.
-        const slopes = slopesOf(definition, settings, sums, rows, axis, factor, gradOutput, true)
-        if (slopes instanceof Float32Array) kernels.regionTargetGradient(rest, slopes, targetGrad)
-        else tsBackend.regionTargetGradient(rest, slopes, targetGrad)
+        if (fillSlopes(slopes, planes, true)) kernels.regionTargetGradient(rest, slopes, targetGrad)
+        else tsBackend.regionTargetGradient(rest, doubleSlopes(planes, true), targetGrad)
       }
-      const slopes = slopesOf(definition, settings, sums, rows, axis, factor, gradOutput, false)
-      const single = slopes instanceof Float32Array && !(Math.abs(scale) > LARGE)
-      if (single) kernels.regionGradient(rest, slopes, scale, grad, accumulate)
-      else tsBackend.regionGradient(rest, slopes, scale, grad, accumulate)
+      const fits = fillSlopes(slopes, planes, false) && !(Math.abs(scale) > LARGE)
+      if (fits) kernels.regionGradient(rest, slopes, scale, grad, accumulate)
+      else tsBackend.regionGradient(rest, doubleSlopes(planes, false), scale, grad, accumulate)
     }
     if (part === undefined) return result(out ?? regionValue, grad, targetGrad)
     const partValue = partDenominator === 0 ? nothing : partSum / partDenominator
@@ -489,10 +489,12 @@ function isDelicate(
   for (let row = 0; row < rows; row++) {
     for (let c = includeBackground ? 0 : 1; c < classes; c++) {
       const at = PLANE * (row * classes + c)
-      const [p, y, py] = [sums[at], sums[at + 1], sums[at + 2]]
-      if (isEmpty(settings, y)) continue
+      const p = sums[at]
+      const y = sums[at + 1]
+      const py = sums[at + 2]
+      if (py >= SMALL_PRODUCT || isEmpty(settings, y)) continue
       if (p + y < SMALL && (y > 0 || divided)) return true
-      if (p > 0 && y > 0 && Math.max(p * y, py) < SMALL_PRODUCT) return true
+      if (p > 0 && y > 0 && p * y < SMALL_PRODUCT) return true
       if (Number.isFinite(p + y) && !Number.isFinite(definition.value({ p, y, py }, numbers))) return true
     }
   }
@@ -529,23 +531,29 @@ function reduce(
   return { total, counted }
 }
 
-/** The numbers of all planes by which p and y enter a gradient: in single precision, unless they do not fit. */
-function slopesOf(
-  definition: RegionDefinition,
-  settings: RegionSettings,
-  sums: Float64Array,
-  rows: number,
-  axis: Axis,
-  factor: number,
-  gradOutput: Float32Array | undefined,
+/** What the gradients of all planes are made of. */
+interface Planes {
+  readonly definition: RegionDefinition
+  readonly settings: RegionSettings
+  readonly sums: Float64Array
+  readonly rows: number
+  readonly axis: Axis
+  readonly factor: number
+  readonly gradOutput: Float32Array | undefined
+}
+
+/** Writes the numbers by which p and y enter a gradient; whether single precision holds them. */
+function fillSlopes(
+  slopes: Float32Array | Float64Array,
+  { definition, settings, sums, rows, axis, factor, gradOutput }: Planes,
   byTarget: boolean,
-  slopes: Float32Array | Float64Array = singleSlopes(sums.length),
-): Float32Array | Float64Array {
+): boolean {
   const { samples, classes } = axis
-  const { includeBackground, weight, numbers, squared } = settings
-  const own = byTarget ? (definition.mirrored?.(numbers) ?? numbers) : numbers
+  const { includeBackground, weight, squared } = settings
+  const numbers = (byTarget && definition.mirrored?.(settings.numbers)) || settings.numbers
   // Of the sums of p and y.
   const first = byTarget ? 1 : 0
+  let fits = true
   slopes.fill(0)
   let plane = 0
   for (let row = 0; row < rows; row++) {
@@ -554,21 +562,26 @@ function slopesOf(
       const up = (gradOutput === undefined ? factor : gradOutput[plane]) * (weight === undefined ? 1 : weight[c])
       if (up === 0 || isEmpty(settings, sums[at + 1])) continue
       const y = sums[at + 1 - first]
-      const slope = definition.slope({ p: sums[at + first], y, py: sums[at + 2] }, own, squared)
-      for (let i = 0; i < PLANE; i++) {
-        let value = up * slope[i]
-        if (Math.abs(value) > LARGE) {
-          // What it would be a factor of is 0 everywhere.
-          if (i === 0 && y === 0) value = 0
-          else if (slopes instanceof Float32Array) {
-            const double = new Float64Array(sums.length)
-            return slopesOf(definition, settings, sums, rows, axis, factor, gradOutput, byTarget, double)
-          }
-        }
-        for (let sample = row; sample < samples; sample += rows) slopes[PLANE * (sample * classes + c) + i] = value
+      const slope = definition.slope({ p: sums[at + first], y, py: sums[at + 2] }, numbers, squared)
+      // What a is a factor of may be 0 everywhere.
+      const a = y === 0 && Math.abs(up * slope[0]) > LARGE ? 0 : up * slope[0]
+      const k = up * slope[1]
+      const b = up * slope[2]
+      if (Math.max(Math.abs(a), Math.abs(k), Math.abs(b)) > LARGE) fits = false
+      for (let sample = row; sample < samples; sample += rows) {
+        const to = PLANE * (sample * classes + c)
+        slopes[to] = a
+        slopes[to + 1] = k
+        slopes[to + 2] = b
       }
     }
   }
+  return fits
+}
+
+function doubleSlopes(planes: Planes, byTarget: boolean): Float64Array {
+  const slopes = new Float64Array(planes.sums.length)
+  fillSlopes(slopes, planes, byTarget)
   return slopes
 }
 
