@@ -3,7 +3,14 @@
  * passes of the backend, the reduction.
  */
 
-import { type Activation, activations, PLANE, type RegionCall, type RegionPart } from '../backend/contract.js'
+import {
+  type Activation,
+  activations,
+  type Backend,
+  PLANE,
+  type RegionCall,
+  type RegionPart,
+} from '../backend/contract.js'
 import { backendFor } from '../backend/load.js'
 import { tsBackend } from '../backend/ts.js'
 import {
@@ -177,6 +184,8 @@ interface RegionSettings extends Settings {
   readonly classAxis: 1 | -1 | null
   readonly activation: Activation
   readonly numbers: Numbers
+  /** Whether smoothing adds next to nothing to the denominator. */
+  readonly bare: boolean
   readonly squared: boolean
   readonly batch: boolean
   readonly includeBackground: boolean
@@ -312,9 +321,10 @@ function regionSettings(
   const flagOf = (name: string, otherwise: boolean) => {
     return given[name] === undefined ? otherwise : flag(loss, name, given[name])
   }
-  const numbers = Object.entries({ smoothNr: smoothing, smoothDr: smoothing, ...params }).map((entry) => {
+  const entries = Object.entries({ smoothNr: smoothing, smoothDr: smoothing, ...params }).map((entry) => {
     return [entry[0], paramOf(loss, entry, given)] as const
   })
+  const numbers: Numbers = Object.fromEntries(entries)
   return {
     reduction,
     emptyMean,
@@ -322,7 +332,8 @@ function regionSettings(
     shape: shape === undefined ? undefined : shapeOf(loss, 'shape', shape),
     classAxis: classAxis === null ? null : classAxisOf(loss, classAxis, '1, -1 or null'),
     activation,
-    numbers: Object.fromEntries(numbers),
+    numbers,
+    bare: numbers.smoothDr < SMALL,
     squared: flagOf('squaredPred', false),
     batch: flagOf('batch', false),
     includeBackground: flagOf('includeBackground', true),
@@ -354,13 +365,7 @@ function runOf(
       throw new RangeError(`${loss}: includeBackground: false needs at least two classes, got ${classes}`)
     }
     if (count > 0) checkPart(loss, part, classes)
-    if (settings.activation === 'softmax' && classes < 2 && count > 0) {
-      const otherwise = choices.includes('sigmoid') ? "the activation 'sigmoid'" : "bceDice, which has a 'sigmoid'"
-      const missing = shape === undefined ? 'give shape: [N, C, …], or ' : ''
-      throw new RangeError(
-        `${loss}: a softmax needs at least two classes, got ${classes}, whose probability is always 1; ${missing}use ${otherwise}`,
-      )
-    }
+    if (settings.activation === 'softmax' && classes < 2 && count > 0) throw oneClass(loss, shape, choices)
     const given = targetOf(loss, target, x.length, axis, shape, settings)
 
     const rows = settings.batch ? 1 : samples
@@ -404,13 +409,13 @@ function runOf(
 
     const call = callOf(x, given, axis, settings, foreground)
     const sums = sumsOf(samples * classes * PLANE)
-    const bare = settings.numbers.smoothDr < SMALL
+    const { bare } = settings
     // What depends on the denominator even where no target is.
-    const divided = settings.numbers.smoothNr > 0 || targetGrad !== undefined
+    const divided = bare && (settings.numbers.smoothNr > 0 || targetGrad !== undefined)
     // The gradient's buffer holds the sigmoids meanwhile, so that they are computed once. They are at least 2^−126 there, which
     // shows where nothing else is in the denominator.
     const isSigmoid = part === undefined && settings.activation === 'sigmoid'
-    const keep = grad !== undefined && !accumulate && isSigmoid && !(bare && divided)
+    const keep = grad !== undefined && !accumulate && isSigmoid && !divided
     let kernels = backendFor('region', x.length)
     let partSum = kernels.regionSums(call, sums, keep ? grad : undefined)
     if (settings.batch) addSamples(sums, samples, classes)
@@ -430,11 +435,8 @@ function runOf(
       const scale = part === undefined || partDenominator === 0 ? 0 : (scalar * part.weight) / partDenominator
       const planes = { definition, settings, sums, rows, axis, factor, gradOutput }
       const slopes = singleSlopes(sums.length)
-      if (targetGrad !== undefined) {
-        // Before the other gradient, which may be written over what both are computed from.
-        if (fillSlopes(slopes, planes, true)) kernels.regionTargetGradient(rest, slopes, targetGrad)
-        else tsBackend.regionTargetGradient(rest, doubleSlopes(planes, true), targetGrad)
-      }
+      // Before the other gradient, which may be written over what both are computed from.
+      if (targetGrad !== undefined) byTarget(kernels, rest, planes, slopes, targetGrad)
       const fits = fillSlopes(slopes, planes, false) && !(Math.abs(scale) > LARGE)
       if (fits) kernels.regionGradient(rest, slopes, scale, grad, accumulate)
       else tsBackend.regionGradient(rest, doubleSlopes(planes, false), scale, grad, accumulate)
@@ -444,6 +446,14 @@ function runOf(
     const value = settings.regionWeight * regionValue + part.weight * partValue
     return { value, grad, parts: { [part.name]: partValue, dice: regionValue } }
   }
+}
+
+/** A softmax over one class: its gradient would be 0 everywhere. */
+function oneClass(loss: string, shape: readonly number[] | undefined, choices: readonly Activation[]): RangeError {
+  const other = choices.includes('sigmoid') ? "the activation 'sigmoid'" : "bceDice, which has a 'sigmoid'"
+  const missing = shape === undefined ? 'give shape: [N, C, …], or ' : ''
+  const why = 'a softmax needs at least two classes, got 1, whose probability is always 1'
+  return new RangeError(`${loss}: ${why}; ${missing}use ${other}`)
 }
 
 // Numbers of a few planes stay from call to call: to make an array for them takes longer than a small plane.
@@ -577,6 +587,18 @@ function fillSlopes(
     }
   }
   return fits
+}
+
+/** The gradient by the target. */
+function byTarget(
+  kernels: Backend,
+  call: RegionCall,
+  planes: Planes,
+  slopes: Float32Array,
+  targetGrad: Float32Array,
+): void {
+  if (fillSlopes(slopes, planes, true)) kernels.regionTargetGradient(call, slopes, targetGrad)
+  else tsBackend.regionTargetGradient(call, doubleSlopes(planes, true), targetGrad)
 }
 
 function doubleSlopes(planes: Planes, byTarget: boolean): Float64Array {
