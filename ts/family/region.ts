@@ -573,7 +573,7 @@ function fillSlopes(
       if (up === 0 || isEmpty(settings, sums[at + 1])) continue
       const y = sums[at + 1 - first]
       const slope = definition.slope({ p: sums[at + first], y, py: sums[at + 2] }, numbers, squared)
-      // What a is a factor of may be 0 everywhere.
+      // What a is a factor of may be 0 everywhere: then it need not be more than single precision holds.
       const a = y === 0 && Math.abs(up * slope[0]) > LARGE ? 0 : up * slope[0]
       const k = up * slope[1]
       const b = up * slope[2]
