@@ -531,6 +531,7 @@ impl<F: Formula> Kernel for Elements<'_, F> {
                 }
                 0.0
             }
+            // Has kernels of its own.
             Pass::TargetGradient { .. } => 0.0,
         }
     }
@@ -810,6 +811,7 @@ impl<L: Softmax> Kernel for Classes<'_, L> {
                 }
                 0.0
             }
+            // Has kernels of its own.
             Pass::TargetGradient { .. } => 0.0,
         }
     }
