@@ -5,7 +5,7 @@
  */
 
 import type { ExecutionContext } from 'ava'
-import { bceDice, dice, diceCe, jaccard, tversky } from '../ts/index.js'
+import { bceDice, crossEntropy, dice, diceCe, jaccard, tversky } from '../ts/index.js'
 import { filled, generator, guarded, intact, sameBits } from './data.js'
 import { everywhere, loose } from './everywhere.js'
 
@@ -269,6 +269,11 @@ everywhere('factors that single precision cannot hold', (t) => {
   const balanced = dice.valueAndGrad(x, target, { normalizer: 1e-40, gradOutput: 1e-40, targetGrad: true })
   agree(t, 'gradient', balanced.grad, [...one.grad])
   agree(t, 'targetGrad', balanced.targetGrad!, [...one.targetGrad!])
+  // Weights of the same size cancel in the mean of the cross-entropy; of Dice they leave nothing.
+  const weighted = diceCe.valueAndGrad(x, Int32Array.of(1, 0), { shape: [1, 2, 2], weight: [1e-40, 1e-40] })
+  const plain = crossEntropy.valueAndGrad(x, Int32Array.of(1, 0), { shape: [1, 2, 2] })
+  t.true(Math.abs(weighted.value - plain.value) < 1e-4)
+  agree(t, 'weighted', weighted.grad, [...plain.grad])
   const nothing = dice.valueAndGrad(x, target, { normalizer: 1e-40, gradOutput: 0, targetGrad: true })
   t.true(sameBits(nothing.grad, new Float32Array(4)) && sameBits(nothing.targetGrad!, new Float32Array(4)))
 })

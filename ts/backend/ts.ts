@@ -13,14 +13,7 @@ import type { SoftmaxDefinition } from '../family/softmax.js'
 import { exp } from '../math.js'
 import { BLOCK, fold, LANES, LARGE, positionsOfBlock, total } from '../sum.js'
 import { version } from '../version.js'
-import {
-  type Backend,
-  firstScore,
-  PLANE,
-  type PointwiseExtra,
-  type RegionCall,
-  type SoftmaxExtra,
-} from './contract.js'
+import { type Backend, firstScore, PLANE, type PointwiseExtra, type RegionCall, type SoftmaxExtra } from './contract.js'
 import { classesOf, everything, type Marks, NOTHING, type NumberArray } from './marks.js'
 
 const { fround } = Math

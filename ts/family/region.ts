@@ -3,7 +3,14 @@
  * passes of the backend, the reduction.
  */
 
-import { type Activation, activations, PLANE, type RegionCall, type RegionPart } from '../backend/contract.js'
+import {
+  type Activation,
+  activations,
+  type Backend,
+  PLANE,
+  type RegionCall,
+  type RegionPart,
+} from '../backend/contract.js'
 import { backendFor } from '../backend/load.js'
 import { classesOf, everything, type Marks, NOTHING, type NumberArray } from '../backend/marks.js'
 import { tsBackend } from '../backend/ts.js'
@@ -197,6 +204,8 @@ interface RegionSettings extends Settings {
   readonly classAxis: 1 | -1 | null
   readonly activation: Activation
   readonly numbers: Numbers
+  /** Whether smoothing adds next to nothing to the denominator. */
+  readonly bare: boolean
   readonly squared: boolean
   readonly batch: boolean
   readonly includeBackground: boolean
@@ -377,9 +386,10 @@ function regionSettings(
   const flagOf = (name: string, otherwise: boolean) => {
     return given[name] === undefined ? otherwise : flag(loss, name, given[name])
   }
-  const numbers = Object.entries({ smoothNr: smoothing, smoothDr: smoothing, ...params }).map((entry) => {
+  const entries = Object.entries({ smoothNr: smoothing, smoothDr: smoothing, ...params }).map((entry) => {
     return [entry[0], paramOf(loss, entry, given)] as const
   })
+  const numbers: Numbers = Object.fromEntries(entries)
   return {
     reduction,
     emptyMean,
@@ -388,7 +398,8 @@ function regionSettings(
     shape: shape === undefined ? undefined : shapeOf(loss, 'shape', shape),
     classAxis: classAxis === null ? null : classAxisOf(loss, classAxis, '1, -1 or null'),
     activation,
-    numbers: Object.fromEntries(numbers),
+    numbers,
+    bare: numbers.smoothDr < SMALL,
     squared: flagOf('squaredPred', false),
     batch: flagOf('batch', false),
     includeBackground: flagOf('includeBackground', true),
@@ -425,13 +436,7 @@ function runOf(
     if (count > 0) checkPart(loss, part, classes)
     if (sampleWeight !== undefined && count > 0) float32Of(loss, 'sampleWeight', samples, sampleWeight)
     const given = targetOf(loss, target, x.length, axis, shape, settings)
-    if (settings.activation === 'softmax' && classes < 2 && count > 0) {
-      const otherwise = choices.includes('sigmoid') ? "the activation 'sigmoid'" : "bceDice, which has a 'sigmoid'"
-      const missing = shape === undefined ? 'give shape: [N, C, …], or ' : ''
-      throw new RangeError(
-        `${loss}: a softmax needs at least two classes, got ${classes}, whose probability is always 1; ${missing}use ${otherwise}`,
-      )
-    }
+    if (settings.activation === 'softmax' && classes < 2 && count > 0) throw oneClass(loss, shape, choices)
 
     const rows = settings.batch ? 1 : samples
     const firstClass = includeBackground ? 0 : 1
@@ -458,13 +463,13 @@ function runOf(
 
     const call = callOf(loss, x, given, axis, settings, foreground)
     const sums = sumsOf(samples * classes * PLANE)
-    const bare = settings.numbers.smoothDr < SMALL
+    const { bare } = settings
     // What depends on the denominator even where no target is.
-    const divided = settings.numbers.smoothNr > 0 || targetGrad !== undefined
+    const divided = bare && (settings.numbers.smoothNr > 0 || targetGrad !== undefined)
     // The gradient's buffer holds the sigmoids meanwhile, so that they are computed once. They are at least 2^−126 there, which
     // shows where nothing else is in the denominator.
     const isSigmoid = part === undefined && settings.activation === 'sigmoid'
-    const keep = grad !== undefined && !accumulate && isSigmoid && !(bare && divided)
+    const keep = grad !== undefined && !accumulate && isSigmoid && !divided
     let kernels = backendFor('region', x.length)
     let partSum = kernels.regionSums(call, sums, keep ? grad : undefined)
     if (settings.activation === 'none') checkSums(loss, sums, settings.squared)
@@ -485,16 +490,13 @@ function runOf(
     if (grad !== undefined) {
       const factor = denominator === 0 ? 0 : (scalar * settings.regionWeight) / denominator
       const scale = part === undefined || partDenominator === 0 ? 0 : (scalar * part.weight) / partDenominator
-      if (targetGrad !== undefined) {
-        // Before the other gradient, which may be written over what both are computed from.
-        const slopes = slopesOf(definition, settings, sums, rows, axis, factor, gradOutput, true)
-        if (slopes instanceof Float32Array) kernels.regionTargetGradient(rest, slopes, targetGrad)
-        else tsBackend.regionTargetGradient(rest, slopes, targetGrad)
-      }
-      const slopes = slopesOf(definition, settings, sums, rows, axis, factor, gradOutput, false)
-      const single = slopes instanceof Float32Array && !(Math.abs(scale) > LARGE)
-      if (single) kernels.regionGradient(rest, slopes, scale, grad, accumulate)
-      else tsBackend.regionGradient(rest, slopes, scale, grad, accumulate)
+      const planes = { definition, settings, sums, rows, axis, factor, gradOutput }
+      const slopes = singleSlopes(sums.length)
+      // Before the other gradient, which may be written over what both are computed from.
+      if (targetGrad !== undefined) byTarget(kernels, rest, planes, slopes, targetGrad)
+      const fits = fillSlopes(slopes, planes, false) && !(Math.abs(scale) > LARGE)
+      if (fits) kernels.regionGradient(rest, slopes, scale, grad, accumulate)
+      else tsBackend.regionGradient(rest, doubleSlopes(planes, false), scale, grad, accumulate)
     }
     if (part === undefined) return result(out ?? regionValue, grad, reported, targetGrad)
     const partValue = partDenominator === 0 ? nothing : partSum / partDenominator
@@ -507,6 +509,14 @@ function runOf(
       denominators: { [part.name]: ofPart, dice: reported },
     }
   }
+}
+
+/** A softmax over one class: its gradient would be 0 everywhere. */
+function oneClass(loss: string, shape: readonly number[] | undefined, choices: readonly Activation[]): RangeError {
+  const other = choices.includes('sigmoid') ? "the activation 'sigmoid'" : "bceDice, which has a 'sigmoid'"
+  const missing = shape === undefined ? 'give shape: [N, C, …], or ' : ''
+  const why = 'a softmax needs at least two classes, got 1, whose probability is always 1'
+  return new RangeError(`${loss}: ${why}; ${missing}use ${other}`)
 }
 
 // Numbers of a few planes stay from call to call: to make an array for them takes longer than a small plane.
@@ -552,10 +562,12 @@ function isDelicate(
   for (let row = 0; row < rows; row++) {
     for (let c = includeBackground ? 0 : 1; c < classes; c++) {
       const at = PLANE * (row * classes + c)
-      const [p, y, py] = [sums[at], sums[at + 1], sums[at + 2]]
-      if (isEmpty(settings, y)) continue
+      const p = sums[at]
+      const y = sums[at + 1]
+      const py = sums[at + 2]
+      if (py >= SMALL_PRODUCT || isEmpty(settings, y)) continue
       if (p + y < SMALL && (y > 0 || divided)) return true
-      if (p > 0 && y > 0 && Math.max(p * y, py) < SMALL_PRODUCT) return true
+      if (p > 0 && y > 0 && p * y < SMALL_PRODUCT) return true
       if (Number.isFinite(p + y) && !Number.isFinite(definition.value({ p, y, py }, numbers))) return true
     }
   }
@@ -593,23 +605,29 @@ function reduce(
   return { total, counted }
 }
 
-/** The numbers of all planes by which p and y enter a gradient: in single precision, unless they do not fit. */
-function slopesOf(
-  definition: RegionDefinition,
-  settings: RegionSettings,
-  sums: Float64Array,
-  rows: number,
-  axis: Axis,
-  factor: number,
-  gradOutput: Float32Array | undefined,
+/** What the gradients of all planes are made of. */
+interface Planes {
+  readonly definition: RegionDefinition
+  readonly settings: RegionSettings
+  readonly sums: Float64Array
+  readonly rows: number
+  readonly axis: Axis
+  readonly factor: number
+  readonly gradOutput: Float32Array | undefined
+}
+
+/** Writes the numbers by which p and y enter a gradient; whether single precision holds them. */
+function fillSlopes(
+  slopes: Float32Array | Float64Array,
+  { definition, settings, sums, rows, axis, factor, gradOutput }: Planes,
   byTarget: boolean,
-  slopes: Float32Array | Float64Array = singleSlopes(sums.length),
-): Float32Array | Float64Array {
+): boolean {
   const { samples, classes } = axis
-  const { includeBackground, weight, sampleWeight, numbers, squared } = settings
-  const own = byTarget ? (definition.mirrored?.(numbers) ?? numbers) : numbers
+  const { includeBackground, weight, sampleWeight, squared } = settings
+  const numbers = (byTarget && definition.mirrored?.(settings.numbers)) || settings.numbers
   // Of the sums of p and y.
   const first = byTarget ? 1 : 0
+  let fits = true
   slopes.fill(0)
   let plane = 0
   for (let row = 0; row < rows; row++) {
@@ -618,21 +636,38 @@ function slopesOf(
       const up = (gradOutput?.[plane] ?? factor) * (weight?.[c] ?? 1) * (sampleWeight?.[row] ?? 1)
       if (up === 0 || isEmpty(settings, sums[at + 1])) continue
       const y = sums[at + 1 - first]
-      const slope = definition.slope({ p: sums[at + first], y, py: sums[at + 2] }, own, squared)
-      for (let i = 0; i < PLANE; i++) {
-        let value = up * slope[i]
-        if (Math.abs(value) > LARGE) {
-          // What it would be a factor of is 0 everywhere.
-          if (i === 0 && y === 0) value = 0
-          else if (slopes instanceof Float32Array) {
-            const double = new Float64Array(sums.length)
-            return slopesOf(definition, settings, sums, rows, axis, factor, gradOutput, byTarget, double)
-          }
-        }
-        for (let sample = row; sample < samples; sample += rows) slopes[PLANE * (sample * classes + c) + i] = value
+      const slope = definition.slope({ p: sums[at + first], y, py: sums[at + 2] }, numbers, squared)
+      // What a is a factor of may be 0 everywhere: then it need not be more than single precision holds.
+      const a = y === 0 && Math.abs(up * slope[0]) > LARGE ? 0 : up * slope[0]
+      const k = up * slope[1]
+      const b = up * slope[2]
+      if (Math.max(Math.abs(a), Math.abs(k), Math.abs(b)) > LARGE) fits = false
+      for (let sample = row; sample < samples; sample += rows) {
+        const to = PLANE * (sample * classes + c)
+        slopes[to] = a
+        slopes[to + 1] = k
+        slopes[to + 2] = b
       }
     }
   }
+  return fits
+}
+
+/** The gradient by the target. */
+function byTarget(
+  kernels: Backend,
+  call: RegionCall,
+  planes: Planes,
+  slopes: Float32Array,
+  targetGrad: Float32Array,
+): void {
+  if (fillSlopes(slopes, planes, true)) kernels.regionTargetGradient(call, slopes, targetGrad)
+  else tsBackend.regionTargetGradient(call, doubleSlopes(planes, true), targetGrad)
+}
+
+function doubleSlopes(planes: Planes, byTarget: boolean): Float64Array {
+  const slopes = new Float64Array(planes.sums.length)
+  fillSlopes(slopes, planes, byTarget)
   return slopes
 }
 

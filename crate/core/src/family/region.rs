@@ -540,6 +540,7 @@ impl<F: Formula> Kernel for Elements<'_, F> {
                 }
                 0.0
             }
+            // Has kernels of its own.
             Pass::TargetGradient { .. } => 0.0,
         }
     }
@@ -855,6 +856,7 @@ impl<L: Softmax> Kernel for Classes<'_, L> {
                 }
                 0.0
             }
+            // Has kernels of its own.
             Pass::TargetGradient { .. } => 0.0,
         }
     }
