@@ -4,7 +4,9 @@
  * logarithm of a probability near 1 has no digit left from a gap of 37 on.
  *
  * Scores are multiples of 1/8, so that their differences are exact, and temperatures powers of two but where it is said: then
- * results are held to the registry's bound, of the true value. What is below the normal numbers may become 0.
+ * results are held to the registry's bound, of the true value. What is below the normal numbers may become 0. Up to 64 terms of
+ * a sum are added one after the other in single precision, and equal ones are rounded the same way each time, which
+ * {@link summed} allows for.
  */
 
 import type { ExecutionContext } from 'ava'
@@ -17,81 +19,105 @@ import { registry } from './platforms.js'
 const Real = Decimal.clone({ precision: 80, toExpNeg: -1e4, toExpPos: 1e4 })
 type Real = Decimal
 
-const ulpsOf = (name: string) => {
-  const agreement = registry.find((row) => row.name === name)?.ulp
-  return agreement ?? 32
-}
+/** The registry's bound. */
+const ulpsOf = (name: string) => registry.find((row) => row.name === name)?.ulp ?? 32
+
+const summed = (classes: number) => Math.min(classes, 64) / 8
 
 /** Smallest normal number: below it there may be a 0. */
 const LEAST = 2 ** -126
 const ULP = 2 ** -24
 
+/** A float as it is; decimal.js takes a number by its shortest decimal notation. */
+const exact = (x: number) => new Real(BigInt(x * 2 ** 160).toString()).div(new Real(2).pow(160))
+
 const exps = new Map<string, Real>()
 function exp(z: Real): Real {
   const key = z.toString()
-  let e = exps.get(key)
-  if (e === undefined) {
-    e = z.exp()
-    exps.set(key, e)
-  }
+  const e = exps.get(key) ?? z.exp()
+  exps.set(key, e)
   return e
 }
 
-const sumOf = (values: readonly Real[]) => values.reduce((a, b) => a.plus(b), new Real(0))
+const ZERO = new Real(0)
+const sumOf = (values: readonly Real[]) => values.reduce((a, b) => a.plus(b), ZERO)
 
-/** ln p, p and 1 − p of each class. */
-function softmaxOf(scores: ArrayLike<number>, temperature: number): { logP: Real; p: Real; q: Real }[] {
-  const max = new Real(Math.max(...Array.from(scores)))
-  const z = Array.from(scores, (x) => new Real(x).minus(max).div(temperature))
-  const e = z.map(exp)
-  const sum = sumOf(e)
+/** Unit in the last place of a true value. */
+function ulpOf(x: number): number {
+  return 2 ** (Math.max(-126, Math.floor(Math.log2(Math.abs(x)))) - 23)
+}
+
+/** ln p, p and 1 − p. */
+interface Odds {
+  readonly logP: Real
+  readonly p: Real
+  readonly q: Real
+}
+
+/** Those of each score of a position, of which there are so many. */
+function softmaxOf(counts: ReadonlyMap<number, number>, temperature: number): (score: number) => Odds {
+  const max = exact(Math.max(...counts.keys()))
+  const z = (x: number) => exact(x).minus(max).div(exact(temperature))
+  const sum = sumOf([...counts].map(([x, count]) => exp(z(x)).times(count)))
   const log = sum.ln()
-  const known = new Map<number, { logP: Real; p: Real; q: Real }>()
-  return z.map((z, c) => {
-    const own = known.get(scores[c]) ?? { logP: z.minus(log), p: e[c].div(sum), q: sum.minus(e[c]).div(sum) }
-    known.set(scores[c], own)
-    return own
-  })
+  return (x) => {
+    const e = exp(z(x))
+    return { logP: z(x).minus(log), p: e.div(sum), q: sum.minus(e).div(sum) }
+  }
+}
+
+function countsOf<T>(values: Iterable<T>): Map<T, number> {
+  const counts = new Map<T, number>()
+  for (const value of values) counts.set(value, (counts.get(value) ?? 0) + 1)
+  return counts
+}
+
+/** A class's gradient, and the largest term of it, by the way of writing it whose terms are the smaller. */
+interface Slope {
+  readonly grad: number
+  readonly unit: number
 }
 
 interface Truth {
   readonly value: number
-  readonly grad: number[]
-  /** The largest term of each gradient, by the way of writing it whose terms are the smaller. */
-  readonly unit: number[]
+  readonly classes: Slope[]
 }
 
-/** −Σ t·q^γ·ln p and its gradient by the scores. */
-function truthOf(scores: ArrayLike<number>, target: readonly Real[], temperature: number, gamma: number): Truth {
-  const odds = softmaxOf(scores, temperature)
-  const known = new Map<Real, [Real, Real]>()
-  const parts = odds.map((own) => {
-    const { logP, p, q } = own
-    const made = known.get(logP)
-    if (made) return made
+/** −Σ t·q^γ·ln p and its gradient by the scores, of t = (1 − ε)·`target` + ε/C. */
+function truthOf(scores: Float32Array, target: ArrayLike<number>, temperature = 1, gamma = 0, smoothing = 0): Truth {
+  const oddsOf = softmaxOf(countsOf(scores), temperature)
+  // Classes of the same score and target have all in common.
+  const pairs = Array.from(scores, (x, c) => `${x} ${Math.fround(target[c])}`)
+  const kinds = new Map<string, { odds: Odds; value: Real; own: Real; count: number }>()
+  for (const [pair, count] of countsOf(pairs)) {
+    const [x, target] = pair.split(' ').map(Number)
+    const odds = oddsOf(x)
+    const { logP, p, q } = odds
+    const t = exact(target).times(new Real(1).minus(smoothing)).plus(new Real(smoothing).div(scores.length))
     const power = gamma === 0 ? new Real(1) : gamma === 0.5 ? q.sqrt() : q.pow(gamma)
     const slope = q.isZero() ? power : power.times(p.times(logP).div(q).times(-gamma).plus(1))
-    const both: [Real, Real] = [power.times(logP).neg(), slope]
-    known.set(logP, both)
-    return both
-  })
-  const own = target.map((t, c) => t.times(parts[c][1]))
-  const all = sumOf(own)
-  const gradOf = (c: number) => odds[c].p.times(all).minus(own[c]).div(temperature)
+    kinds.set(pair, { odds, value: t.times(power).times(logP).neg(), own: t.times(slope), count })
+  }
+  const all = sumOf([...kinds.values()].map(({ own, count }) => own.times(count)))
+  const slopes = new Map<string, Slope>()
+  for (const [pair, { odds, own }] of kinds) {
+    const plain = Real.max(odds.p.times(all), own)
+    const others = Real.max(odds.q.times(all), all.minus(own))
+    slopes.set(pair, {
+      grad: odds.p.times(all).minus(own).div(exact(temperature)).toNumber(),
+      unit: Real.min(plain, others).div(temperature).toNumber(),
+    })
+  }
   return {
-    value: sumOf(target.map((t, c) => (t.isZero() ? t : t.times(parts[c][0])))).toNumber(),
-    grad: odds.map((_, c) => gradOf(c).toNumber()),
-    unit: odds.map(({ p, q }, c) => {
-      const plain = Real.max(p.times(all), own[c])
-      const others = Real.max(q.times(all), all.minus(own[c]))
-      return Real.min(plain, others).div(temperature).toNumber()
-    }),
+    value: sumOf([...kinds.values()].map(({ value, count }) => value.times(count))).toNumber(),
+    classes: pairs.map((pair) => slopes.get(pair)!),
   }
 }
 
 function near(t: ExecutionContext, what: string, got: number, truth: number, tolerance: number): boolean {
-  if (Math.abs(got - truth) <= tolerance) return true
-  t.fail(`${what} is ${got}, expected ${truth}, which is ${Math.abs(got - truth) / tolerance} of what it may be off`)
+  const off = Math.abs(got - truth)
+  if (off <= tolerance || got === truth) return true
+  t.fail(`${what} is ${got}, expected ${truth}, which is ${off / tolerance} times what it may be off`)
   return false
 }
 
@@ -160,14 +186,7 @@ function sweep(t: ExecutionContext, name: string, gamma: number, slack: (row: Ro
         const y = kind.label?.(row)
         return y === undefined ? kind.distribution!(row) : Array.from(row.x, (_, c) => Number(c === y))
       })
-      const truth =
-        truths.get(key) ??
-        rows.map(({ x }, i) => {
-          const target = made[i].map((q) =>
-            new Real(Math.fround(q)).times(new Real(1).minus(smoothing)).plus(new Real(smoothing).div(classes)),
-          )
-          return truthOf(x, target, temperature, gamma)
-        })
+      const truth = truths.get(key) ?? rows.map(({ x }, i) => truthOf(x, made[i], temperature, gamma, smoothing))
       truths.set(key, truth)
       const options = { ...kind.options, reduction: 'none', ...(name === 'softmaxFocal' && { gamma }) }
       // Rows, then the classes a plane apart, which goes by another loop.
@@ -183,16 +202,16 @@ function sweep(t: ExecutionContext, name: string, gamma: number, slack: (row: Ro
         const { value, grad } = loss.valueAndGrad(laid(x), target, { ...options, shape })
         for (const [i, row] of rows.entries()) {
           const title = `${name} γ=${gamma} ${kind.title} C=${classes} gap ${(classes > 100 ? FEW : GAPS)[i]} planes ${planes}`
-          const by = (ulps + slack(row)) * ULP
+          const by = ulps + summed(classes) + slack(row)
           const own = truth[i]
           const least = LEAST * classes
-          if (!near(t, `${title}: value`, (value as Float32Array)[i], own.value, by * own.value + least)) return
+          const tolerance = by * ulpOf(own.value) + least
+          if (!near(t, `${title}: value`, (value as Float32Array)[i], own.value, tolerance)) return
           for (let c = 0; c < classes; c++) {
             const got = grad[planes ? c * rows.length + i : i * classes + c]
-            const unit = Math.max(Math.abs(own.grad[c]), own.unit[c])
-            if (!near(t, `${title}: grad[${c}] (top ${row.top})`, got, own.grad[c], by * unit + least / temperature)) {
-              return
-            }
+            const { grad: g, unit } = own.classes[c]
+            const tolerance = by * ulpOf(Math.max(Math.abs(g), unit)) + least / temperature
+            if (!near(t, `${title}: grad[${c}] (top ${row.top})`, got, g, tolerance)) return
           }
         }
       }
@@ -211,8 +230,8 @@ everywhere('softmaxFocal keeps its digits at every gap', (t) => {
 
 everywhere('crossEntropy at a temperature that divides with rounding', (t) => {
   // z = (x − max)/T is rounded, and e^z is off by |z| times that: what is below e^−104 is 0.
-  const options = { temperature: 0.07 }
-  const temperature = 0.07
+  const temperature = Math.fround(0.07)
+  const options = { temperature }
   const label = ({ top }: Row) => top
   sweep(t, 'crossEntropy', 0, () => 2 * 104, [{ title: 'at 0.07', options, label, temperature }])
   // Two classes have opposite gradients all the same.
@@ -234,19 +253,24 @@ everywhere('diceCe, focalDice and dice where a class is nearly certain', (t) => 
     for (const classes of [2, 5, 70]) {
       const scores = Float32Array.from({ length: classes }, (_, c) => (c === 1 ? gap : 0))
       const shape = [1, classes, 1]
-      const oneHot = Array.from(scores, (_, c) => new Real(Number(c === 1)))
+      const oneHot = Array.from(scores, (_, c) => Number(c === 1))
       const options = { shape, diceWeight: 0, reduction: 'sum', activation: 'softmax' } as const
       const { activation: _, ...ceOptions } = options
       for (const [name, gamma, { parts, grad }] of [
         ['ce', 0, loose(diceCe).valueAndGrad(scores, Int32Array.of(1), ceOptions) as never],
-        ['focal', 2, loose(focalDice).valueAndGrad(scores, Int32Array.of(1), { ...options, gamma: 2, alpha: null }) as never],
+        [
+          'focal',
+          2,
+          loose(focalDice).valueAndGrad(scores, Int32Array.of(1), { ...options, gamma: 2, alpha: null }) as never,
+        ],
       ] as [string, number, { parts: Record<string, number>; grad: Float32Array }][]) {
         const truth = truthOf(scores, oneHot, 1, gamma)
-        const by = ulpsOf(gamma === 0 ? 'crossEntropy' : 'softmaxFocal') * ULP
+        const by = ulpsOf(gamma === 0 ? 'crossEntropy' : 'softmaxFocal') + summed(classes)
         const title = `${name} gap ${gap} C=${classes}`
-        near(t, title, parts[name], truth.value, by * truth.value)
+        near(t, title, parts[name], truth.value, by * ulpOf(truth.value))
         for (let c = 0; c < classes; c++) {
-          near(t, `${title} grad[${c}]`, grad[c], truth.grad[c], by * Math.abs(truth.grad[c]) + LEAST)
+          const { grad: g } = truth.classes[c]
+          near(t, `${title} grad[${c}]`, grad[c], g, by * ulpOf(g) + LEAST)
         }
       }
       // p_c·(g_c − Σ g·p) sums to 0 over the classes: what the largest class has is what the others have.
@@ -256,47 +280,56 @@ everywhere('diceCe, focalDice and dice where a class is nearly certain', (t) => 
       t.not(grad[1], 0)
     }
   }
+  t.pass()
 })
 
 /** T²·KL and its gradients by both scores. */
-function divergence(student: ArrayLike<number>, teacher: ArrayLike<number>, temperature: number) {
-  const s = softmaxOf(student, temperature)
-  const own = softmaxOf(teacher, temperature)
-  const gap = s.map(({ logP }, c) => own[c].logP.minus(logP))
+function divergence(student: Float32Array, teacher: Float32Array, temperature: number) {
+  const [s, own] = [student, teacher].map((x) => {
+    const oddsOf = softmaxOf(countsOf(x), temperature)
+    return Array.from(x, oddsOf)
+  })
+  const scale = exact(temperature)
+  // T·(ln t − ln p)
+  const gap = s.map(({ logP }, c) => own[c].logP.minus(logP).times(scale))
   const kl = sumOf(gap.map((gap, c) => own[c].p.times(gap)))
-  const scale = new Real(temperature)
-  const differences = Array.from(student, (x, c) => new Real(x).minus(teacher[c]))
-  const top = differences[Array.from(teacher).indexOf(Math.max(...Array.from(teacher)))]
+  // Past that of the teacher's largest class.
+  const top = teacher.indexOf(Math.max(...teacher))
+  const past = gap.map((own) => gap[top].minus(own))
+  const mean = sumOf(past.map((d, c) => own[c].p.times(d.abs())))
   return {
-    value: kl.times(scale).times(scale).toNumber(),
+    value: kl.times(scale).toNumber(),
     grad: s.map(({ p }, c) => p.minus(own[c].p).times(scale).toNumber()),
-    targetGrad: gap.map((gap, c) => own[c].p.times(gap.minus(kl)).times(scale).toNumber()),
-    /** Of a class: its difference past that of the teacher's largest class, the terms of both gradients. */
-    unit: differences.map((d, c) => {
-      const largest = differences.reduce((a, b) => Real.max(a, b.minus(top).abs()), new Real(0))
-      return own[c].p.times(Real.max(d.minus(top).abs(), gap[c].times(scale).abs(), gap.reduce((a, g, k) => a.plus(own[k].p.times(g.abs())), new Real(0)).times(scale), own[c].p.times(largest).times(0))).toNumber()
+    targetGrad: gap.map((gap, c) => own[c].p.times(gap.minus(kl)).toNumber()),
+    /** The largest terms of both gradients of a class: t·ΔS of a difference of two, or T·p. */
+    units: past.map((d, c) => {
+      const terms = Real.max(d.abs(), gap[top].abs()).times(own[c].p)
+      return [Real.min(terms, Real.max(s[c].p, own[c].p).times(scale)), Real.max(d.abs(), mean).times(own[c].p)]
     }),
   }
 }
 
 function distilled(t: ExecutionContext, title: string, student: Float32Array, teacher: Float32Array, temperature = 1) {
-  const ulps = ulpsOf('distillation')
   const truth = divergence(student, teacher, temperature)
   const { length } = student
-  // The rounding of z = (x − max)/T, times which e^z is off.
+  // z = (x − max)/T is rounded, and e^z is off by |z| times that.
   const z = (x: Float32Array) => Math.min(104, (Math.max(...x) - Math.min(...x)) / temperature)
-  const by = (ulps + 2 * Math.max(z(student), z(teacher))) * ULP
-  for (const shape of [[1, length], [1, length, 1]]) {
+  const by = ulpsOf('distillation') + 2 * Math.max(z(student), z(teacher))
+  for (const shape of [
+    [1, length],
+    [1, length, 1],
+  ]) {
     const options = { shape, temperature, targetGrad: true } as const
     const { value, grad, targetGrad } = distillation.valueAndGrad(student, teacher, options)
-    const least = LEAST * length * Math.max(1, temperature) * Math.max(1, temperature)
+    const least = LEAST * length * Math.max(1, temperature) ** 2
     const what = `${title}, T = ${temperature}, C = ${length}`
     t.true(value >= 0, `${what}: ${value} is negative`)
-    if (!near(t, what, value, truth.value, by * truth.value + least)) return
+    if (!near(t, what, value, truth.value, by * ulpOf(truth.value) + least)) return
     for (let c = 0; c < length; c++) {
-      const tolerance = by * Math.max(Math.abs(truth.grad[c]), truth.unit[c]) + least
-      if (!near(t, `${what}: grad[${c}]`, grad[c], truth.grad[c], tolerance)) return
-      const byTeacher = by * Math.max(Math.abs(truth.targetGrad[c]), truth.unit[c]) + least
+      const [byStudent, byTeacher] = [truth.grad[c], truth.targetGrad[c]].map((g, i) => {
+        return by * ulpOf(Math.max(Math.abs(g), truth.units[c][i].toNumber())) + least
+      })
+      if (!near(t, `${what}: grad[${c}]`, grad[c], truth.grad[c], byStudent)) return
       if (!near(t, `${what}: targetGrad[${c}]`, targetGrad![c], truth.targetGrad[c], byTeacher)) return
     }
   }
@@ -315,16 +348,23 @@ everywhere('distillation of nearly the same scores is exact and never negative',
   }
   // Also far from 0, and apart by a number that no softmax sees.
   const teacher = Float32Array.of(20.5, 18.25, 21, 3)
-  distilled(t, 'apart by 40', teacher.map((x, c) => x - 40 + c * 2 ** -9), teacher, 1)
+  distilled(
+    t,
+    'apart by 40',
+    teacher.map((x, c) => x - 40 + c * 2 ** -9),
+    teacher,
+    1,
+  )
 })
 
 everywhere('distillation of scores far apart', (t) => {
   distilled(t, 'opposite', Float32Array.of(30, -30, 0), Float32Array.of(-30, 30, 0), 2)
-  const student = Float32Array.of(-1.1524, 2.3865, 0.137)
-  const teacher = Float32Array.of(-5.972, -2.4214, -5.0406)
+  const student = Float32Array.of(-5.972, -2.4214, -5.0406)
+  const teacher = Float32Array.of(-1.1524, 2.3865, 0.137)
   distilled(t, 'random', student, teacher, 2)
   const value = distillation(student, teacher, { shape: [1, 3], temperature: 2 })
-  near(t, 'value', value, divergence(student, teacher, 2).value, 16 * ULP * 0.04)
+  // By PyTorch in double precision.
+  near(t, 'value', value, 0.01111961984, 1e-6 * 0.0111)
   for (const ends of [20, 40, 80]) {
     distilled(t, `±${ends}`, Float32Array.of(ends, -ends, 0, 1), Float32Array.of(-ends, ends, 2, 0))
     distilled(t, `±${ends}, one way`, Float32Array.of(ends, -ends, 0, 1), Float32Array.of(ends, -ends, 2, 0))
@@ -335,7 +375,7 @@ everywhere('distillation at every temperature', (t) => {
   const student = Float32Array.of(1, 2, 3)
   const teacher = Float32Array.of(1, 1, 4)
   for (const temperature of [1e-37, 1e-20, 1e-3, 0.07, 1, 20, 1e3, 1e4, 1e6, 1e10, 1e15, 1e18]) {
-    distilled(t, 'scores', student, teacher, temperature)
+    distilled(t, 'scores', student, teacher, Math.fround(temperature))
   }
   // T² is no number of single precision any more; by the limit T → ∞ it is the variance of the difference over 2.
   for (const temperature of [1e20, 1e30, 8e37, 3e38]) {
@@ -356,6 +396,7 @@ everywhere('a student that rules out what the teacher asks for', (t) => {
   const p = 1 / (1 + Math.exp(-2))
   near(t, 'grad[0]', grad[0], -p, 16 * ULP)
   near(t, 'grad[1]', grad[1], p, 16 * ULP)
+  t.pass()
 })
 
 everywhere('scores at the ends of single precision', (t) => {
@@ -366,7 +407,10 @@ everywhere('scores at the ends of single precision', (t) => {
     const scores = new Float32Array(classes).fill(-3e38)
     scores[0] = 3e38
     const label = Int32Array.of(1)
-    for (const shape of [[1, classes], [1, classes, 1]]) {
+    for (const shape of [
+      [1, classes],
+      [1, classes, 1],
+    ]) {
       for (const loss of [crossEntropy, loose(softmaxFocal) as unknown as typeof crossEntropy]) {
         const { value, grad } = loss.valueAndGrad(scores, label, { shape, temperature: 1000 })
         near(t, `${loss.name} at T = 1000`, value, far / 1000, (far / 1000) * least)
@@ -391,6 +435,7 @@ everywhere('scores at the ends of single precision', (t) => {
       near(t, 'targetGrad at T = 1000', hot.targetGrad![1], far / 1000, (far / 1000) * least)
     }
   }
+  t.pass()
 })
 
 everywhere('numbers of classes beyond 2^24', (t) => {
@@ -398,18 +443,21 @@ everywhere('numbers of classes beyond 2^24', (t) => {
   const classes = 2 ** 24 + 3
   const x = new Float32Array(classes)
   const y = 2 ** 24 + 1
-  const options = { labelSmoothing: 0.5, shape: [1, classes, 1] } as const
-  const { value, grad } = crossEntropy.valueAndGrad(x, Int32Array.of(y), { ...options, grad: x })
+  const options = { labelSmoothing: 0.5, gamma: 0, grad: x } as const
+  const { value, grad } = softmaxFocal.valueAndGrad(x, Int32Array.of(y), options)
   near(t, 'value', value, Math.log(classes), 1e-6 * Math.log(classes))
   for (const c of [y - 1, y, y + 1]) near(t, `grad[${c}]`, grad[c], Number(c === y) * -0.5, 1e-6)
-  const focal = softmaxFocal(new Float32Array(classes), Int32Array.of(y), { labelSmoothing: 0.5, gamma: 0 })
-  near(t, 'softmaxFocal', focal, Math.log(classes), 1e-6 * Math.log(classes))
+  t.pass()
 })
 
 everywhere('parameters that single precision cannot hold', (t) => {
   const [x, label] = [new Float32Array(6), Int32Array.of(0, 1)]
-  refuses(t, RangeError, /gamma must be a number that single precision can hold/, loose(softmaxFocal), x, label, { gamma: 1e39 })
-  refuses(t, RangeError, /alpha must be a finite number ≥ 0, in single/, loose(softmaxFocal), x, label, { alpha: 1e300 })
+  refuses(t, RangeError, /gamma must be a number that single precision can hold/, loose(softmaxFocal), x, label, {
+    gamma: 1e39,
+  })
+  refuses(t, RangeError, /alpha must be a finite number ≥ 0, in single/, loose(softmaxFocal), x, label, {
+    alpha: 1e300,
+  })
   for (const gamma of [1e30, 1e38, 3.4e38]) {
     for (const gap of [-40, -1, 0, 1, 40]) {
       const scores = Float32Array.of(gap, 0, 0)

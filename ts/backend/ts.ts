@@ -326,12 +326,11 @@ function distilled(
     let top = first
     while (top < last - inner && t[top] !== maxT) top += inner
     // Where the student rules out what the teacher is surest of, the value is ∞ and no difference of infinities.
-    const atTop = Math.max(x[top], -Number.MAX_VALUE)
-    const from = atTop - t[top]
+    const from = Math.max(x[top], -Number.MAX_VALUE) - t[top]
     const shareX = 1 / expX
     const shareT = 1 / expT
     // p/t at that class.
-    const ratio = expX / (expT * exp((atTop - maxX) * sharpness))
+    const ratio = expX / (expT * exp((x[top] - maxX) * sharpness))
     // With d_c the difference past that of this class, Σ T·t·(e^(d/T) − 1) and Σ t·d.
     let shift = 0
     let mean = 0
@@ -348,7 +347,7 @@ function distilled(
     // T·ln Σ t·e^(d/T). That of a small sum is exact; the other has errors that the divergence sees in second order only.
     const small = shift * sharpness
     if (!(Math.abs(small) < 0.25)) {
-      shift = temperature * (Math.log(expX) - Math.log(expT)) - (atTop - maxX)
+      shift = temperature * (Math.log(expX) - Math.log(expT)) - (x[top] - maxX)
     } else if (small !== 0) shift *= Math.log1p(small) / small
     let value = 0
     const factor = gradOutput === undefined ? scale : gradOutput[position]

@@ -5,8 +5,8 @@
 
 use super::axis::{Axis, Block, LaneTile, Tile};
 use super::pointwise::{PASS, Pointwise, prepare};
-use super::softmax::{Scale, Softmax};
 use super::softmax::tiles::{KEPT, Normal, blocks, both, kept, memory};
+use super::softmax::{Scale, Softmax};
 use crate::loss::{self, Params};
 use crate::math::sigmoid::{sigmoid, tail};
 use crate::share::Share;

@@ -58,7 +58,10 @@ impl Call {
         let mut all = weight;
         let mut below = s.zero_where(nothing, s.mul(weight, sums.h_y));
         if SMOOTH {
-            all = s.add(all, s.splat((f64::from(self.spread) * self.total_weight) as f32));
+            all = s.add(
+                all,
+                s.splat((f64::from(self.spread) * self.total_weight) as f32),
+            );
             below = s.add(below, sums.weighted);
         }
         let below = s.mul(below, s.splat(self.scale.sharp));

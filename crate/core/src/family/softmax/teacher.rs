@@ -82,8 +82,7 @@ fn distill<S: Simd, T: Tile>(
             at_top = s.select(s.eq(s.load(t), max[1]), s.load(x), at_top);
         }
     }
-    // Where the student rules out what the teacher is surest of, the value is ∞ and no difference of infinities.
-    let at_top = s.max(s.splat(f32::MIN), tile.max(s, at_top));
+    let at_top = tile.max(s, at_top);
     let sums = [own.get(s, tile), others.get(s, tile)];
     let temperature = s.splat(args.temperature);
     let h = s.mul_add(
@@ -98,7 +97,8 @@ fn distill<S: Simd, T: Tile>(
         teacher,
         max,
         inverse: sums.map(|sum| s.div(s.splat(1.0), sum)),
-        at_top,
+        // Where the student rules out what the teacher is surest of, the value is ∞ and no difference of infinities.
+        at_top: s.max(s.splat(f32::MIN), at_top),
         temperature,
         inverse_temperature: s.splat(1.0 / args.temperature),
         ratio: s.div(sums[0], s.mul(e, sums[1])),

@@ -219,17 +219,19 @@ impl<'a, S: Simd, T: Tile> Normal<'a, S, T> {
             rest.add(s, sums[1]);
         }
         let (sum, rest) = (sum.get(s, tile), rest.get(s, tile));
-        // Two classes of the largest score have a sum of 2, and then nothing is lost by taking one of them away again.
-        let two = s.splat(2.0);
+        // Two classes of the largest score have a sum of 2, and then nothing is lost by taking one of them away again. Where
+        // there is one, small terms were rounded each time they met it, but not in the sum without it.
+        let (one, two) = (s.splat(1.0), s.splat(2.0));
         let alone = s.lt(sum, two);
-        let rest = s.select(alone, rest, s.sub(sum, s.splat(1.0)));
+        let rest = s.select(alone, rest, s.sub(sum, one));
+        let sum = s.select(alone, s.add(one, rest), sum);
         Self {
             exponents,
             max,
             sum,
             rest,
             log_sum: log1p(s, rest),
-            alone: s.select(alone, s.splat(1.0), two),
+            alone: s.select(alone, one, two),
         }
     }
 
