@@ -93,8 +93,8 @@ impl<F: Copy> Sums<F> {
     /// [p_y, 1 − p_y]
     #[inline(always)]
     fn odds<V: Lanes<F32 = F>>(&self, v: V) -> [F; 2] {
-        let sum = v.add(self.rest, self.e_y);
-        [v.div(self.e_y, sum), v.div(self.rest, sum)]
+        let inverse = v.div(v.splat(1.0), v.add(self.rest, self.e_y));
+        [v.mul(self.e_y, inverse), v.mul(self.rest, inverse)]
     }
 }
 
@@ -225,9 +225,10 @@ impl<S: Simd> Gradient<S> {
             all = s.mul_add(spread, s.splat(call.total_weight as f32), all);
             elsewhere = s.mul(spread, others);
         }
+        let factor = s.div(all, s.add(sums.rest, sums.e_y));
         Self {
-            factor: s.div(all, s.add(sums.rest, sums.e_y)),
-            at_label: s.sub(elsewhere, s.mul(all, q)),
+            factor,
+            at_label: s.sub(elsewhere, s.mul(sums.rest, factor)),
             spread,
         }
     }
@@ -341,13 +342,15 @@ fn wide_sums<S: Simd, const GRAD: bool, const SMOOTH: bool>(
             }
             let at_label = s.eq(s.iota(), s.splat(y.wrapping_sub(first) as f32));
             lanes = s.add(lanes, s.zero_where(at_label, e));
-            e_y = s.select(at_label, e, e_y);
+            if !GRAD {
+                e_y = s.select(at_label, e, e_y);
+            }
         }
         rest += f64::from(s.sum(lanes));
     }
     Sums {
         rest: rest as f32,
-        e_y: s.sum(e_y),
+        e_y: if GRAD { dx[y].get() } else { s.sum(e_y) },
         h_y,
         weighted,
     }

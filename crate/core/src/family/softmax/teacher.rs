@@ -49,6 +49,8 @@ struct Pair<'a, S: Simd, T: Tile> {
     at_top: S::F32,
     temperature: S::F32,
     inverse_temperature: S::F32,
+    /// Whether the gradient by the teacher is asked for.
+    by_teacher: bool,
     /// p/t at that class: what makes t·e^(D/T) of a p.
     ratio: S::F32,
 }
@@ -101,6 +103,7 @@ fn distill<S: Simd, T: Tile>(
         at_top: s.max(s.splat(f32::MIN), at_top),
         temperature,
         inverse_temperature: s.splat(1.0 / args.temperature),
+        by_teacher: extra.dt.is_some(),
         ratio: s.div(sums[0], s.mul(e, sums[1])),
     };
 
@@ -186,7 +189,9 @@ impl<S: Simd, T: Tile> Pair<'_, S, T> {
             // 0 · ∞ is 0 here: what the teacher rules out costs nothing.
             let none = s.eq(t, zero);
             shift = s.add(shift, s.zero_where(none, own_shift));
-            mean = s.add(mean, s.zero_where(none, s.mul(t, d)));
+            if self.by_teacher {
+                mean = s.add(mean, s.zero_where(none, s.mul(t, d)));
+            }
             s.store(x, d);
             s.store(own, p);
             s.store(other, t);
@@ -227,8 +232,10 @@ impl<S: Simd, T: Tile> Pair<'_, S, T> {
             let own_value = s.select(far, away, near);
             value = s.add(value, s.select(none, away, own_value));
             s.store(own, s.mul(by_student, factor));
-            let by_teacher = s.zero_where(none, s.mul(t, s.sub(mean, d)));
-            s.store(other, s.mul(by_teacher, factor));
+            if self.by_teacher {
+                let by_teacher = s.zero_where(none, s.mul(t, s.sub(mean, d)));
+                s.store(other, s.mul(by_teacher, factor));
+            }
         }
         value
     }
