@@ -202,19 +202,24 @@ export const tsBackend: TsBackend = {
           continue
         }
         const max = largest(x, first, last, inner)
-        const whole = exponentials(x, first, last, inner, max, sharpness, exps)
-        const logSum = Math.log(whole)
+        const rest = exponentials(x, first, last, inner, max, sharpness, exps)
+        const whole = 1 + rest
+        const logSum = Math.log1p(rest)
+        const alone = aloneOf(whole)
         const own = sampleWeight === undefined ? 1 : sampleWeight[Math.floor(position / sampleInner)]
         const factor = ((gradOutput === undefined ? scale : gradOutput[position]) * own) / temperature
         let value = 0
-        // Σ t_c · slope(ln p_c), t_c the weighted target of a class; each term stays in `owns`.
+        // Σ t_c · slope(ln p_c), t_c the weighted target of a class; each term stays in `owns`. The same without a class that
+        // stands alone.
         let slope = 0
+        let others = 0
         if (atOne) {
           const logP = (x[first + y * inner] - max) * sharpness - logSum
           const w = weight === undefined ? 1 : weight[y]
           value = loss.value(logP, p0) * w
           slope = loss.slope(logP, p0) * w
           owns[y] = slope
+          if (exps[y] !== alone) others = slope
         } else {
           for (let c = 0, i = first; c < classes; c++, i += inner) {
             const q = target === undefined ? Number(c === y) : target[i]
@@ -227,15 +232,18 @@ export const tsBackend: TsBackend = {
             if (t === 0) continue
             value += t * loss.value(logP, p0)
             slope += owns[c] = t * loss.slope(logP, p0)
+            if (exps[c] !== alone) others += owns[c]
           }
         }
         value *= own
         if (out !== undefined) out[position] = value
         lanes[(position - block) & (LANES - 1)] += value
         if (dx !== undefined) {
+          // p_c·Σ s − s_c; at a class that is nearly certain the sum of the others' s less (1 − p_c)·Σ s, of which nothing is lost.
           const share = slope / whole
+          const certain = others - share * rest
           for (let c = 0, i = first; c < classes; c++, i += inner) {
-            const g = (share * exps[c] - owns[c]) * factor
+            const g = (exps[c] === alone ? certain : share * exps[c] - owns[c]) * factor
             dx[i] = accumulate ? dx[i] + g : g
           }
         }
@@ -473,7 +481,18 @@ function picked(
   return sum
 }
 
-/** Two softmaxes and their divergence. */
+/** Polynomial of {@link secondOrder}, lowest power first; `crate/core/src/math/exp.rs` has the same. */
+const G = [0.5, -0.16666667, 0.041666735, -0.008333339, 0.0013885397, -0.00019838102, 2.5358513e-5, -2.8062802e-6]
+
+/** (e^−u − 1 + u)/u² for u in [−1, 1]: e^−u − 1 is −u·(1 − u·this). */
+function secondOrder(u: number): number {
+  return G[0] + u * (G[1] + u * (G[2] + u * (G[3] + u * (G[4] + u * (G[5] + u * (G[6] + u * G[7]))))))
+}
+
+/**
+ * Two softmaxes and their divergence, from the difference of the scores as `crate/core/src/family/softmax/teacher.rs` has it:
+ * the logarithms of two softmaxes that are nearly the same have no digit of it.
+ */
 function distilled(
   x: Float32Array,
   marks: Marks,
@@ -500,33 +519,57 @@ function distilled(
     const own = sampleWeight === undefined ? 1 : sampleWeight[Math.floor(position / sampleInner)]
     const maxX = largest(x, first, last, inner)
     const maxT = largest(t, first, last, inner)
-    const expX = exponentials(x, first, last, inner, maxX, sharpness, exps)
-    const expT = exponentials(t, first, last, inner, maxT, sharpness, expsT)
-    // ln of the teacher's p over the other's is the difference of the scores, but for what both have in common.
-    const logs = Math.log(expX) - Math.log(expT)
+    const expX = 1 + exponentials(x, first, last, inner, maxX, sharpness, exps)
+    const expT = 1 + exponentials(t, first, last, inner, maxT, sharpness, expsT)
+    let top = first
+    while (top < last - inner && t[top] !== maxT) top += inner
+    // Where the student rules out what the teacher is surest of, the value is ∞ and no difference of infinities.
+    const from = Math.max(x[top], -Number.MAX_VALUE) - t[top]
     const shareX = 1 / expX
     const shareT = 1 / expT
-    let kl = 0
+    // p/t at that class.
+    const ratio = expX / (expT * exp((x[top] - maxX) * sharpness))
+    // With d_c the difference past that of this class, Σ T·t·(e^(d/T) − 1) and Σ t·d.
+    let shift = 0
+    let mean = 0
     for (let c = 0, i = first; c < classes; c++, i += inner) {
       const p = expsT[c] * shareT
       // What the teacher rules out costs nothing.
-      if (p !== 0) kl += p * ((t[i] - maxT - (x[i] - maxX)) * sharpness + logs)
+      if (p === 0) continue
+      const d = x[i] - t[i] - from
+      const v = d * sharpness
+      const near = Math.abs(v) <= 1
+      shift += near ? p * d * (1 + v * secondOrder(-v)) : (exps[c] * shareX * ratio - p) * temperature
+      mean += p * d
     }
-    const value = own * temperature * temperature * kl
-    if (out !== undefined) out[position] = value
-    sum += value
-    if (dx === undefined && targetGrad === undefined) continue
-    const factor = own * temperature * (gradOutput === undefined ? scale : gradOutput[position])
+    // T·ln Σ t·e^(d/T). That of a small sum is exact; the other has errors that the divergence sees in second order only.
+    const small = shift * sharpness
+    if (!(Math.abs(small) < 0.25)) {
+      shift = temperature * (Math.log(expX) - Math.log(expT)) - (x[top] - maxX)
+    } else if (small !== 0) shift *= Math.log1p(small) / small
+    let value = 0
+    const factor = own * (gradOutput === undefined ? scale : gradOutput[position])
     for (let c = 0, i = first; c < classes; c++, i += inner) {
       const p = expsT[c] * shareT
-      if (targetGrad !== undefined) {
-        const ratio = (t[i] - maxT - (x[i] - maxX)) * sharpness + logs
-        targetGrad[i] = p === 0 ? 0 : p * (ratio - kl) * factor
-      }
+      const apart = (exps[c] * shareX - p) * temperature
+      const d = x[i] - t[i] - from
+      const gap = shift - d
+      const u = gap * sharpness
+      let byStudent = apart
+      if (p === 0) value += apart * temperature
+      else if (Math.abs(u) <= 1) {
+        const g = secondOrder(u)
+        value += p * gap * gap * g
+        byStudent = -p * gap * (1 - u * g)
+      } else value += (apart + p * gap) * temperature
+      if (targetGrad !== undefined) targetGrad[i] = p === 0 ? 0 : p * (mean - d) * factor
       if (dx === undefined) continue
-      const g = (exps[c] * shareX - p) * factor
+      const g = byStudent * factor
       dx[i] = accumulate ? dx[i] + g : g
     }
+    value *= own
+    if (out !== undefined) out[position] = value
+    sum += value
   }
   return sum
 }
@@ -539,7 +582,10 @@ function scratchOf(classes: number): typeof scratch {
   return scratch
 }
 
-/** Writes e^((x − max) · sharpness) of a position into `exps`; their sum. Divisions are slow, so callers multiply. */
+/**
+ * Writes e^((x − max) · sharpness) of a position into `exps`; their sum without one of the largest, which keeps its digits
+ * where that is nearly certain. Divisions are slow, so callers multiply.
+ */
 function exponentials(
   x: Float32Array,
   first: number,
@@ -549,9 +595,25 @@ function exponentials(
   sharpness: number,
   exps: Float64Array,
 ): number {
-  let sum = 0
-  for (let i = first, c = 0; i < last; i += step, c++) sum += exps[c] = exp((x[i] - max) * sharpness)
-  return sum
+  let rest = 0
+  let tops = 0
+  for (let i = first, c = 0; i < last; i += step, c++) {
+    // The largest have exactly 1. No branch on it, since where it is cannot be guessed.
+    const top = Number(x[i] === max)
+    const e = exp((x[i] - max) * sharpness)
+    exps[c] = e
+    rest += e - top
+    tops += top
+  }
+  return rest + (tops - 1)
+}
+
+/**
+ * e^z of a class that no other comes near, or what that of no class is. 1 − p of such a class is rest/whole; where there is
+ * none, every p is at most ½, and 1 − p loses nothing.
+ */
+function aloneOf(whole: number): number {
+  return whole < 2 ? 1 : 2
 }
 
 function largest(x: Float32Array, first: number, last: number, step: number): number {
@@ -657,9 +719,9 @@ function sumsOfSoftmax(call: RegionCall, sums: Float64Array): number {
       if (label === NOTHING) continue
       const first = indexOf(axis, sample, 0, position)
       const max = largest(x, first, first + classes * step, step)
-      const whole = exponentials(x, first, first + classes * step, step, max, 1, exps)
-      const share = 1 / whole
-      const logSum = part === undefined ? 0 : Math.log(whole)
+      const rest = exponentials(x, first, first + classes * step, step, max, 1, exps)
+      const share = 1 / (1 + rest)
+      const logSum = part === undefined ? 0 : Math.log1p(rest)
       for (let c = 0, at = first, plane = firstPlane; c < classes; c++, at += step, plane += PLANE) {
         const p = exps[c] * share
         const y = target === undefined ? Number(c === label) : Number(target[at])
@@ -676,7 +738,10 @@ function sumsOfSoftmax(call: RegionCall, sums: Float64Array): number {
   return value
 }
 
-/** With g_c the gradient by p_c it is p_c·(g_c − Σ g·p), and that of the part p_c·Σ s − s_c as in a softmax loss. */
+/**
+ * With g_c the gradient by p_c it is p_c·(g_c − Σ g·p), and that of the part p_c·Σ s − s_c as in a softmax loss. At a class that
+ * is nearly certain both are written with 1 − p_c and the sums over the other classes, of which nothing is lost.
+ */
 function throughSoftmax(
   { x, target, marks, axis, part }: RegionCall,
   planes: Planes,
@@ -701,16 +766,21 @@ function throughSoftmax(
         continue
       }
       const max = largest(x, first, first + classes * step, step)
-      const whole = exponentials(x, first, first + classes * step, step, max, 1, p)
+      const rest = exponentials(x, first, first + classes * step, step, max, 1, p)
+      const whole = 1 + rest
       const share = 1 / whole
-      const logSum = part === undefined ? 0 : Math.log(whole)
+      const logSum = part === undefined ? 0 : Math.log1p(rest)
+      const alone = aloneOf(whole) * share
       let mean = 0
       let slope = 0
+      let otherMean = 0
+      let otherSlope = 0
       for (let c = 0, at = first, plane = firstPlane; c < classes; c++, at += step, plane += PLANE) {
         p[c] *= share
         const y = target === undefined ? Number(c === label) : Number(target[at])
         g[c] = planes[plane] * y + planes[plane + 1] * p[c] + planes[plane + 2] * (1 - y)
         mean += g[c] * p[c]
+        if (p[c] !== alone) otherMean += g[c] * p[c]
         if (part === undefined) continue
         const w = (part.weight?.[c] ?? 1) * (part.sampleWeight?.[sample] ?? 1)
         const t = w * ((1 - smoothing) * y + smoothing / classes)
@@ -719,9 +789,13 @@ function throughSoftmax(
         const own = t * (part.definition as SoftmaxDefinition).slope(x[at] - max - logSum, part.p0)
         slope += own
         owns[c] = own
+        if (p[c] !== alone) otherSlope += own
       }
       for (let c = 0, at = first; c < classes; c++, at += step) {
-        const by = p[c] * (g[c] - mean + scale * slope) - scale * owns[c]
+        const by =
+          p[c] === alone
+            ? p[c] * (rest * share * g[c] - otherMean) + scale * (otherSlope - rest * share * slope)
+            : p[c] * (g[c] - mean + scale * slope) - scale * owns[c]
         dx[at] = accumulate ? dx[at] + by : by
       }
     }

@@ -18,6 +18,7 @@ import { type SoftmaxOptions, softmax } from '../family/softmax.js'
  *   nothing (no positions, all ignored, no weight) is NaN (`emptyMean`) with a gradient of zeros.
  * - Every index is checked. A position that is ignored or masked counts for nothing, even if it holds NaN. A score of −∞ off
  *   the target is a class that cannot be; +∞, NaN, or −∞ in all classes make the position NaN.
+ * - Where a class is nearly certain, value and gradients keep their digits; what is below 1.2e-38 may become 0.
  *
  * @throws TypeError where an argument is of the wrong kind or an option unknown, RangeError where lengths or values do
  *   not fit; nothing is written then

@@ -21,6 +21,8 @@ export interface DistillationOptions extends ClassAxisOptions<'mean' | 'sum' | '
  *   `classAxis: -1`.
  * - `'batchmean'` (default) divides the sum by N; `'mean'` by the number of positions, N·d1·…; `'sum'` does not divide;
  *   `'none'` returns the value of each position. The mean over nothing is NaN (`emptyMean`) with a gradient of zeros.
+ * - Value and gradients keep their digits where student and teacher are nearly the same, and at every temperature; the value is
+ *   never negative.
  * - A score of −∞ of the teacher is a class that costs nothing. NaN reaches the value and the position's gradient.
  *
  * @throws TypeError where an argument is of the wrong kind or an option unknown, RangeError where lengths or values do

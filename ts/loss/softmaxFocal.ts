@@ -23,7 +23,8 @@ export interface SoftmaxFocalOptions extends SoftmaxOptions {
  * - `'mean'` (default) divides the sum by Σ w_y over the positions that count, without weights by their number; for
  *   distributions always by their number. `'sum'` does not divide; `'none'` returns the value of each position. The mean over
  *   nothing is NaN (`emptyMean`) with a gradient of zeros.
- * - Finite for every γ, also where a prediction is saturated. With γ = 0 it is `crossEntropy`. The focal loss of two logits
+ * - Finite for every γ, also where a prediction is saturated. Where a class is nearly certain, value and gradients keep their
+ *   digits; what is below 1.2e-38 may become 0. With γ = 0 it is `crossEntropy`. The focal loss of two logits
  *   with α for the second class is `alpha: [1 - α, α]`.
  *
  * @throws TypeError where an argument is of the wrong kind or an option unknown, RangeError where lengths or values do

@@ -42,12 +42,13 @@ macro_rules! function {
 }
 
 function!(Exp, s, x => exp::exp_nonpositive(s, x));
-function!(Rest, s, x => exp::one_minus_exp(s, x));
 function!(AnyExp, s, x => exp::exp(s, x));
 function!(Log, s, x => log::log_positive(s, x));
 function!(AnyLog, s, x => log::log(s, x));
 function!(Log1m, s, p => log::log1m(s, p));
-function!(Log1p, s, x => sigmoid::log1p_unit(s, x));
+function!(Log1pUnit, s, x => sigmoid::log1p_unit(s, x));
+function!(Log1p, s, x => log::log1p(s, x));
+function!(SecondOrder, s, u => exp::second_order(s, u));
 function!(Large, s, x => sigmoid::sigmoid(s, exp::exp_nonpositive(s, s.neg(x))).large);
 function!(Small, s, x => sigmoid::sigmoid(s, exp::exp_nonpositive(s, s.neg(x))).small);
 function!(Softplus, s, x => sigmoid::sigmoid(s, exp::exp_nonpositive(s, s.neg(x))).softplus);
@@ -152,17 +153,6 @@ fn exp_at_the_edges() {
 }
 
 #[test]
-fn one_minus_exp() {
-    check(
-        Rest,
-        |x| -x.exp_m1(),
-        -0.0,
-        exp::DOMAIN_MIN,
-        exp::ONE_MINUS_MAX_ULP,
-    );
-}
-
-#[test]
 fn exp_of_any_sign() {
     check(AnyExp, f64::exp, 0.0, exp::EXP_MAX, exp::EXP_MAX_ULP);
     let (from, to) = ((-0f32).to_bits(), (-104f32).to_bits());
@@ -241,9 +231,48 @@ fn log1m() {
 }
 
 #[test]
-fn log1p() {
+fn log1p_unit() {
     // Below 2^-100 the square underflows, where it does not matter.
-    check(Log1p, f64::ln_1p, 0.0, 1.0, sigmoid::LOG1P_MAX_ULP);
+    check(Log1pUnit, f64::ln_1p, 0.0, 1.0, sigmoid::LOG1P_MAX_ULP);
+}
+
+#[test]
+fn log1p() {
+    // The sums of a softmax but for its largest term; beyond them only the exponent differs, which a coarse pass shows.
+    check(Log1p, f64::ln_1p, 0.0, 2f32.powi(25), log::LOG1P_MAX_ULP);
+    let (negative, least) = ((-0f32).to_bits(), log::LOG1P_MIN.to_bits());
+    for (from, to, step) in [
+        (1, f32::MIN_POSITIVE.to_bits(), 3),
+        (1, f32::MAX.to_bits(), 101),
+        ((-2f32.powi(-28)).to_bits(), least, 1),
+        (negative, least, 101),
+    ] {
+        let (error, x) = worst(Log1p, f64::ln_1p, from, to, step);
+        assert!(error <= log::LOG1P_MAX_ULP, "{error} ulp at {x:e}");
+    }
+    for level in Level::available() {
+        let mut x = [0.0; LANES];
+        x[..2].copy_from_slice(&[f32::INFINITY, f32::NAN]);
+        let y = apply(level, Log1p, &x);
+        assert_eq!((y[0], y[2]), (f32::INFINITY, 0.0), "{}", level.name());
+        assert!(y[1].is_nan(), "{}", level.name());
+    }
+}
+
+#[test]
+fn second_order() {
+    // By its series where the terms of the formula cancel.
+    let truth = |u: f64| {
+        let mut term = 0.5;
+        (3..24).fold(0.0, |sum, k| {
+            let sum = sum + term;
+            term *= -u / f64::from(k);
+            sum
+        })
+    };
+    check(SecondOrder, truth, 0.0, 1.0, exp::SECOND_ORDER_MAX_ULP);
+    let (error, u) = worst(SecondOrder, truth, (-0f32).to_bits(), (-1f32).to_bits(), 11);
+    assert!(error <= exp::SECOND_ORDER_MAX_ULP, "{error} ulp at {u:e}");
 }
 
 #[test]

@@ -82,6 +82,14 @@ pub(super) struct Block {
     pub end: usize,
 }
 
+/// A class as a float that is equal for the same class alone, where its number would be rounded from 2²⁴ on: the bits are the
+/// number, moved past those of the subnormals. −1 is no class, and its bits those of no normal number.
+#[inline(always)]
+pub(super) fn mark(class: i32) -> f32 {
+    const FIRST: u32 = f32::MIN_POSITIVE.to_bits();
+    f32::from_bits((class as u32).wrapping_add(FIRST))
+}
+
 /// Some positions with all their classes, as a number of vectors.
 pub(super) trait Tile: Copy {
     /// First position.
@@ -102,7 +110,9 @@ pub(super) trait Tile: Copy {
     fn max<S: Simd>(self, s: S, v: S::F32) -> S::F32;
     /// One value per class for the lanes of a step: 1 where there are none, 0 in lanes that are no score.
     fn per_class<S: Simd>(self, s: S, values: Option<Cells>, step: usize) -> S::F32;
-    /// Numbers of the classes in the lanes of a step.
+    /// Where the vectors of `steps` have the score of a class of position number `lane`, if they do.
+    fn slot(self, lane: usize, class: usize, steps: Range<usize>) -> Option<usize>;
+    /// The classes in the lanes of a step, see [`mark`].
     fn class<S: Simd>(self, s: S, step: usize) -> S::F32;
     /// One value per position, in the lanes of that position.
     fn per_position<S: Simd>(self, s: S, values: [f32; LANES]) -> S::F32;
@@ -221,7 +231,11 @@ impl Tile for LaneTile {
     }
     #[inline(always)]
     fn class<S: Simd>(self, s: S, step: usize) -> S::F32 {
-        s.splat(step as f32)
+        s.splat(mark(step as i32))
+    }
+    #[inline(always)]
+    fn slot(self, lane: usize, class: usize, steps: Range<usize>) -> Option<usize> {
+        Some(class.checked_sub(steps.start)? * LANES + lane)
     }
     #[inline(always)]
     fn per_position<S: Simd>(self, s: S, values: [f32; LANES]) -> S::F32 {
@@ -379,7 +393,12 @@ impl Tile for RowTile {
     }
     #[inline(always)]
     fn class<S: Simd>(self, s: S, step: usize) -> S::F32 {
-        s.add(s.iota(), s.splat((step * LANES) as f32))
+        let first = step * LANES;
+        s.vector(core::array::from_fn(|j| mark((first + j) as i32)))
+    }
+    #[inline(always)]
+    fn slot(self, _: usize, class: usize, steps: Range<usize>) -> Option<usize> {
+        class.checked_sub(steps.start * LANES)
     }
     #[inline(always)]
     fn per_position<S: Simd>(self, s: S, values: [f32; LANES]) -> S::F32 {

@@ -3,11 +3,11 @@
 //! for every such loss is a·y + k·p + b·(1 − y) with three numbers per plane. The activation from `x` to p is done here, in both
 //! passes, and so may be a loss of the same scores, whose exponentials then serve both.
 
-use super::axis::{Axis, Block, LaneTile, Tile};
+use super::axis::{Axis, Block, LaneTile, Tile, mark};
 use super::pointwise::{PASS, Pointwise, prepare};
 use super::positions::{NOTHING, Positions, Values};
-use super::softmax::Softmax;
 use super::softmax::tiles::{KEPT, Normal, blocks, both, kept, memory};
+use super::softmax::{Scale, Softmax};
 use crate::loss::{self, Params};
 use crate::math::sigmoid::{sigmoid, tail};
 use crate::share::Share;
@@ -319,18 +319,18 @@ impl Softmax for Nothing {
     const NOTHING: bool = true;
 
     #[inline(always)]
-    fn value<V: Lanes>(self, v: V, _: V::F32) -> V::F32 {
+    fn value<V: Lanes>(self, v: V, _: V::F32, _: V::F32) -> V::F32 {
         v.splat(0.0)
     }
     #[inline(always)]
-    fn slope<V: Lanes>(self, v: V, _: V::F32) -> V::F32 {
+    fn slope<V: Lanes>(self, v: V, _: [V::F32; 3]) -> V::F32 {
         v.splat(0.0)
     }
 }
 
 /// What is known of the positions of a tile.
 struct Marks<S: Simd> {
-    /// −1 where a position counts for nothing, so that it has no class.
+    /// [`mark`] of its class; of −1 where a position counts for nothing, so that it has none.
     label: S::F32,
     /// Those that count for nothing, or are none.
     ignored: S::Mask,
@@ -340,7 +340,7 @@ impl<S: Simd> Marks<S> {
     /// 1 where a position's label is the class.
     #[inline(always)]
     fn one_hot(&self, s: S, class: usize) -> S::F32 {
-        let hit = s.eq(self.label, s.splat(class as f32));
+        let hit = s.eq(self.label, s.splat(mark(class as i32)));
         s.select(hit, s.splat(1.0), s.splat(0.0))
     }
 }
@@ -389,8 +389,7 @@ impl Args<'_> {
             .classes(tile.position(), &mut classes[..tile.count()]);
         let counts = classes.map(|class| f32::from(u8::from(class != NOTHING)));
         Marks {
-            label: s
-                .vector(classes.map(|class| if class == NOTHING { -1.0 } else { class as f32 })),
+            label: s.vector(classes.map(|class| mark(class.max(-1)))),
             ignored: s.eq(s.vector(counts), s.splat(0.0)),
         }
     }
@@ -720,7 +719,7 @@ impl Kernel for TargetClasses<'_> {
             let planes = &planes[block.sample * args.classes..][..args.classes];
             for tile in args.axis().tiles(block) {
                 let marks = args.marks(s, tile);
-                let normal = Normal::new(s, tile, args.x, 1.0, z, e);
+                let normal = Normal::new(s, tile, args.x, Scale::new(1.0), z, e);
                 let inverse = s.div(s.splat(1.0), normal.sum);
                 for classes in blocks(args.classes) {
                     let ys = args.targets(s, tile, &marks, classes.clone(), memory);
@@ -878,18 +877,18 @@ fn class_sums<S: Simd, L: Softmax>(
     loss: L,
     args: &Args,
     tile: LaneTile,
-    [z, e, memory]: [&[Chunk]; 3],
+    [h, e, memory]: [&[Chunk]; 3],
     sums: Cells,
 ) -> f64 {
     let zero = s.splat(0.0);
     let marks = args.marks(s, tile);
-    let normal = Normal::new(s, tile, args.x, 1.0, z, e);
+    let normal = Normal::new(s, tile, args.x, Scale::new(1.0), h, e);
     let inverse = s.div(s.splat(1.0), normal.sum);
     let sums = sums.as_chunks::<LANES>().0.as_chunks::<NUMBERS>().0;
-    let mut value = zero;
+    let (mut value, mut weights) = (zero, zero);
     for block in blocks(args.classes) {
         let ys = args.targets(s, tile, &marks, block.clone(), memory);
-        let [z, e] = normal.block(s, block.clone());
+        let [h, e] = normal.block(s, block.clone());
         for ((e, y), sums) in e.iter().zip(ys).zip(&sums[block.clone()]) {
             let y = s.load(y);
             let p = s.zero_where(marks.ignored, s.mul(s.load(e), inverse));
@@ -899,45 +898,58 @@ fn class_sums<S: Simd, L: Softmax>(
             }
         }
         if !L::NOTHING {
-            for ((z, y), class) in z.iter().zip(ys).zip(block) {
+            for (((h, e), y), class) in h.iter().zip(e).zip(ys).zip(block) {
                 let t = share(s, args, tile, class, s.load(y));
-                let [own, _] = both(s, loss, s.sub(s.load(z), normal.log_sum));
+                let mut own = s.load(h);
+                if !L::LINEAR {
+                    [own, _] = both(s, loss, normal.odds(s, inverse, own, s.load(e)));
+                }
                 value = s.add(value, s.zero_where(s.eq(t, zero), s.mul(t, own)));
+                weights = s.add(weights, t);
             }
         }
     }
     if L::NOTHING {
         return 0.0;
     }
+    if L::LINEAR {
+        value = normal.linear(s, weights, value);
+    }
     f64::from(s.sum(s.zero_where(marks.ignored, value)))
 }
 
-/// With g_c the gradient by p_c it is p_c·(g_c − Σ g·p), and that of the part p_c·Σ s − s_c as in the softmax family.
+/// With g_c the gradient by p_c it is p_c·(g_c − Σ g·p), and that of the part p_c·Σ s − s_c as in the softmax family. At a class
+/// that is nearly certain both are written with 1 − p_c and the sums over the other classes, of which nothing is lost.
 #[inline(always)]
 fn class_gradient<S: Simd, L: Softmax>(
     s: S,
     loss: L,
     args: &Args,
     tile: LaneTile,
-    [z, e, memory]: [&[Chunk]; 3],
+    [h, e, memory]: [&[Chunk]; 3],
     planes: Cells,
     dx: Cells,
     accumulate: bool,
 ) {
     let zero = s.splat(0.0);
     let marks = args.marks(s, tile);
-    let normal = Normal::new(s, tile, args.x, 1.0, z, e);
+    let normal = Normal::new(s, tile, args.x, Scale::new(1.0), h, e);
     let inverse = s.div(s.splat(1.0), normal.sum);
     let scale = s.splat(args.part.map_or(0.0, |part| part.scale));
     let planes = planes.as_chunks::<NUMBERS>().0;
-    let (mut mean, mut slopes) = (zero, zero);
+    let mut totals = [zero; 4];
     for block in blocks(args.classes) {
         let sums = class_terms(
             s, loss, args, tile, &marks, &normal, inverse, planes, block, memory,
         );
-        mean = s.add(mean, sums[0]);
-        slopes = s.add(slopes, sums[1]);
+        for (total, sum) in totals.iter_mut().zip(sums) {
+            *total = s.add(*total, sum);
+        }
     }
+    let [mean, slopes, other_mean, other_slopes] = totals;
+    // The p that a class which stands alone has.
+    let q = s.mul(normal.rest, inverse);
+    let alone = s.mul(normal.alone, inverse);
     for block in blocks(args.classes) {
         if args.classes > KEPT {
             class_terms(
@@ -953,12 +965,19 @@ fn class_gradient<S: Simd, L: Softmax>(
                 memory,
             );
         }
-        let [z, e, own] = [z, e, memory].map(|kept| &kept[..block.len()]);
-        for ((z, e), own) in z.iter().zip(e).zip(own) {
-            let p = s.load(e);
-            let mut g = s.mul(p, s.sub(s.load(z), mean));
+        let [h, e, own] = [h, e, memory].map(|kept| &kept[..block.len()]);
+        for ((by_p, e), own) in h.iter().zip(e).zip(own) {
+            let (p, by_p) = (s.load(e), s.load(by_p));
+            let certain = s.eq(p, alone);
+            let past = s.select(
+                certain,
+                s.sub(s.mul(q, by_p), other_mean),
+                s.sub(by_p, mean),
+            );
+            let mut g = s.mul(p, past);
             if !L::NOTHING {
                 let own = s.sub(s.mul(slopes, p), s.load(own));
+                let own = s.select(certain, s.sub(other_slopes, s.mul(slopes, q)), own);
                 g = s.mul_add(own, scale, g);
             }
             s.store(e, s.zero_where(marks.ignored, g));
@@ -967,7 +986,8 @@ fn class_gradient<S: Simd, L: Softmax>(
     }
 }
 
-/// Σ g·p and Σ s of some classes. g takes the place of z, p that of e^z, and s that of y.
+/// Σ g·p and Σ s of some classes, then both without a class that stands alone. g takes the place of h, p that of e^z, and s
+/// that of y.
 #[inline(always)]
 fn class_terms<S: Simd, L: Softmax>(
     s: S,
@@ -980,29 +1000,35 @@ fn class_terms<S: Simd, L: Softmax>(
     planes: &[[Cell<f32>; NUMBERS]],
     block: Range<usize>,
     memory: &[Chunk],
-) -> [S::F32; 2] {
+) -> [S::F32; 4] {
     let zero = s.splat(0.0);
     let (mut mean, mut slopes) = (zero, zero);
+    let (mut other_mean, mut other_slopes) = (zero, zero);
     let ys = args.targets(s, tile, marks, block.clone(), memory);
-    let [z, e] = normal.block(s, block.clone());
+    let [h, e] = normal.block(s, block.clone());
     let planes = block.clone().zip(&planes[block]);
-    for (((z, e), own), (class, plane)) in z.iter().zip(e).zip(ys).zip(planes) {
-        let y = s.load(own);
-        let p = s.mul(s.load(e), inverse);
+    for (((h, e), own), (class, plane)) in h.iter().zip(e).zip(ys).zip(planes) {
+        let (y, below, exp) = (s.load(own), s.load(h), s.load(e));
+        let certain = s.eq(exp, normal.alone);
+        let p = s.mul(exp, inverse);
         let plane = [0, 1, 2].map(|i| plane[i].get());
         let by_p = by_p(s, plane, p, y);
         mean = s.mul_add(by_p, p, mean);
+        other_mean = s.mul_add(by_p, s.zero_where(certain, p), other_mean);
         if !L::NOTHING {
-            let t = share(s, args, tile, class, y);
-            let [_, slope] = both(s, loss, s.sub(s.load(z), normal.log_sum));
-            let slope = s.zero_where(s.eq(t, zero), s.mul(t, slope));
+            let mut slope = share(s, args, tile, class, y);
+            if !L::LINEAR {
+                let [_, own] = both(s, loss, normal.odds(s, inverse, below, exp));
+                slope = s.zero_where(s.eq(slope, zero), s.mul(slope, own));
+            }
             slopes = s.add(slopes, slope);
+            other_slopes = s.add(other_slopes, s.zero_where(certain, slope));
             s.store(own, slope);
         }
-        s.store(z, by_p);
+        s.store(h, by_p);
         s.store(e, p);
     }
-    [mean, slopes]
+    [mean, slopes, other_mean, other_slopes]
 }
 
 /// a·y + k·p + b·(1 − y): nothing cancels at a hard target.

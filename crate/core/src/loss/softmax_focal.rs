@@ -2,7 +2,6 @@
 
 use crate::family::softmax::Softmax;
 use crate::loss::Params;
-use crate::math::exp::{exp_nonpositive, one_minus_exp};
 use crate::math::pow::Exponent;
 use crate::simd::Lanes;
 
@@ -38,17 +37,14 @@ impl SoftmaxFocal {
 
 impl Softmax for SoftmaxFocal {
     #[inline(always)]
-    fn value<V: Lanes>(self, v: V, log_p: V::F32) -> V::F32 {
-        let power = self.power(v, one_minus_exp(v, log_p));
-        v.mul(power, v.sub(v.splat(0.0), log_p))
+    fn value<V: Lanes>(self, v: V, log_p: V::F32, q: V::F32) -> V::F32 {
+        v.mul(self.power(v, q), v.sub(v.splat(0.0), log_p))
     }
 
     /// q^γ·(1 + γ·p·(−ln p)/q): the ratio goes to 1 as q goes to 0, and p·ln p to 0 as p does.
     #[inline(always)]
-    fn slope<V: Lanes>(self, v: V, log_p: V::F32) -> V::F32 {
+    fn slope<V: Lanes>(self, v: V, [log_p, p, q]: [V::F32; 3]) -> V::F32 {
         let (zero, one) = (v.splat(0.0), v.splat(1.0));
-        let q = one_minus_exp(v, log_p);
-        let p = exp_nonpositive(v, log_p);
         let ratio = v.select(v.eq(q, zero), one, v.div(v.neg(log_p), q));
         let share = v.zero_where(v.eq(p, zero), v.mul(p, ratio));
         v.mul(self.power(v, q), v.mul_add(v.splat(self.gamma), share, one))

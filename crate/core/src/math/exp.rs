@@ -1,4 +1,4 @@
-//! eˣ for x ≤ 0, as losses need it that subtract the maximum first or take −|x|; and eˣ for any x.
+//! eˣ for x ≤ 0, as losses need it that subtract the maximum first or take −|x|; eˣ for any x; and what e^−u is beside 1 − u.
 
 use crate::simd::{Lanes, Map};
 
@@ -77,22 +77,30 @@ pub(super) fn exp_reduced<V: Lanes>(v: V, t: V::F32, power: V::F32) -> V::F32 {
     v.mul_add(v.mul(t, power), p, power)
 }
 
-/// Largest error of [`one_minus_exp`] on [−87, 0], in units in the last place of the true value.
-pub const ONE_MINUS_MAX_ULP: f64 = 4.0;
+/// Largest error of [`second_order`] on [−1, 1], in units in the last place of the true value.
+pub const SECOND_ORDER_MAX_ULP: f64 = 1.5;
 
-/// Polynomial of (eᵗ − 1 − t)/t² on [−½ ln 2, 0], lowest power first; fitted for this project.
-const D: [f32; 5] = [0.49999994, 0.16666521, 0.04166827, 0.008368677, 0.001382041];
+/// Polynomial of (e^−u − 1 + u)/u² on [−1, 1], lowest power first; fitted for this project.
+const G: [f32; 8] = [
+    0.5,
+    -0.16666667,
+    0.041666735,
+    -0.008333339,
+    0.0013885397,
+    -0.00019838102,
+    2.5358513e-05,
+    -2.8062802e-06,
+];
 
-/// 1 − eˣ for x ≤ 0 or NaN, without the cancellation near 0.
+/// G(u) = (e^−u − 1 + u)/u² for u in [−1, 1], where ½ is at 0; NaN stays NaN. From it are e^−u − 1 = −u·(1 − u·G(u)) and the
+/// divergence's e^−u − 1 + u = u²·G(u), without the cancellation near 0.
 #[inline(always)]
-pub fn one_minus_exp<V: Lanes>(v: V, x: V::F32) -> V::F32 {
-    let far = v.sub(v.splat(1.0), exp_nonpositive(v, x));
-    let mut d = v.splat(D[4]);
-    for i in [3, 2, 1, 0] {
-        d = v.mul_add(d, x, v.splat(D[i]));
+pub fn second_order<V: Lanes>(v: V, u: V::F32) -> V::F32 {
+    let mut g = v.splat(G[7]);
+    for i in [6, 5, 4, 3, 2, 1, 0] {
+        g = v.mul_add(g, u, v.splat(G[i]));
     }
-    let near = v.neg(v.mul_add(v.mul(x, x), d, x));
-    v.select(v.lt(v.splat(-0.35), x), near, far)
+    g
 }
 
 /// [`exp_nonpositive`] for [`crate::simd::Simd::map`].

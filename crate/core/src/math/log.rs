@@ -1,9 +1,15 @@
-//! ln x for positive normal x; ln x for any x; ln(1 − p) for a probability p.
+//! ln x for positive normal x; ln x for any x; ln(1 + x) from a little below 0 on; ln(1 − p) for a probability p.
 
 use crate::simd::Lanes;
 
 /// Largest error of [`log_positive`] and [`log`] over the positive numbers, in units in the last place of the true value.
 pub const MAX_ULP: f64 = 2.5;
+
+/// Largest error of [`log1p`] from [`LOG1P_MIN`] on, in units in the last place of the true value.
+pub const LOG1P_MAX_ULP: f64 = 2.9;
+
+/// The least argument of [`log1p`]: 1 + x is above √½ there.
+pub const LOG1P_MIN: f32 = -0.29;
 
 /// Largest error of [`log1m`] over [0, 1], in units in the last place of the true value.
 pub const LOG1M_MAX_ULP: f64 = 2.6;
@@ -36,6 +42,21 @@ pub fn log<V: Lanes>(v: V, x: V::F32) -> V::F32 {
     let log = v.select(v.lt(x, v.splat(f32::INFINITY)), log, x);
     let edge = v.select(v.eq(x, zero), v.splat(f32::NEG_INFINITY), v.splat(f32::NAN));
     v.select(v.lt(zero, x), log, edge)
+}
+
+/// ln(1 + x) for x ≥ [`LOG1P_MIN`], subnormal x included; ln ∞ = ∞, NaN stays NaN. Smaller x are outside the domain.
+#[inline(always)]
+pub fn log1p<V: Lanes>(v: V, x: V::F32) -> V::F32 {
+    let one = v.splat(1.0);
+    let u = v.add(x, one);
+    let (m, n) = v.split_exponent(u);
+    // What the sum lost, times 2⁻ⁿ, goes back into the mantissa where it can be seen in the result: with n = 0 that makes it
+    // exact, and from n = 2 on the logarithm is so large that it does not matter.
+    let lost = v.sub(x, v.sub(u, one));
+    let scale = v.max(v.splat(0.0), v.mul_add(n, v.splat(-0.5), one));
+    let r = v.mul_add(lost, scale, v.sub(m, one));
+    let log = v.mul_add(n, v.splat(LN_2), log1p_reduced(v, r));
+    v.select(v.lt(x, v.splat(f32::INFINITY)), log, x)
 }
 
 /// ln(1 − p) for p in [0, 1], −∞ at 1; NaN stays NaN. Other p are outside the domain.

@@ -21,9 +21,10 @@ pub struct Exponent {
 }
 
 impl Exponent {
-    /// Splits γ.
+    /// Splits γ. From a γ far below this on, mᵞ is 0 for every m but 1, and beyond it products overflow.
     #[must_use]
     pub fn new(gamma: f32) -> Self {
+        let gamma = gamma.min(1e30);
         let high = f32::from_bits(gamma.to_bits() & 0xFFFF_FF00);
         Self {
             high,

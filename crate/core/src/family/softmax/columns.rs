@@ -1,7 +1,7 @@
 //! Rows of few scores with class indices, 16 rows at a time: lanes are rows, so that nothing is summed across lanes and no lane
 //! is empty.
 
-use super::rows::{Call, Gradient};
+use super::rows::{Call, Gradient, Sums};
 use super::tiles::KEPT;
 use super::{Args, Loop, Softmax};
 use crate::math::exp::Exp;
@@ -41,7 +41,7 @@ impl Loop for Columns {
                 };
                 // Squares read past rows of few scores, but not what another thread may be writing.
                 transposed(&args.x[first * classes..block.end * classes]).to_columns(s, count);
-                let rows = Rows::new(args, &call, first, count);
+                let rows = Rows::new::<SMOOTH>(args, &call, first, count);
                 for at in (0..count).step_by(LANES) {
                     let scores = &memory[at / LANES * classes..][..classes];
                     let value = rows.values::<S, L, GRAD, SMOOTH>(s, loss, args, &call, at, scores);
@@ -68,15 +68,18 @@ struct Rows {
     weight: [f32; ROWS],
     /// Upstream factor over T.
     scale: [f32; ROWS],
+    /// W − w_y, for the smoothing term.
+    others: [f32; ROWS],
 }
 
 impl Rows {
     #[inline(always)]
-    fn new(args: &Args, call: &Call, first: usize, count: usize) -> Self {
+    fn new<const SMOOTH: bool>(args: &Args, call: &Call, first: usize, count: usize) -> Self {
         let mut rows = Self {
             label: [-1.0; ROWS],
             weight: [call.keep; ROWS],
             scale: [call.inverse_temperature * args.scale; ROWS],
+            others: [(call.total_weight - 1.0) as f32; ROWS],
         };
         let mut labels = [0; ROWS];
         let labels = &mut labels[..count];
@@ -89,6 +92,14 @@ impl Rows {
         if let Some(weight) = args.weight {
             for (own, &y) in rows.weight.iter_mut().zip(&*labels) {
                 *own *= weight.get(y as usize).map_or(0.0, Cell::get);
+            }
+        }
+        if let Some(weight) = args.weight
+            && SMOOTH
+        {
+            for (others, &y) in rows.others.iter_mut().zip(&*labels) {
+                let own = weight.get(y as usize).map_or(0.0, Cell::get);
+                *others = (call.total_weight - f64::from(own)) as f32;
             }
         }
         if let Some(upstream) = args.grad_output {
@@ -117,17 +128,20 @@ impl Rows {
         for x in scores {
             max = s.max(max, s.load(x));
         }
-        let inverse_temperature = s.splat(call.inverse_temperature);
-        let [mut exp, mut z_y, mut weighted_z] = [s.splat(0.0); 3];
+        let (half, sharp) = (s.splat(call.scale.half), s.splat(call.scale.sharp));
+        let minus_max = s.mul(max, s.splat(-call.scale.half));
+        let [mut rest, mut e_y, mut h_y, mut weighted] = [s.splat(0.0); 4];
         for (c, x) in scores.iter().enumerate() {
-            let z = s.mul(s.sub(s.load(x), max), inverse_temperature);
-            let [e] = s.map(Exp, [z]);
-            exp = s.add(exp, e);
-            z_y = s.select(s.eq(label, s.splat(c as f32)), z, z_y);
+            let h = s.mul_add(s.load(x), half, minus_max);
+            let [e] = s.map(Exp, [s.mul(h, sharp)]);
+            let y = s.eq(label, s.splat(c as f32));
+            rest = s.add(rest, s.zero_where(y, e));
+            e_y = s.select(y, e, e_y);
+            h_y = s.select(y, h, h_y);
             if SMOOTH {
-                let weight = class_weight(args, c);
+                let weight = call.spread * class_weight(args, c);
                 if weight != 0.0 {
-                    weighted_z = s.add(weighted_z, s.mul(z, s.splat(weight)));
+                    weighted = s.add(weighted, s.mul(h, s.splat(weight)));
                 }
             }
             if GRAD {
@@ -135,10 +149,16 @@ impl Rows {
             }
         }
         let weight = own(&self.weight);
-        let value = call.value::<S, L, SMOOTH>(s, loss, [exp, z_y, weighted_z, weight]);
+        let sums = Sums {
+            rest,
+            e_y,
+            h_y,
+            weighted,
+        };
+        let value = call.value::<S, L, SMOOTH>(s, loss, sums, weight);
         if GRAD {
-            let numbers = [exp, z_y, weight, s.splat(call.spread), own(&self.scale)];
-            let gradient = Gradient::new::<L, SMOOTH>(s, loss, numbers, call.total_weight);
+            let numbers = [weight, own(&self.others), own(&self.scale)];
+            let gradient = Gradient::new::<L, SMOOTH>(s, loss, call, sums, numbers);
             for (c, e) in scores.iter().enumerate() {
                 let mut g = s.mul(s.load(e), gradient.factor);
                 if SMOOTH {
@@ -146,7 +166,7 @@ impl Rows {
                     g = s.sub(g, s.mul(weight, gradient.spread));
                 }
                 let y = s.eq(label, s.splat(c as f32));
-                g = s.sub(g, s.select(y, gradient.at_label, s.splat(0.0)));
+                g = s.select(y, gradient.at_label, g);
                 s.store(e, s.zero_where(ignored, g));
             }
         }

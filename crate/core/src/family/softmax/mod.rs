@@ -40,16 +40,47 @@ pub trait Softmax: Copy {
     const LINEAR: bool = false;
     /// Whether there is no loss at all, beside a region.
     const NOTHING: bool = false;
-    /// The loss; −ln p unless it says otherwise.
+    /// The loss as a function of ln p and q = 1 − p, which does not lose the digits of a p near 1; −ln p unless it says
+    /// otherwise.
     #[inline(always)]
-    fn value<V: Lanes>(self, v: V, log_p: V::F32) -> V::F32 {
+    fn value<V: Lanes>(self, v: V, log_p: V::F32, _q: V::F32) -> V::F32 {
         // Not `neg`: the loss of a certain row is 0, not −0.
         v.sub(v.splat(0.0), log_p)
     }
-    /// −d(loss)/d(ln p_y); the gradient of the position is this times (p − e_y).
+    /// −d(loss)/d(ln p_y) as a function of ln p, p and q; the gradient of the position is this times (p − e_y).
     #[inline(always)]
-    fn slope<V: Lanes>(self, v: V, _: V::F32) -> V::F32 {
+    fn slope<V: Lanes>(self, v: V, _: [V::F32; 3]) -> V::F32 {
         v.splat(1.0)
+    }
+}
+
+/// How scores become exponents: z = (x − max)/T is h·`sharp` with h = (x − max)·`half`.
+///
+/// A half of each score, which loses nothing, has a difference where those of ±3e38 have none. A multiply-add takes no longer
+/// than the difference, and z has the same bits.
+#[derive(Clone, Copy)]
+pub(in crate::family) struct Scale {
+    pub half: f32,
+    /// 1/(T·`half`)
+    pub sharp: f32,
+}
+
+impl Scale {
+    pub(in crate::family) fn new(temperature: f32) -> Self {
+        let sharp = 2.0 / temperature;
+        if sharp < f32::INFINITY {
+            return Self { half: 0.5, sharp };
+        }
+        Self {
+            half: 1.0,
+            sharp: 1.0 / temperature,
+        }
+    }
+
+    /// h of one score.
+    #[inline(always)]
+    pub(super) fn below(self, x: f32, max: f32) -> f32 {
+        x * self.half - max * self.half
     }
 }
 

@@ -55,7 +55,9 @@ impl<L: Softmax> Picked<'_, L> {
             }
         }
         let weights = s.vector(weights);
-        let value = s.mul(self.loss.value(s, s.vector(log_p)), weights);
+        // q is 0 in place of 1 − p, for which the losses of ln p alone do not ask.
+        let value = self.loss.value(s, s.vector(log_p), s.splat(0.0));
+        let value = s.mul(value, weights);
         // ∞ · 0 of a position that counts for nothing is 0.
         s.zero_where(s.eq(weights, s.splat(0.0)), value)
     }

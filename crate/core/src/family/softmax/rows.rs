@@ -1,11 +1,11 @@
 //! Rows of many scores with class indices, one after the other.
 
 use super::tiles::weigh;
-use super::{Args, Loop, Softmax};
+use super::{Args, Loop, Scale, Softmax};
 use crate::math::exp::Exp;
-use crate::math::log::log_positive;
+use crate::math::log::log1p;
 use crate::share::Total;
-use crate::simd::{Cells, LANES, Simd};
+use crate::simd::{Cells, LANES, Lanes, Simd};
 use crate::sum::BLOCK;
 
 /// Scores that are asked for before they are needed, at least.
@@ -13,64 +13,97 @@ const AHEAD: usize = 512;
 
 /// The numbers that are the same for all rows of a call.
 pub(super) struct Call {
+    pub scale: Scale,
     pub inverse_temperature: f32,
     /// 1 − ε
     pub keep: f32,
     /// ε/C
     pub spread: f32,
     /// W = Σ w_c
-    pub total_weight: f32,
+    pub total_weight: f64,
 }
 
 impl Call {
     #[inline(always)]
     pub(super) fn new<const SMOOTH: bool>(args: &Args) -> Self {
         Self {
+            scale: Scale::new(args.temperature),
             inverse_temperature: 1.0 / args.temperature,
             keep: 1.0 - args.label_smoothing,
             spread: args.label_smoothing / args.classes as f32,
             total_weight: match args.weight {
-                Some(weight) if SMOOTH => {
-                    weight.iter().map(|w| f64::from(w.get())).sum::<f64>() as f32
-                }
-                _ => args.classes as f32,
+                Some(weight) if SMOOTH => weight.iter().map(|w| f64::from(w.get())).sum(),
+                _ => args.classes as f64,
             },
         }
     }
 
-    /// The values of 16 rows, of which the lanes have Σ e^z, z at the label, Σ w_c·z_c and (1 − ε)·w_y.
+    /// The values of 16 rows, one in each lane.
     #[inline(always)]
     pub(super) fn value<S: Simd, L: Softmax, const SMOOTH: bool>(
         &self,
         s: S,
         loss: L,
-        [exp, z_y, weighted_z, weight]: [S::F32; 4],
+        sums: Sums<S::F32>,
+        weight: S::F32,
     ) -> S::F32 {
-        let log_sum = log_positive(s, exp);
-        let value = weigh(s, loss.value(s, s.sub(z_y, log_sum)), weight);
-        if !SMOOTH {
-            return value;
+        let log_sum = sums.log_sum(s);
+        if !L::LINEAR {
+            let [_, q] = sums.odds(s);
+            let log_p = s.sub(s.mul(sums.h_y, s.splat(self.scale.sharp)), log_sum);
+            return weigh(s, loss.value(s, log_p, q), weight);
         }
-        let all = s.sub(s.mul(s.splat(self.total_weight), log_sum), weighted_z);
-        s.mul_add(s.splat(self.spread), all, value)
+        // Σ t_c·(ln Σ e^z − z_c), both terms of one sign, where z itself may be too large for a number.
+        let nothing = s.eq(weight, s.splat(0.0));
+        let mut all = weight;
+        let mut below = s.zero_where(nothing, s.mul(weight, sums.h_y));
+        if SMOOTH {
+            all = s.add(
+                all,
+                s.splat((f64::from(self.spread) * self.total_weight) as f32),
+            );
+            below = s.add(below, sums.weighted);
+        }
+        let below = s.mul(below, s.splat(self.scale.sharp));
+        s.sub(s.mul(all, log_sum), below)
     }
 }
 
-/// What a row comes to before its logarithm is taken, with z = (x − max)/T.
-struct Sums {
-    /// Σ e^z
-    exp: f32,
-    /// z at the label
-    z_y: f32,
-    /// Σ w_c·z_c, for the smoothing term
-    weighted_z: f32,
+/// What a row comes to before its logarithm is taken, with h and z = h·sharp as [`Scale`] has them.
+#[derive(Clone, Copy)]
+pub(super) struct Sums<F> {
+    /// Σ e^z without the label: it keeps its digits where the label is nearly certain, and 1 − p_y is its share.
+    pub rest: F,
+    /// e^z at the label
+    pub e_y: F,
+    /// h at the label
+    pub h_y: F,
+    /// Σ ε/C·w_c·h_c, for the smoothing term
+    pub weighted: F,
+}
+
+impl<F: Copy> Sums<F> {
+    /// ln Σ e^z. Where the label is the largest its e^z is 1, and nothing is rounded but the logarithm; elsewhere the sum has
+    /// another 1.
+    #[inline(always)]
+    fn log_sum<V: Lanes<F32 = F>>(&self, v: V) -> F {
+        log1p(v, v.add(self.rest, v.sub(self.e_y, v.splat(1.0))))
+    }
+
+    /// [p_y, 1 − p_y]
+    #[inline(always)]
+    fn odds<V: Lanes<F32 = F>>(&self, v: V) -> [F; 2] {
+        let inverse = v.div(v.splat(1.0), v.add(self.rest, self.e_y));
+        [v.mul(self.e_y, inverse), v.mul(self.rest, inverse)]
+    }
 }
 
 /// 16 rows, one in each lane. A row that is ignored or not there keeps the default, and counts 0.
 struct Batch {
-    exp: [f32; LANES],
-    z_y: [f32; LANES],
-    weighted_z: [f32; LANES],
+    rest: [f32; LANES],
+    e_y: [f32; LANES],
+    h_y: [f32; LANES],
+    weighted: [f32; LANES],
     /// (1 − ε)·w_y
     weight: [f32; LANES],
 }
@@ -79,18 +112,20 @@ impl Batch {
     #[inline(always)]
     fn new() -> Self {
         Self {
-            exp: [1.0; LANES],
-            z_y: [0.0; LANES],
-            weighted_z: [0.0; LANES],
+            rest: [0.0; LANES],
+            e_y: [1.0; LANES],
+            h_y: [0.0; LANES],
+            weighted: [0.0; LANES],
             weight: [0.0; LANES],
         }
     }
 
     #[inline(always)]
-    fn set(&mut self, j: usize, row: &Row, sums: &Sums) {
-        self.exp[j] = sums.exp;
-        self.z_y[j] = sums.z_y;
-        self.weighted_z[j] = sums.weighted_z;
+    fn set(&mut self, j: usize, row: &Row, sums: &Sums<f32>) {
+        self.rest[j] = sums.rest;
+        self.e_y[j] = sums.e_y;
+        self.h_y[j] = sums.h_y;
+        self.weighted[j] = sums.weighted;
         self.weight[j] = row.weight;
     }
 }
@@ -124,14 +159,13 @@ impl Loop for Rows {
                 let labels = &mut labels[..LANES.min(block.end - first)];
                 args.marks.classes(first, labels);
                 let batch = wide_rows::<S, L, GRAD, SMOOTH>(s, loss, args, &call, first, labels);
-                let Batch {
-                    exp,
-                    z_y,
-                    weighted_z,
-                    weight,
-                } = batch;
-                let numbers = [exp, z_y, weighted_z, weight].map(|lanes| s.vector(lanes));
-                let value = call.value::<S, L, SMOOTH>(s, loss, numbers);
+                let sums = Sums {
+                    rest: s.vector(batch.rest),
+                    e_y: s.vector(batch.e_y),
+                    h_y: s.vector(batch.h_y),
+                    weighted: s.vector(batch.weighted),
+                };
+                let value = call.value::<S, L, SMOOTH>(s, loss, sums, s.vector(batch.weight));
                 if let Some(out) = args.out {
                     s.store_head(&out[first..first + labels.len()], value);
                 }
@@ -161,7 +195,7 @@ fn row_at<'a>(args: &Args<'a>, call: &Call, index: usize, label: i32) -> Option<
     })
 }
 
-/// dx_c = factor·e_c − spread·w_c − [c = y]·at_label. Lanes are rows, or all the same row.
+/// dx_c = factor·e_c − spread·w_c but for the label, which has its own. Lanes are rows, or all the same row.
 pub(super) struct Gradient<S: Simd> {
     pub factor: S::F32,
     pub at_label: S::F32,
@@ -169,26 +203,32 @@ pub(super) struct Gradient<S: Simd> {
 }
 
 impl<S: Simd> Gradient<S> {
+    /// With s_c the target's share of class c it is p_c·Σ s − s_c. At the label that is written as the sum of the others' s
+    /// less (1 − p_y)·Σ s, of which nothing is lost where p_y is nearly 1. `others` is W − w_y.
+    ///
     /// A slope that does not depend on ln p, as that of cross-entropy, leaves no logarithm here.
     #[inline(always)]
     pub(super) fn new<L: Softmax, const SMOOTH: bool>(
         s: S,
         loss: L,
-        [exp, z_y, weight, spread, scale]: [S::F32; 5],
-        total_weight: f32,
+        call: &Call,
+        sums: Sums<S::F32>,
+        [weight, others, scale]: [S::F32; 3],
     ) -> Self {
-        let log_p = s.sub(z_y, log_positive(s, exp));
-        let slope = s.mul(loss.slope(s, log_p), weight);
-        let at_label = s.mul(slope, scale);
-        let spread = s.mul(spread, scale);
-        let all = if SMOOTH {
-            s.mul_add(spread, s.splat(total_weight), at_label)
-        } else {
-            at_label
-        };
+        let [p, q] = sums.odds(s);
+        let log_p = s.sub(s.mul(sums.h_y, s.splat(call.scale.sharp)), sums.log_sum(s));
+        let slope = s.mul(loss.slope(s, [log_p, p, q]), weight);
+        let mut all = s.mul(slope, scale);
+        let spread = s.mul(s.splat(call.spread), scale);
+        let mut elsewhere = s.splat(0.0);
+        if SMOOTH {
+            all = s.mul_add(spread, s.splat(call.total_weight as f32), all);
+            elsewhere = s.mul(spread, others);
+        }
+        let factor = s.div(all, s.add(sums.rest, sums.e_y));
         Self {
-            factor: s.div(all, exp),
-            at_label,
+            factor,
+            at_label: s.sub(elsewhere, s.mul(sums.rest, factor)),
             spread,
         }
     }
@@ -222,14 +262,16 @@ fn wide_rows<S: Simd, L: Softmax, const GRAD: bool, const SMOOTH: bool>(
         let sums = wide_sums::<S, GRAD, SMOOTH>(s, row.x, dx, row.y, args.weight, call);
         batch.set(j, &row, &sums);
         if GRAD {
-            let numbers = [
-                s.splat(sums.exp),
-                s.splat(sums.z_y),
-                s.splat(row.weight),
-                s.splat(call.spread),
-                s.splat(row.scale),
-            ];
-            let gradient = Gradient::new::<L, SMOOTH>(s, loss, numbers, call.total_weight);
+            let own = args.weight.map_or(1.0, |weight| weight[row.y].get());
+            let others = (call.total_weight - f64::from(own)) as f32;
+            let sums = Sums {
+                rest: s.splat(sums.rest),
+                e_y: s.splat(sums.e_y),
+                h_y: s.splat(sums.h_y),
+                weighted: s.splat(sums.weighted),
+            };
+            let numbers = [row.weight, others, row.scale].map(|number| s.splat(number));
+            let gradient = Gradient::new::<L, SMOOTH>(s, loss, call, sums, numbers);
             wide_gradient::<S, SMOOTH>(s, dx, row.y, args.weight, gradient);
         }
     }
@@ -245,14 +287,14 @@ fn wide_sums<S: Simd, const GRAD: bool, const SMOOTH: bool>(
     y: usize,
     weight: Option<Cells>,
     call: &Call,
-) -> Sums {
+) -> Sums<f32> {
     let max = row_max(s, x);
     // Before the exponentials: `dx` may be `x`.
-    let z_y = (x[y].get() - max) * call.inverse_temperature;
-    let max = s.splat(max);
-    let inverse_temperature = s.splat(call.inverse_temperature);
-    let weighted_z = if SMOOTH {
-        weighted_sum(s, x, weight, max, inverse_temperature)
+    let h_y = call.scale.below(x[y].get(), max);
+    let (half, sharp) = (s.splat(call.scale.half), s.splat(call.scale.sharp));
+    let minus_max = s.splat(-max * call.scale.half);
+    let weighted = if SMOOTH {
+        weighted_sum(s, x, weight, half, minus_max, call.spread) as f32
     } else {
         0.0
     };
@@ -260,35 +302,57 @@ fn wide_sums<S: Simd, const GRAD: bool, const SMOOTH: bool>(
     // 4 million scores of 1,000 classes that takes 0.51 ns instead of 0.75 for a score, and in the cache next to nothing. Stores
     // past the caches take 1.4, since rows seldom end with a line.
     let ahead = x.len().max(AHEAD);
-    let mut exp = 0.0;
-    for (x, dx) in x.chunks(BLOCK).zip(dx.chunks(BLOCK)) {
+    let (mut rest, mut e_y) = (0.0, s.splat(0.0));
+    for (first, (x, dx)) in (0..)
+        .step_by(BLOCK)
+        .zip(x.chunks(BLOCK).zip(dx.chunks(BLOCK)))
+    {
         let mut lanes = s.splat(0.0);
         let (x, x_tail) = x.as_chunks::<LANES>();
         let (dx, dx_tail) = dx.as_chunks::<LANES>();
-        for (x, dx) in x.iter().zip(dx) {
-            s.prefetch(x, ahead);
-            s.prefetch(dx, ahead);
-            let z = s.mul(s.sub(s.load(x), max), inverse_temperature);
-            let [e] = s.map(Exp, [z]);
-            lanes = s.add(lanes, e);
-            if GRAD {
-                s.store(dx, e);
+        // The label's vector, if it is one of these, waits, so that the others need not look for it.
+        let odd = y.wrapping_sub(first) / LANES;
+        let (before, behind) = (odd.min(x.len()), odd.saturating_add(1).min(x.len()));
+        for run in [0..before, behind..x.len()] {
+            for (x, dx) in x[run.clone()].iter().zip(&dx[run]) {
+                s.prefetch(x, ahead);
+                s.prefetch(dx, ahead);
+                let z = s.mul(s.mul_add(s.load(x), half, minus_max), sharp);
+                let [e] = s.map(Exp, [z]);
+                lanes = s.add(lanes, e);
+                if GRAD {
+                    s.store(dx, e);
+                }
             }
         }
-        if !x_tail.is_empty() {
-            let x = s.load_head(x_tail, f32::NEG_INFINITY);
-            let [e] = s.map_compact(Exp, [s.mul(s.sub(x, max), inverse_temperature)]);
-            lanes = s.add(lanes, e);
+        let tail = (x_tail, dx_tail, first + x.as_flattened().len());
+        let label = (
+            x[before..behind].as_flattened(),
+            dx[before..behind].as_flattened(),
+            first + before * LANES,
+        );
+        for (x, dx, first) in [label, tail] {
+            if x.is_empty() {
+                continue;
+            }
+            let x = s.load_head(x, f32::NEG_INFINITY);
+            let [e] = s.map_compact(Exp, [s.mul(s.mul_add(x, half, minus_max), sharp)]);
             if GRAD {
-                s.store_head(dx_tail, e);
+                s.store_head(dx, e);
+            }
+            let at_label = s.eq(s.iota(), s.splat(y.wrapping_sub(first) as f32));
+            lanes = s.add(lanes, s.zero_where(at_label, e));
+            if !GRAD {
+                e_y = s.select(at_label, e, e_y);
             }
         }
-        exp += f64::from(s.sum(lanes));
+        rest += f64::from(s.sum(lanes));
     }
     Sums {
-        exp: exp as f32,
-        z_y,
-        weighted_z,
+        rest: rest as f32,
+        e_y: if GRAD { dx[y].get() } else { s.sum(e_y) },
+        h_y,
+        weighted,
     }
 }
 
@@ -320,7 +384,7 @@ fn wide_gradient<S: Simd, const SMOOTH: bool>(
         g = s.sub(g, s.mul(w, spread));
     }
     s.store_head(tail, g);
-    dx[y].set(dx[y].get() - s.to_array(at_label)[0]);
+    dx[y].set(s.to_array(at_label)[0]);
 }
 
 /// Largest score of a row, where none is NaN. A NaN makes the row NaN by its exponential.
@@ -334,28 +398,29 @@ fn row_max<S: Simd>(s: S, x: Cells) -> f32 {
     s.max_lane(max)
 }
 
-/// Σ w_c·(x_c − max)/T of a row. Not in the loop of the exponentials, which most calls run without it.
+/// Σ ε/C·w_c·h_c of a row. Not in the loop of the exponentials, which most calls run without it.
 #[inline(always)]
 fn weighted_sum<S: Simd>(
     s: S,
     x: Cells,
     weight: Option<Cells>,
-    max: S::F32,
-    inverse_temperature: S::F32,
-) -> f32 {
+    half: S::F32,
+    minus_max: S::F32,
+    spread: f32,
+) -> f64 {
     let mut sum = 0.0;
     for (b, x) in x.chunks(BLOCK).enumerate() {
         let mut lanes = s.splat(0.0);
         for (c, x) in x.chunks(LANES).enumerate() {
-            let z = s.mul(s.sub(s.load_head(x, 0.0), max), inverse_temperature);
+            let h = s.mul_add(s.load_head(x, 0.0), half, minus_max);
             let first = b * BLOCK + c * LANES;
-            let w = weights(s, weight, first, x.len());
-            let weighted = s.zero_where(s.eq(w, s.splat(0.0)), s.mul(z, w));
+            let w = s.mul(weights(s, weight, first, x.len()), s.splat(spread));
+            let weighted = s.zero_where(s.eq(w, s.splat(0.0)), s.mul(h, w));
             lanes = s.add(lanes, s.head(weighted, x.len()));
         }
         sum += f64::from(s.sum(lanes));
     }
-    sum as f32
+    sum
 }
 
 /// Weights of the `count` classes from `first`; 1 where there are none.

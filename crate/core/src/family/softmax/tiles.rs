@@ -1,10 +1,10 @@
 //! Any class axis, any target, all options, over tiles of positions.
 
-use super::{Args, Extra, Softmax};
-use crate::family::axis::{RowTile, Tile, put, total};
+use super::{Args, Extra, Scale, Softmax};
+use crate::family::axis::{RowTile, Tile, mark, put, total};
 use crate::family::positions::NOTHING;
 use crate::math::exp::Exp;
-use crate::math::log::log_positive;
+use crate::math::log::log1p;
 use crate::share::Total;
 use crate::simd::{Cells, Chunk, Kernel, LANES, Lanes, Level, Map, Room, Simd};
 use core::ops::Range;
@@ -87,6 +87,7 @@ pub(super) fn run<L: Softmax>(level: Level, loss: L, args: Args) -> f64 {
         loss,
         args,
         extra,
+        scale: Scale::new(args.temperature),
         inverse_temperature: 1.0 / args.temperature,
         keep: 1.0 - args.label_smoothing,
         spread: args.label_smoothing / args.classes as f32,
@@ -170,6 +171,7 @@ struct Call<'a, L> {
     loss: L,
     args: Args<'a>,
     extra: Extra<'a>,
+    scale: Scale,
     inverse_temperature: f32,
     /// 1 − ε
     keep: f32,
@@ -180,142 +182,214 @@ struct Call<'a, L> {
 /// The softmax of a tile, in each lane that of its position.
 #[derive(Clone, Copy)]
 pub(in crate::family) struct Normal<'a, S: Simd, T: Tile> {
-    tile: T,
-    x: Cells<'a>,
-    /// (x − max)/T of a block
-    z: &'a [Chunk],
-    /// e^z of a block
-    e: &'a [Chunk],
-    inverse_temperature: f32,
+    exponents: Exponents<'a, T>,
     pub max: S::F32,
     /// Σ e^z
     pub sum: S::F32,
+    /// Σ e^z without one class of the largest score: it keeps its digits where that class is nearly certain.
+    pub rest: S::F32,
     pub log_sum: S::F32,
+    /// e^z of the largest class, 1, where no other comes near, so that 1 − p of it is rest/sum; 2, which is that of no class,
+    /// elsewhere. There every p is at most ½, and 1 − p loses nothing.
+    pub alone: S::F32,
 }
 
 impl<'a, S: Simd, T: Tile> Normal<'a, S, T> {
-    /// A NaN, a +∞ or a position of −∞ alone gives NaN.
+    /// A NaN, a +∞ or a position of −∞ alone gives NaN. `h` and `e` are memory for a block.
     #[inline(always)]
     pub(in crate::family) fn new(
         s: S,
         tile: T,
         x: Cells<'a>,
-        inverse_temperature: f32,
-        z: &'a [Chunk],
+        scale: Scale,
+        h: &'a [Chunk],
         e: &'a [Chunk],
     ) -> Self {
-        let mut max = s.splat(f32::NEG_INFINITY);
-        for block in blocks(tile.steps()) {
-            let z = &z[..block.len()];
-            tile.load(s, x, block, f32::NEG_INFINITY, z);
-            for z in z {
-                max = s.max(max, s.load(z));
-            }
-        }
-        let max = tile.max(s, max);
-        let mut sum = Sum::new(s);
-        for block in blocks(tile.steps()) {
-            let (z, e) = (&z[..block.len()], &e[..block.len()]);
-            if tile.steps() > KEPT {
-                tile.load(s, x, block, f32::NEG_INFINITY, z);
-            }
-            sum.add(s, exponentials(s, max, inverse_temperature, z, e));
-        }
-        let sum = sum.get(s, tile);
-        Self {
+        let exponents = Exponents {
             tile,
             x,
-            z,
+            scale,
+            h,
             e,
-            inverse_temperature,
+        };
+        let max = exponents.max(s);
+        let (mut sum, mut rest) = (Sum::new(s), Sum::new(s));
+        for block in blocks(tile.steps()) {
+            let sums = exponents.first::<S, false>(s, max, block);
+            sum.add(s, sums[0]);
+            rest.add(s, sums[1]);
+        }
+        let (sum, rest) = (sum.get(s, tile), rest.get(s, tile));
+        // Two classes of the largest score have a sum of 2, and then nothing is lost by taking one of them away again. Where
+        // there is one, small terms were rounded each time they met it, but not in the sum without it.
+        let (one, two) = (s.splat(1.0), s.splat(2.0));
+        let alone = s.lt(sum, two);
+        let rest = s.select(alone, rest, s.sub(sum, one));
+        let sum = s.select(alone, s.add(one, rest), sum);
+        Self {
+            exponents,
             max,
             sum,
-            log_sum: log_positive(s, sum),
+            rest,
+            log_sum: log1p(s, rest),
+            alone: s.select(alone, one, two),
         }
     }
 
-    /// z and e^z of a block: the caller may write over them where it does not ask for the block again.
+    /// h and e^z of a block: the caller may write over them where it does not ask for the block again.
     #[inline(always)]
     pub(in crate::family) fn block(&self, s: S, block: Range<usize>) -> [&'a [Chunk]; 2] {
-        let (z, e) = (&self.z[..block.len()], &self.e[..block.len()]);
+        self.exponents.block::<S, false>(s, self.max, block)
+    }
+
+    /// [ln p, p, 1 − p] of a class from its h and e^z, with the inverse of the sum.
+    #[inline(always)]
+    pub(in crate::family) fn odds(
+        &self,
+        s: S,
+        inverse: S::F32,
+        h: S::F32,
+        e: S::F32,
+    ) -> [S::F32; 3] {
+        let p = s.mul(e, inverse);
+        let alone = s.eq(e, self.alone);
+        let q = s.select(alone, s.mul(self.rest, inverse), s.sub(s.splat(1.0), p));
+        let z = s.mul(h, s.splat(self.exponents.scale.sharp));
+        [s.sub(z, self.log_sum), p, q]
+    }
+
+    /// Σ t·(ln Σ e^z − z) from Σ t and Σ t·h: both terms have one sign, and z itself may be too large for a number.
+    #[inline(always)]
+    pub(in crate::family) fn linear(&self, s: S, t: S::F32, t_h: S::F32) -> S::F32 {
+        let below = s.mul(t_h, s.splat(self.exponents.scale.sharp));
+        s.sub(s.mul(t, self.log_sum), below)
+    }
+}
+
+/// The exponents of a tile's scores, as [`Scale`] has them, block by block.
+#[derive(Clone, Copy)]
+pub(super) struct Exponents<'a, T> {
+    pub tile: T,
+    pub x: Cells<'a>,
+    pub scale: Scale,
+    /// h of a block, or the scores themselves
+    pub h: &'a [Chunk],
+    /// e^z of a block
+    pub e: &'a [Chunk],
+}
+
+impl<'a, T: Tile> Exponents<'a, T> {
+    /// The largest score of each position. Leaves the scores of the last block in the place of h.
+    #[inline(always)]
+    pub(super) fn max<S: Simd>(&self, s: S) -> S::F32 {
+        let mut max = s.splat(f32::NEG_INFINITY);
+        for block in blocks(self.tile.steps()) {
+            let h = &self.h[..block.len()];
+            self.tile.load(s, self.x, block, f32::NEG_INFINITY, h);
+            for h in h {
+                max = s.max(max, s.load(h));
+            }
+        }
+        self.tile.max(s, max)
+    }
+
+    /// Computes a block after [`Self::max`]; its Σ e^z, of all scores and of those below the largest. With `RAW` the scores
+    /// stay in the place of h.
+    #[inline(always)]
+    pub(super) fn first<S: Simd, const RAW: bool>(
+        &self,
+        s: S,
+        max: S::F32,
+        block: Range<usize>,
+    ) -> [S::F32; 2] {
+        let (h, e) = (&self.h[..block.len()], &self.e[..block.len()]);
         if self.tile.steps() > KEPT {
-            s.vectorize(Again {
-                tile: self.tile,
-                x: self.x,
+            self.tile.load(s, self.x, block, f32::NEG_INFINITY, h);
+        }
+        exponentials::<S, RAW>(s, max, self.scale, h, e)
+    }
+
+    /// A block after all were computed.
+    #[inline(always)]
+    pub(super) fn block<S: Simd, const RAW: bool>(
+        &self,
+        s: S,
+        max: S::F32,
+        block: Range<usize>,
+    ) -> [&'a [Chunk]; 2] {
+        let (h, e) = (&self.h[..block.len()], &self.e[..block.len()]);
+        if self.tile.steps() > KEPT {
+            s.vectorize(Again::<T, RAW> {
+                exponents: *self,
                 block,
-                max: s.to_array(self.max),
-                inverse_temperature: self.inverse_temperature,
-                z,
-                e,
+                max: s.to_array(max),
             });
         }
-        [z, e]
+        [h, e]
     }
 }
 
 /// Reads and computes a block of a long tile again. A function of its own, as that is not what most calls do.
-struct Again<'a, T> {
-    tile: T,
-    x: Cells<'a>,
+struct Again<'a, T, const RAW: bool> {
+    exponents: Exponents<'a, T>,
     block: Range<usize>,
     max: [f32; LANES],
-    inverse_temperature: f32,
-    z: &'a [Chunk],
-    e: &'a [Chunk],
 }
 
-impl<T: Tile> Kernel for Again<'_, T> {
+impl<T: Tile, const RAW: bool> Kernel for Again<'_, T, RAW> {
     type Out = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let max = s.vector(self.max);
-        self.tile
-            .load(s, self.x, self.block, f32::NEG_INFINITY, self.z);
-        exponentials(s, max, self.inverse_temperature, self.z, self.e);
+        self.exponents.first::<S, RAW>(s, max, self.block);
     }
 }
 
-/// From x to z and e^z; the sum of these.
+/// From x to h and e^z; the sum of these, and of those below 1.
 #[inline(always)]
-fn exponentials<S: Simd>(
+fn exponentials<S: Simd, const RAW: bool>(
     s: S,
     max: S::F32,
-    inverse_temperature: f32,
-    z: &[Chunk],
+    scale: Scale,
+    h: &[Chunk],
     e: &[Chunk],
-) -> S::F32 {
-    let inverse_temperature = s.splat(inverse_temperature);
-    let mut sum = s.splat(0.0);
-    for (z, e) in z.iter().zip(e) {
-        let own = s.mul(s.sub(s.load(z), max), inverse_temperature);
-        let [exp] = s.map(Exp, [own]);
-        s.store(z, own);
-        s.store(e, exp);
+) -> [S::F32; 2] {
+    let (half, sharp) = (s.splat(scale.half), s.splat(scale.sharp));
+    let minus_max = s.mul(max, s.splat(-scale.half));
+    let (mut sum, mut rest) = (s.splat(0.0), s.splat(0.0));
+    for (h, e) in h.iter().zip(e) {
+        let own = s.mul_add(s.load(h), half, minus_max);
+        let [exp] = s.map(Exp, [s.mul(own, sharp)]);
         sum = s.add(sum, exp);
+        if !RAW {
+            s.store(h, own);
+            rest = s.add(rest, s.zero_where(s.eq(own, s.splat(0.0)), exp));
+        }
+        s.store(e, exp);
     }
-    sum
+    [sum, rest]
 }
 
-/// Value and slope of ln p.
+/// Value and slope of [ln p, p, 1 − p].
 #[inline(always)]
-pub(in crate::family) fn both<S: Simd, L: Softmax>(s: S, loss: L, log_p: S::F32) -> [S::F32; 2] {
-    if L::LINEAR {
-        // No more than a sign.
-        [loss.value(s, log_p), loss.slope(s, log_p)]
-    } else {
-        s.map_compact(Both(loss), [log_p])
-    }
+pub(in crate::family) fn both<S: Simd, L: Softmax>(
+    s: S,
+    loss: L,
+    odds: [S::F32; 3],
+) -> [S::F32; 2] {
+    s.map_compact(Both(loss), odds)
 }
 
 /// The same for [`Simd::map`].
 #[derive(Clone, Copy)]
 struct Both<L>(L);
 
-impl<L: Softmax> Map<1, 2> for Both<L> {
+impl<L: Softmax> Map<3, 2> for Both<L> {
     #[inline(always)]
-    fn eval<V: Lanes>(self, v: V, [log_p]: [V::F32; 1]) -> [V::F32; 2] {
-        [self.0.value(v, log_p), self.0.slope(v, log_p)]
+    fn eval<V: Lanes>(self, v: V, odds: [V::F32; 3]) -> [V::F32; 2] {
+        let [log_p, _, q] = odds;
+        [self.0.value(v, log_p, q), self.0.slope(v, odds)]
     }
 }
 
@@ -351,10 +425,10 @@ struct AtLabels<'a, L>(Call<'a, L>);
 
 impl<L: Softmax> EachTile<2> for AtLabels<'_, L> {
     #[inline(always)]
-    fn tile<S: Simd, T: Tile>(&self, s: S, tile: T, [z, e]: [&[Chunk]; 2]) -> f64 {
+    fn tile<S: Simd, T: Tile>(&self, s: S, tile: T, [h, e]: [&[Chunk]; 2]) -> f64 {
         let Self(call) = self;
         let (labels, positions) = call.positions(s, tile);
-        let normal = Normal::new(s, tile, call.args.x, call.inverse_temperature, z, e);
+        let normal = Normal::new(s, tile, call.args.x, call.scale, h, e);
         let value = call.at_labels(s, tile, &normal, &positions, &labels);
         call.finish(s, tile, &positions, value)
     }
@@ -366,10 +440,10 @@ struct OverDistribution<'a, L>(Call<'a, L>);
 
 impl<L: Softmax> EachTile<3> for OverDistribution<'_, L> {
     #[inline(always)]
-    fn tile<S: Simd, T: Tile>(&self, s: S, tile: T, [z, e, t]: [&[Chunk]; 3]) -> f64 {
+    fn tile<S: Simd, T: Tile>(&self, s: S, tile: T, [h, e, t]: [&[Chunk]; 3]) -> f64 {
         let Self(call) = self;
         let (labels, positions) = call.positions(s, tile);
-        let normal = Normal::new(s, tile, call.args.x, call.inverse_temperature, z, e);
+        let normal = Normal::new(s, tile, call.args.x, call.scale, h, e);
         let value = call.over_distribution(s, tile, &normal, &positions, &labels, t);
         call.finish(s, tile, &positions, value)
     }
@@ -438,40 +512,58 @@ impl<L: Softmax> Call<'_, L> {
     ) -> S::F32 {
         let args = &self.args;
         let max = s.to_array(normal.max);
-        let (mut z_y, mut weights) = ([0.0; LANES], [0.0; LANES]);
+        let (mut h_y, mut weights) = ([0.0; LANES], [0.0; LANES]);
         for j in 0..tile.count() {
             if labels[j] >= 0 {
                 let y = labels[j] as usize;
-                z_y[j] = (args.x[tile.at(j, y)].get() - max[j]) * self.inverse_temperature;
+                h_y[j] = self.scale.below(args.x[tile.at(j, y)].get(), max[j]);
                 weights[j] = args.weight.map_or(1.0, |weight| weight[y].get());
             }
         }
         let weight = tile.per_position(s, weights);
-        let log_p = s.sub(tile.per_position(s, z_y), normal.log_sum);
-        let [value, slope] = both(s, self.loss, log_p);
+        let h = tile.per_position(s, h_y);
+        let nothing = s.eq(weight, s.splat(0.0));
+        let inverse = s.div(s.splat(1.0), normal.sum);
+        let (value, slope) = if L::LINEAR {
+            let below = s.zero_where(nothing, s.mul(weight, h));
+            (normal.linear(s, weight, below), weight)
+        } else {
+            let [e] = s.map_compact(Exp, [s.mul(h, s.splat(self.scale.sharp))]);
+            let [value, slope] = both(s, self.loss, normal.odds(s, inverse, h, e));
+            (weigh(s, value, weight), s.mul(slope, weight))
+        };
         if let Some(dx) = args.dx {
-            let at_label = s.mul(s.mul(slope, weight), positions.upstream);
-            let factor = s.div(at_label, normal.sum);
+            let all = s.mul(slope, positions.upstream);
+            let factor = s.mul(all, inverse);
+            // Where the label is the largest, p_y − 1 is −rest/sum.
+            let largest = s.to_array(s.sub(s.splat(0.0), s.mul(normal.rest, factor)));
+            let all = s.to_array(all);
             for block in blocks(tile.steps()) {
                 let [_, e] = normal.block(s, block.clone());
                 for e in e {
                     let g = s.mul(s.load(e), factor);
                     s.store(e, s.zero_where(positions.ignored, g));
                 }
+                for j in 0..tile.count() {
+                    let slot = tile.slot(j, labels[j].max(0) as usize, block.clone());
+                    if labels[j] >= 0
+                        && let Some(g) = slot.and_then(|slot| e.as_flattened().get(slot))
+                    {
+                        g.set(if h_y[j] == 0.0 {
+                            largest[j]
+                        } else {
+                            g.get() - all[j]
+                        });
+                    }
+                }
                 tile.store(s, dx, block, e, self.extra.accumulate);
             }
-            let at_label = s.to_array(at_label);
-            for j in 0..tile.count() {
-                if labels[j] >= 0 {
-                    let dx = &dx[tile.at(j, labels[j] as usize)];
-                    dx.set(dx.get() - at_label[j]);
-                }
-            }
         }
-        weigh(s, value, weight)
+        value
     }
 
-    /// The target is a distribution. With t_c = w_c·q_c and s_c = t_c·slope(ln p_c) the gradient is p_c·Σ s − s_c.
+    /// The target is a distribution. With t_c = w_c·q_c and s_c = t_c·slope(ln p_c) the gradient is p_c·Σ s − s_c; at a class
+    /// that is nearly certain that is written as the sum of the others' s less (1 − p_c)·Σ s, of which nothing is lost.
     #[inline(always)]
     fn over_distribution<S: Simd, T: Tile>(
         &self,
@@ -483,64 +575,103 @@ impl<L: Softmax> Call<'_, L> {
         memory: &[Chunk],
     ) -> S::F32 {
         let args = &self.args;
-        let label = tile.per_position(s, labels.map(|y| y as f32));
-        let (mut value, mut slope) = (Sum::new(s), Sum::new(s));
+        let label = tile.per_position(s, labels.map(mark));
+        let inverse = s.div(s.splat(1.0), normal.sum);
+        let (mut value, mut slope, mut others) = (Sum::new(s), Sum::new(s), Sum::new(s));
         for block in blocks(tile.steps()) {
             let t = self.target(s, tile, label, block.clone(), memory);
-            let [z, _] = normal.block(s, block);
-            let sums = self.of_classes(s, normal.log_sum, z, t);
+            let [h, e] = normal.block(s, block);
+            let sums = self.of_classes(s, normal, inverse, h, e, t);
             value.add(s, sums[0]);
             slope.add(s, sums[1]);
+            others.add(s, sums[2]);
         }
+        let slope = slope.get(s, tile);
+        let value = value.get(s, tile);
         if args.dx.is_some() || self.extra.dt.is_some() {
-            let factor = s.mul(slope.get(s, tile), positions.upstream);
-            let factor = s.div(factor, normal.sum);
+            let others = others.get(s, tile);
             let by_target = s.mul(positions.upstream, s.splat(self.keep * args.temperature));
+            // The upstream factor without the temperature comes first: z may be too large for a number where this is none.
+            let (by_log, by_h) = (
+                s.mul(normal.log_sum, by_target),
+                s.mul(by_target, s.splat(self.scale.sharp)),
+            );
+            let all = s.mul(slope, positions.upstream);
+            let factor = s.mul(all, inverse);
+            // At a class that stands alone.
+            let lost = s.mul(normal.rest, factor);
+            let alone = s.sub(s.mul(others, positions.upstream), lost);
             for block in blocks(tile.steps()) {
-                let [z, e] = normal.block(s, block.clone());
+                let [h, e] = normal.block(s, block.clone());
                 let t = &memory[..block.len()];
                 if tile.steps() > KEPT {
                     self.target(s, tile, label, block.clone(), memory);
-                    self.of_classes(s, normal.log_sum, z, t);
+                    self.of_classes(s, normal, inverse, h, e, t);
                 }
                 if let Some(dt) = self.extra.dt {
-                    for (z, step) in z.iter().zip(block.clone()) {
+                    for (h, step) in h.iter().zip(block.clone()) {
                         let weight = tile.per_class(s, args.weight, step);
-                        let g = s.mul(s.mul(s.load(z), weight), by_target);
-                        s.store(z, s.zero_where(positions.ignored, g));
+                        let own = s.mul(s.load(h), weight);
+                        let g = if L::LINEAR {
+                            s.sub(s.mul(by_log, weight), s.mul(own, by_h))
+                        } else {
+                            s.mul(own, by_target)
+                        };
+                        s.store(h, s.zero_where(positions.ignored, g));
                     }
-                    tile.store(s, dt, block.clone(), z, false);
+                    tile.store(s, dt, block.clone(), h, false);
                 }
                 if let Some(dx) = args.dx {
                     for (e, t) in e.iter().zip(t) {
                         let own = s.mul(s.load(t), positions.upstream);
-                        let g = s.sub(s.mul(s.load(e), factor), own);
+                        let exp = s.load(e);
+                        let g = s.sub(s.mul(exp, factor), own);
+                        let g = s.select(s.eq(exp, normal.alone), alone, g);
                         s.store(e, s.zero_where(positions.ignored, g));
                     }
                     tile.store(s, dx, block, e, self.extra.accumulate);
                 }
             }
         }
-        value.get(s, tile)
+        if L::LINEAR {
+            normal.linear(s, slope, value)
+        } else {
+            value
+        }
     }
 
-    /// Σ t·value(ln p) and Σ t·slope(ln p) of a block. The values take the place of z, and t·slope that of t.
+    /// Sums over the classes of a block: Σ t·value(ln p) or, of the loss −ln p, Σ t·h; Σ s with s = t·slope(ln p); and Σ s
+    /// without a class that stands alone. The values take the place of h, but for −ln p, and s that of t.
     #[inline(always)]
-    fn of_classes<S: Simd>(&self, s: S, log_sum: S::F32, z: &[Chunk], t: &[Chunk]) -> [S::F32; 2] {
+    fn of_classes<S: Simd, T: Tile>(
+        &self,
+        s: S,
+        normal: &Normal<S, T>,
+        inverse: S::F32,
+        h: &[Chunk],
+        e: &[Chunk],
+        t: &[Chunk],
+    ) -> [S::F32; 3] {
         let zero = s.splat(0.0);
-        let (mut values, mut slopes) = (zero, zero);
-        for (z, t) in z.iter().zip(t) {
-            let [value, slope] = both(s, self.loss, s.sub(s.load(z), log_sum));
-            let own = s.load(t);
+        let (mut values, mut slopes, mut others) = (zero, zero, zero);
+        for ((h, e), t) in h.iter().zip(e).zip(t) {
+            let (below, exp, own) = (s.load(h), s.load(e), s.load(t));
             // 0 · ∞ is 0 here: a class that cannot be and is not asked for costs nothing.
             let none = s.eq(own, zero);
-            let slope = s.zero_where(none, s.mul(own, slope));
+            let (value, slope) = if L::LINEAR {
+                (below, own)
+            } else {
+                let [value, slope] = both(s, self.loss, normal.odds(s, inverse, below, exp));
+                let slope = s.zero_where(none, s.mul(own, slope));
+                s.store(h, value);
+                s.store(t, slope);
+                (value, slope)
+            };
             values = s.add(values, s.zero_where(none, s.mul(own, value)));
             slopes = s.add(slopes, slope);
-            s.store(z, value);
-            s.store(t, slope);
+            others = s.add(others, s.zero_where(s.eq(exp, normal.alone), slope));
         }
-        [values, slopes]
+        [values, slopes, others]
     }
 
     /// w_c·((1 − ε)·q_c + ε/C) of a block.
