@@ -119,17 +119,35 @@ function arraysOf({ definition, options, labels }: Form, { elements, classes = 1
   return { input, target, grad: new Float32Array(elements).fill(0) }
 }
 
+/** Integer types in which a target may come, and whether a mask of bytes comes with it. */
+export interface Types {
+  readonly target?: 'Uint8Array' | 'BigInt64Array'
+  readonly mask?: true
+}
+
+/** The same numbers, rounded to integers. */
+function integers(target: Float32Array | Int32Array, type: Types['target']) {
+  if (type === undefined) return target
+  const { length } = target
+  if (type === 'Uint8Array') return Uint8Array.from({ length }, (_, i) => Math.round(target[i]))
+  return BigInt64Array.from({ length }, (_, i) => BigInt(Math.round(target[i])))
+}
+
 /** A loss of random data, its gradient into the same buffer with every call. What the verb leaves out stays 0. */
-export function prepare(name: string, size: Size, verb: Verb = 'fused'): () => ValueAndGrad<'mean'> {
+export function prepare(name: string, size: Size, verb: Verb = 'fused', types: Types = {}): () => ValueAndGrad<'mean'> {
   const form = forms.get(name)!
   const { loss, definition, options, labels, planes } = form
   const { elements, classes = 1 } = size
-  const { input, target, grad } = arraysOf(form, size)
+  const { input, target: drawn, grad } = arraysOf(form, size)
+  const target = integers(drawn, types.target) as typeof drawn
   const positions = elements / classes
   const samples = planes && positions % 4096 === 0 ? positions / 4096 : 1
   const shape = planes ? [samples, classes, positions / samples] : [positions, classes]
   const shaped = definition.family === 'pointwise' || (classes === 1 && !labels) ? {} : { shape }
-  const bound = loss.with({ ...options, ...shaped, grad })
+  const masked = types.mask
+    ? { mask: new Uint8Array(definition.family === 'pointwise' ? elements : positions).fill(1) }
+    : {}
+  const bound = loss.with({ ...options, ...shaped, ...masked, grad })
   if (verb === 'inPlace') {
     return () => {
       grad.set(input)

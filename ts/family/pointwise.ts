@@ -247,7 +247,7 @@ export function pointwise<
     const grad = wanted.grad ? gradBuffer(loss, buffers.grad, n) : undefined
     const accumulate = accumulates(loss, buffers, wanted)
     const extra = extraOf(wanted, x, t, grad, settings, shape, buffers, marks, accumulate)
-    if (integers) checkBits(loss, t, marks)
+    if (integers) checkBits(loss, t, (low, high) => outside(t, low, high, marks))
     if (range !== undefined) checkRange(x, t, marks, range, range)
     else if (settings.validate) checkRange(x, t, marks, RANGES[definition.domain.input], RANGES[targetValues(settings)])
     const { reduction } = settings

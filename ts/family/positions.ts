@@ -264,10 +264,10 @@ export function outside(values: NumberArray, low: number, high: number, marks: M
   return (values.length <= SHORT ? firstOutside : active.firstOutside)(values, low, high, marks)
 }
 
-/** Refuses integers other than 0 and 1 as targets of a probability. */
-export function checkBits(loss: string, target: NumberArray, marks: Marks): void {
+/** Refuses integers other than 0 and 1 as targets of a probability; `find` is {@link outside} for the layout of the target. */
+export function checkBits(loss: string, target: NumberArray, find: (low: number, high: number) => number): void {
   if (kindOf(target) === 'Float32Array') return
-  const i = outside(target, 0, 1, marks)
+  const i = find(0, 1)
   if (i < 0) return
   const value = target[i]
   const scaled = Number(value) === 255 ? 'divide by 255 (Float32Array.from(target, (v) => v / 255)), or ' : ''

@@ -7,6 +7,7 @@ import {
   type Activation,
   activations,
   type Backend,
+  firstScore,
   PLANE,
   type RegionCall,
   type RegionPart,
@@ -32,6 +33,7 @@ import {
   wrongType,
   wrongValue,
 } from '../check.js'
+import { BLOCK } from '../sum.js'
 import {
   accumulates,
   arrayGradOutput,
@@ -719,7 +721,7 @@ function targetOf(
       throw new RangeError(`${loss}: ignoreIndex needs class indices or one channel as target; use mask`)
     }
     const marks = marksOf(loss, ignored && values, ignored ?? [], mask, axes)
-    if (kindOf(values) !== 'Float32Array') checkBits(loss, values, scoreMarks(marks, axis))
+    checkBits(loss, values, (low, high) => outsideScores(values, low, high, marks, axis))
     return { array: values, values, marks, kept: undefined }
   }
   const labels = labelsOf(loss, data, 'target', 'a Float32Array or Uint8Array of the shape of the input')
@@ -734,18 +736,30 @@ function targetOf(
   return { array: labels, values: undefined, marks, kept }
 }
 
-/** Which scores count: each class of the positions that do. */
-function scoreMarks(marks: Marks, { samples, classes, positions, last }: Axis): Marks {
-  if (marks === everything || classes === 1) return marks
-  const size = samples * positions
-  const kept = new Int32Array(size)
-  classesOf(marks, 0, size, kept)
-  const mask = Uint8Array.from({ length: size * classes }, (_, i) => {
-    const sample = Math.floor(i / (classes * positions))
-    const position = last ? Math.floor(i / classes) : sample * positions + (i % positions)
-    return Number(kept[position] !== NOTHING)
-  })
-  return { labels: undefined, ignored: [], mask, maskInner: 1 }
+/** Of one block: which positions count. */
+const counted = new Int32Array(BLOCK)
+
+/** Index of a value that is not in [low, high], of a position that counts, or −1. */
+function outsideScores(
+  values: NumberArray,
+  low: number,
+  high: number,
+  marks: Marks,
+  { samples, classes, positions, last }: Axis,
+): number {
+  if (marks === everything || classes === 1) return outside(values, low, high, marks)
+  for (let first = 0; first < samples * positions; first += BLOCK) {
+    const count = Math.min(samples * positions - first, BLOCK)
+    classesOf(marks, first, count, counted)
+    for (let position = first; position < first + count; position++) {
+      if (counted[position - first] === NOTHING) continue
+      const score = firstScore(position, last ? 1 : positions, classes)
+      for (let c = 0, i = score; c < classes; c++, i += last ? 1 : positions) {
+        if (!(values[i] >= low && values[i] <= high)) return i
+      }
+    }
+  }
+  return -1
 }
 
 const forLogits = "for logits give activation: 'sigmoid' or 'softmax'"
@@ -758,9 +772,8 @@ function checkRanges(
   axis: Axis,
   activation: Activation,
 ): void {
-  const ofScores = scoreMarks(marks, axis)
   const check = (parameter: string, array: NumberArray, way: string) => {
-    const i = outside(array, 0, 1, ofScores)
+    const i = outsideScores(array, 0, 1, marks, axis)
     if (i >= 0) throw wrongValue(loss, `${parameter}[${i}]`, 'in [0, 1]', array[i], way)
   }
   if (activation === 'none') check('input', x, forLogits)

@@ -16,7 +16,7 @@ export interface BceOptions extends PointwiseOptions {
  * - `input`: probabilities. `target`: probabilities of the same length, or integers of 0 and 1. Where the model gives logits,
  *   `bceWithLogits` is more exact and needs no sigmoid.
  * - `weight`: factor per element, or per element of one sample with `shape: [N, …]`.
- * - `'mean'` (default) divides the sum by the number of elements, with weights too, or with `meanBy: 'weight'` by the sum of
+ * - `'mean'` (default) divides the sum by the number of elements that count, with weights too, or with `meanBy: 'weight'` by the sum of
  *   the weights; `'sum'` does not divide; `'none'` returns the value of each element. The mean over nothing is NaN
  *   (`emptyMean`) with a gradient of zeros.
  * - Right to a few units in the last place down to the smallest x. A certain and wrong prediction costs 100, with a gradient

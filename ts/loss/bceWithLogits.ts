@@ -20,7 +20,7 @@ export interface BceWithLogitsOptions extends PointwiseOptions {
  *
  * - `input`: logits. `target`: probabilities of the same length, or integers of 0 and 1.
  * - `weight`: factor per element, or per element of one sample with `shape: [N, …]`.
- * - `'mean'` (default) divides the sum by the number of elements, with weights too, or with `meanBy: 'weight'` by the sum of
+ * - `'mean'` (default) divides the sum by the number of elements that count, with weights too, or with `meanBy: 'weight'` by the sum of
  *   the weights; `'sum'` does not divide; `'none'` returns the value of each element. The mean over nothing is NaN
  *   (`emptyMean`) with a gradient of zeros.
  * - Right to a few units in the last place up to |x| = 1e38; what is below 1.2e-38 may become 0. An infinite logit on the

@@ -17,7 +17,7 @@ export interface HuberOptions extends PointwiseOptions {
  *
  * - `input`, `target`: arrays of the same length, or tensors of the same shape.
  * - `weight`: factor per element, or per element of one sample with `shape: [N, …]`.
- * - `'mean'` (default) divides the sum by the number of elements, with weights too, or with `meanBy: 'weight'` by the sum of
+ * - `'mean'` (default) divides the sum by the number of elements that count, with weights too, or with `meanBy: 'weight'` by the sum of
  *   the weights; `'sum'` does not divide; `'none'` returns the value of each element. The mean over nothing is NaN
  *   (`emptyMean`) with a gradient of zeros.
  * - All backends give the same bits. NaN and ±∞ reach the value; NaN reaches the element's gradient.

@@ -22,7 +22,7 @@ export interface SigmoidFocalOptions extends PointwiseOptions {
  *
  * - `input`: logits. `target`: probabilities of the same length, or integers of 0 and 1.
  * - `weight`: factor per element, or per element of one sample with `shape: [N, …]`.
- * - `'mean'` (default) divides the sum by the number of elements, with weights too, or with `meanBy: 'weight'` by the sum of
+ * - `'mean'` (default) divides the sum by the number of elements that count, with weights too, or with `meanBy: 'weight'` by the sum of
  *   the weights; `'sum'` does not divide; `'none'` returns the value of each element. The mean over nothing is NaN
  *   (`emptyMean`) with a gradient of zeros.
  * - Finite for every γ, also where a prediction is saturated, right or wrong. With γ = 0 and no α it is `bceWithLogits`.
