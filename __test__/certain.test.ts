@@ -369,6 +369,9 @@ everywhere('distillation of scores far apart', (t) => {
     distilled(t, `±${ends}`, Float32Array.of(ends, -ends, 0, 1), Float32Array.of(-ends, ends, 2, 0))
     distilled(t, `±${ends}, one way`, Float32Array.of(ends, -ends, 0, 1), Float32Array.of(ends, -ends, 2, 0))
   }
+  // The teacher's other probabilities are too small for numbers, while the student has all of it there.
+  distilled(t, 'a certain teacher', Float32Array.of(0, 0.5, 0.25), Float32Array.of(150, 0, 1))
+  distilled(t, 'a certain teacher and a wrong student', Float32Array.of(0, 120, 0.25), Float32Array.of(150, 0, 1), 2)
 })
 
 everywhere('distillation at every temperature', (t) => {

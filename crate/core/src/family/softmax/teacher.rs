@@ -186,9 +186,9 @@ impl<S: Simd, T: Tile> Pair<'_, S, T> {
             let small = s.mul(s.mul(t, d), small);
             let large = s.mul(s.sub(s.mul(p, self.ratio), t), self.temperature);
             let own_shift = s.select(s.lt(s.splat(1.0), s.abs(exponent)), large, small);
-            // 0 · ∞ is 0 here: what the teacher rules out costs nothing.
+            // A t that is 0 may be one too small for a number, and its t·e^(D/T) is none the less the student's p.
             let none = s.eq(t, zero);
-            shift = s.add(shift, s.zero_where(none, own_shift));
+            shift = s.add(shift, s.select(none, large, own_shift));
             if self.by_teacher {
                 mean = s.add(mean, s.zero_where(none, s.mul(t, d)));
             }
@@ -221,6 +221,7 @@ impl<S: Simd, T: Tile> Pair<'_, S, T> {
             let u = s.mul(gap, self.inverse_temperature);
             let far = s.lt(one, s.abs(u));
             let g = second_order(s, u);
+            // 0 · ∞ is 0 here: what the teacher rules out costs nothing.
             let t_gap = s.zero_where(none, s.mul(t, gap));
             // T·(p − t)
             let apart = s.mul(s.sub(p, t), self.temperature);
