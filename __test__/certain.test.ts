@@ -5,8 +5,8 @@
  *
  * Scores are multiples of 1/8, so that their differences are exact, and temperatures powers of two but where it is said: then
  * results are held to the registry's bound, of the true value. What is below the normal numbers may become 0. Up to 64 terms of
- * a sum are added one after the other in single precision, and equal ones are rounded the same way each time, which
- * {@link summed} allows for.
+ * a sum are added one after the other in single precision, each with an error of up to half a unit, which {@link summed} allows
+ * for.
  */
 
 import type { ExecutionContext } from 'ava'
@@ -22,7 +22,7 @@ type Real = Decimal
 /** The registry's bound. */
 const ulpsOf = (name: string) => registry.find((row) => row.name === name)?.ulp ?? 32
 
-const summed = (classes: number) => Math.min(classes, 64) / 8
+const summed = (classes: number) => Math.min(classes, 64) / 2
 
 /** Smallest normal number: below it there may be a 0. */
 const LEAST = 2 ** -126
