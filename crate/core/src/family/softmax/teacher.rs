@@ -135,8 +135,6 @@ fn distill<S: Simd, T: Tile>(
     let mut value = Sum::new(s);
     for block in blocks(tile.steps()) {
         if tile.steps() > KEPT {
-            student.block::<S, true>(s, max[0], block.clone());
-            teacher.block::<S, true>(s, max[1], block.clone());
             pair.differences(s, block.clone());
         }
         value.add(s, pair.terms(s, block.clone(), shift, mean, factor));
@@ -164,6 +162,8 @@ impl<S: Simd, T: Tile> Pair<'_, S, T> {
     /// Σ T·t·(e^(D/T) − 1) and Σ t·D of a block. D takes the place of the student's scores, p and t those of e^z.
     #[inline(always)]
     fn differences(&self, s: S, block: Range<usize>) -> [S::F32; 2] {
+        self.student.block::<S, true>(s, self.max[0], block.clone());
+        self.teacher.block::<S, true>(s, self.max[1], block.clone());
         let zero = s.splat(0.0);
         let half = s.splat(self.student.scale.half);
         let (mut shift, mut mean) = (zero, zero);
