@@ -547,13 +547,13 @@ function distilled(
     let mean = 0
     for (let c = 0, i = first; c < classes; c++, i += inner) {
       const p = expsT[c] * shareT
-      // What the teacher rules out costs nothing.
-      if (p === 0) continue
       const d = x[i] - t[i] - from
       const v = d * sharpness
-      const near = Math.abs(v) <= 1
+      // A p that is 0 may be one too small for a number, and its p·e^(d/T) is none the less the student's.
+      const near = p !== 0 && Math.abs(v) <= 1
       shift += near ? p * d * (1 + v * secondOrder(-v)) : (exps[c] * shareX * ratio - p) * temperature
-      mean += p * d
+      // What the teacher rules out costs nothing.
+      if (p !== 0) mean += p * d
     }
     // T·ln Σ t·e^(d/T). That of a small sum is exact; the other has errors that the divergence sees in second order only.
     const small = shift * sharpness

@@ -151,8 +151,6 @@ fn distill<S: Simd, T: Tile>(
     let mut value = Sum::new(s);
     for block in blocks(tile.steps()) {
         if tile.steps() > KEPT {
-            student.block::<S, true>(s, max[0], block.clone());
-            teacher.block::<S, true>(s, max[1], block.clone());
             pair.differences(s, block.clone());
         }
         value.add(s, pair.terms(s, block.clone(), shift, mean, factor));
@@ -178,6 +176,8 @@ impl<S: Simd, T: Tile> Pair<'_, S, T> {
     /// Σ T·t·(e^(D/T) − 1) and Σ t·D of a block. D takes the place of the student's scores, p and t those of e^z.
     #[inline(always)]
     fn differences(&self, s: S, block: Range<usize>) -> [S::F32; 2] {
+        self.student.block::<S, true>(s, self.max[0], block.clone());
+        self.teacher.block::<S, true>(s, self.max[1], block.clone());
         let zero = s.splat(0.0);
         let half = s.splat(self.student.scale.half);
         let (mut shift, mut mean) = (zero, zero);
@@ -200,9 +200,9 @@ impl<S: Simd, T: Tile> Pair<'_, S, T> {
             let small = s.mul(s.mul(t, d), small);
             let large = s.mul(s.sub(s.mul(p, self.ratio), t), self.temperature);
             let own_shift = s.select(s.lt(s.splat(1.0), s.abs(exponent)), large, small);
-            // 0 · ∞ is 0 here: what the teacher rules out costs nothing.
+            // A t that is 0 may be one too small for a number, and its t·e^(D/T) is none the less the student's p.
             let none = s.eq(t, zero);
-            shift = s.add(shift, s.zero_where(none, own_shift));
+            shift = s.add(shift, s.select(none, large, own_shift));
             if self.by_teacher {
                 mean = s.add(mean, s.zero_where(none, s.mul(t, d)));
             }
@@ -235,6 +235,7 @@ impl<S: Simd, T: Tile> Pair<'_, S, T> {
             let u = s.mul(gap, self.inverse_temperature);
             let far = s.lt(one, s.abs(u));
             let g = second_order(s, u);
+            // 0 · ∞ is 0 here: what the teacher rules out costs nothing.
             let t_gap = s.zero_where(none, s.mul(t, gap));
             // T·(p − t)
             let apart = s.mul(s.sub(p, t), self.temperature);
