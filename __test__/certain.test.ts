@@ -462,10 +462,10 @@ everywhere('numbers of classes beyond 2^24', (t) => {
 
 everywhere('parameters that single precision cannot hold', (t) => {
   const [x, label] = [new Float32Array(6), Int32Array.of(0, 1)]
-  refuses(t, RangeError, /gamma must be a number that single precision can hold/, loose(softmaxFocal), x, label, {
+  refuses(t, RangeError, /gamma must be a number ≥ 0 as a 32-bit float/, loose(softmaxFocal), x, label, {
     gamma: 1e39,
   })
-  refuses(t, RangeError, /alpha must be a finite number ≥ 0, in single/, loose(softmaxFocal), x, label, {
+  refuses(t, RangeError, /alpha must be a finite number ≥ 0 as a 32-bit float/, loose(softmaxFocal), x, label, {
     alpha: 1e300,
   })
   for (const gamma of [1e30, 1e38, 3.4e38]) {

@@ -139,6 +139,20 @@ export function number(
   return value
 }
 
+/** A number that is still what it must be as a 32-bit float: the kernels compute with those. */
+export function single(
+  loss: string,
+  parameter: string,
+  value: unknown,
+  expected: string,
+  holds: (value: number) => boolean,
+): number {
+  const given = number(loss, parameter, value, expected, holds)
+  const rounded = Math.fround(given)
+  if (Number.isFinite(rounded) && holds(rounded)) return given
+  throw wrongValue(loss, parameter, `${expected} as a 32-bit float, which reaches from 1.4e-45 to 3.4e38`, value)
+}
+
 /** True or false. */
 export function flag(loss: string, parameter: string, value: unknown): boolean {
   if (typeof value !== 'boolean') throw wrongType(loss, parameter, 'true or false', value)

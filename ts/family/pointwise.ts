@@ -11,9 +11,9 @@ import {
   floatTensor,
   gradBuffer,
   kindOf,
-  number,
   sameShape,
   shapeOf,
+  single,
   smallArray,
   smallWeights,
   type Tensor,
@@ -415,20 +415,6 @@ export function paramOf(
   }
   if (value === null && param.none !== undefined) return param.none
   return single(loss, name, value, param.expected, param.holds)
-}
-
-/** A number that is still what it must be as a 32-bit float: the kernels compute with those. */
-function single(
-  loss: string,
-  parameter: string,
-  value: unknown,
-  expected: string,
-  holds: (value: number) => boolean,
-): number {
-  const given = number(loss, parameter, value, expected, holds)
-  const rounded = Math.fround(given)
-  if (Number.isFinite(rounded) && holds(rounded)) return given
-  throw wrongValue(loss, parameter, `${expected} as a 32-bit float, which reaches from 1.4e-45 to 3.4e38`, value)
 }
 
 /** The option that is a number, or one per class. */

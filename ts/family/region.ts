@@ -27,6 +27,7 @@ import {
   number,
   sameShape,
   shapeOf,
+  single,
   smallWeights,
   unwrap,
   word,
@@ -249,15 +250,7 @@ const planeOptions = [
   'emptyClass',
 ]
 
-/** Whether it is not negative, and single precision can hold it. */
-export const isAmount = (n: number): boolean => n >= 0 && Math.fround(n) < Infinity
-
-const smoothing: Param = {
-  default: 1e-5,
-  expected: 'a number ≥ 0 of single precision',
-  holds: isAmount,
-  samples: [0, 1],
-}
+const smoothing: Param = { default: 1e-5, expected: 'a number ≥ 0', holds: (n) => n >= 0, samples: [0, 1] }
 
 /** Makes the public loss. */
 export function region<Options extends RegionOptions>(
@@ -314,7 +307,7 @@ export function compound<Options extends CompoundOptions, Name extends string>(
       const { activation = choices[0] } = given
       const chosen = word(loss, 'activation', activation, choices)
       const weightOf = (name: string) => {
-        return number(loss, name, given[name] ?? 1, 'a finite number of single precision', (n) => isAmount(Math.abs(n)))
+        return single(loss, name, given[name] ?? 1, 'a finite number', () => true)
       }
       const settings = partSettings(loss, part, parts[chosen]!, weightOf(other), { ...partOptions, ...given })
       const { normalizer, ...rest } = given

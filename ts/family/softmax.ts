@@ -13,6 +13,7 @@ import {
   sameShape,
   separateGrad,
   shapeOf,
+  single,
   smallWeights,
   unwrap,
   wrongType,
@@ -374,22 +375,9 @@ export function softmaxSettings(
     meanBy: meanByOf(loss, meanBy, reduction, normalizer),
     labelSmoothing: labelSmoothingOf(loss, labelSmoothing),
     temperature: number(loss, 'temperature', temperature, '> 0, with an inverse in single precision', invertible),
-    p0: singleParam(loss, Object.entries(params)[0], given),
+    p0: paramOf(loss, Object.entries(params)[0], given),
   }
 }
-
-/** The scalar parameter, which the kernels get in single precision. */
-function singleParam(
-  loss: string,
-  entry: readonly [name: string, param: Param] | undefined,
-  given: Readonly<Record<string, unknown>>,
-): number {
-  const value = paramOf(loss, entry, given)
-  if (fitsSingle(value)) return value
-  throw wrongValue(loss, entry![0], 'a number that single precision can hold, below 3.4e38', value)
-}
-
-const fitsSingle = (value: number) => Math.abs(Math.fround(value)) < Infinity
 
 /** The option `labelSmoothing`. */
 export function labelSmoothingOf(loss: string, value: unknown = 0): number {
@@ -399,9 +387,7 @@ export function labelSmoothingOf(loss: string, value: unknown = 0): number {
 /** The option `alpha`: a number, or one per class; `null` for none. */
 export function alphaOf(loss: string, value: unknown): number | Float32Array | undefined {
   if (value === undefined || value === null) return undefined
-  if (typeof value === 'number') {
-    return number(loss, 'alpha', value, 'a finite number ≥ 0, in single precision too', (a) => a >= 0 && fitsSingle(a))
-  }
+  if (typeof value === 'number') return single(loss, 'alpha', value, 'a finite number ≥ 0', (a) => a >= 0)
   if (typeof value !== 'object') throw wrongType(loss, 'alpha', 'a number, an array of one per class, or null', value)
   return smallWeights(loss, 'alpha', value)
 }

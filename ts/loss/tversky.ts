@@ -1,6 +1,6 @@
 import type { Loss } from '../family/loss.js'
 import type { Floats } from '../family/pointwise.js'
-import { isAmount, type RegionOptions, type RegionTarget, region } from '../family/region.js'
+import { type RegionOptions, type RegionTarget, region } from '../family/region.js'
 
 /** Options of {@link tversky}. */
 export interface TverskyOptions extends RegionOptions {
@@ -39,12 +39,12 @@ export const tversky: Loss<Floats, RegionTarget, TverskyOptions> = /* @__PURE__ 
   family: 'region',
   name: 'tversky',
   params: {
-    alpha: { default: 0.5, expected: 'a number ≥ 0 of single precision', holds: isAmount, samples: [0, 0.3] },
-    beta: { default: 0.5, expected: 'a number ≥ 0 of single precision', holds: isAmount, samples: [0, 0.7] },
+    alpha: { default: 0.5, expected: 'a number ≥ 0', holds: (n) => n >= 0, samples: [0, 0.3] },
+    beta: { default: 0.5, expected: 'a number ≥ 0', holds: (n) => n >= 0, samples: [0, 0.7] },
     gamma: {
       default: 1,
-      expected: 'a number > 0 of single precision',
-      holds: (n) => n > 0 && isAmount(n),
+      expected: 'a number > 0',
+      holds: (n) => n > 0,
       samples: [0.75, 2],
     },
   },

@@ -21,16 +21,15 @@ pub struct Exponent {
 }
 
 impl Exponent {
-    /// Splits γ. From a γ far below this on, mᵞ is 0 for every m but 1, and beyond it products overflow.
+    /// Splits γ. Beyond 1e38, where the product with log₂e would overflow, it makes no difference to any m.
     #[must_use]
     pub fn new(gamma: f32) -> Self {
-        let gamma = gamma.min(1e30);
+        let gamma = gamma.min(1e38);
         let high = f32::from_bits(gamma.to_bits() & 0xFFFF_FF00);
         Self {
             high,
             low: gamma - high,
-            // Not ∞, of which 0 times is NaN.
-            log2: (gamma * LOG2_E).min(f32::MAX),
+            log2: gamma * LOG2_E,
         }
     }
 
