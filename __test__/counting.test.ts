@@ -141,7 +141,7 @@ everywhere('a masked position counts for nothing, whatever it holds, in every ty
       for (let c = 0; hidden(i) && c < classes; c++) t.is(clean.grad[scoreOf(call, sample, position, c)], 0, name)
     }
     const numbers = Array.from(bits, Number)
-    const shape = [SAMPLES, ...(classes === 1 ? [positions] : [SPREAD])]
+    const shape = [SAMPLES, ...(classes === 1 ? [CLASSES, SPREAD] : [SPREAD])]
     const masks = [
       Uint8Array.from(numbers),
       Float32Array.from(numbers),
@@ -169,6 +169,36 @@ everywhere('a masked position counts for nothing, whatever it holds, in every ty
     t.is(shared.value, whole.value, name)
     t.true(sameBits(shared.grad, whole.grad), name)
   }
+})
+
+everywhere('arrays of bound options are copied, whatever their type', (t) => {
+  const x = Float32Array.of(1, 2, 3)
+  const target = new Float32Array(3)
+  const labels = Int32Array.of(0, 0, 0)
+  const shape = [3, 1]
+  for (const mask of [
+    Uint8Array.of(1, 0, 1),
+    Int32Array.of(1, 0, 1),
+    BigInt64Array.of(1n, 0n, 1n),
+    Float32Array.of(1, 0, 1),
+  ]) {
+    for (const given of [mask, { data: mask, dims: [3] }, { data: mask, shape: [3], stride: [1] }]) {
+      const losses = [mse.with({ mask: given }), dice.with({ mask: given, shape, activation: 'sigmoid' })] as const
+      const before = [losses[0](x, target), losses[1](x, labels)]
+      mask.fill((mask instanceof BigInt64Array ? 0n : 0) as never)
+      t.is(before[0], 5)
+      t.deepEqual([losses[0](x, target), losses[1](x, labels)], before)
+      mask.set([1, 0, 1].map((v) => (mask instanceof BigInt64Array ? BigInt(v) : v)) as never)
+    }
+  }
+  const weight = Float32Array.of(2, 2, 2)
+  const bound = mse.with({ weight, sampleWeight: weight })
+  weight.fill(0)
+  t.is(bound(x, target), (4 * 14) / 3)
+  const flags = [true, false, true]
+  const kept = mse.with({ mask: flags })
+  flags.fill(false)
+  t.is(kept(x, target), 5)
 })
 
 everywhere('what is kept by a mask counts as if it were alone', (t) => {
@@ -543,6 +573,14 @@ everywhere('options of what counts that cannot be', (t) => {
   refuse(() => bceDice(x, half, { normalizer: { bce: 1 }, reduction: 'sum' }), /normalizer needs the reduction 'mean'/)
   refuse(() => crossEntropy(x, labels, { meanBy: 'weight' }), /meanBy 'weight' needs a sampleWeight/)
   refuse(() => dice(half, half, { meanBy: 'weight' }), /meanBy 'weight' needs a weight or a sampleWeight/)
+  const tensor = (dims: number[]) => ({ data: new Uint8Array(6), dims })
+  t.notThrows(() =>
+    crossEntropy(new Float32Array(24), new Int32Array(6), { shape: [2, 4, 3], mask: tensor([2, 1, 3]) }),
+  )
+  refuse(
+    () => crossEntropy(new Float32Array(24), new Int32Array(6), { shape: [2, 4, 3], mask: tensor([3, 2]) }),
+    /shape of mask must be that of the positions, \[2,3\], or of their first axes, got \[3,2\]/,
+  )
   // Labels that no class can be, whatever bits they share with one.
   const wide = BigInt64Array.of(0n, 2n ** 32n)
   refuse(() => crossEntropy(x, wide), /target\[1\] must be a class index in \[0, 3\) .*got 4294967296n/)

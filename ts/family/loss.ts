@@ -275,9 +275,12 @@ function bind(options: Options): Options {
   const given: Record<string, unknown> = { ...defined(options) }
   for (const [name, value] of Object.entries(given)) {
     if (bufferOptions.has(name)) continue
-    const kind = kindOf(value)
-    if (kind === 'Float32Array' || kind === 'Uint8Array') given[name] = (value as Float32Array).slice()
+    if (kindOf(value) !== undefined) given[name] = (value as Float32Array).slice()
     else if (Array.isArray(value)) given[name] = [...value]
+    else if (typeof value === 'object' && value !== null && 'data' in value && kindOf(value.data) !== undefined) {
+      const { data, shape, dims, stride, strides, offset } = value as Record<string, unknown>
+      given[name] = { data: (data as Float32Array).slice(), shape, dims, stride, strides, offset }
+    }
   }
   return given
 }
@@ -380,6 +383,7 @@ function addArrays(settings: object, arrays: Named[]): void {
     if (typeof value !== 'object' || value === null) continue
     if (kindOf(value) !== undefined) arrays.push([name, value])
     else if (name === 'part') addArrays(value, arrays)
+    else if (kindOf(value.data) !== undefined) arrays.push([name, value.data])
   }
 }
 

@@ -178,7 +178,7 @@ interface PointwiseSettings extends Settings {
   readonly classAxis: number
   readonly weight: Float32Array | undefined
   readonly sampleWeight: Float32Array | undefined
-  readonly mask: NumberArray | undefined
+  readonly mask: Tensor<NumberArray> | undefined
   /** Integers that say of a target that it counts for nothing. */
   readonly ignored: readonly number[] | undefined
   readonly meanBy: 'count' | 'weight'
@@ -287,7 +287,7 @@ export function pointwise<
     if (ignored !== undefined && kindOf(t) === 'Float32Array') {
       throw new RangeError(`${loss}: ignoreIndex needs a target of integers, got a Float32Array; use mask`)
     }
-    return marksOf(loss, ignored && t, ignored ?? [], mask, () => shape ?? [n])
+    return marksOf(loss, ignored && t, ignored ?? [], mask, shape, () => shape ?? [n])
   }
 
   /** What targets are: an option may say so. */

@@ -13,6 +13,7 @@ import {
   lengthOf,
   number,
   smallArray,
+  type Tensor,
   type TensorLike,
   unwrap,
   wrongType,
@@ -196,26 +197,39 @@ export function sharing(loss: string, name: string, array: ArrayBufferView, axes
 }
 
 /** The option `mask`, whose length is not yet known. */
-export function maskOf(loss: string, value: unknown): NumberArray | undefined {
+export function maskOf(loss: string, value: unknown): Tensor<NumberArray> | undefined {
   if (value === undefined) return undefined
-  if (Array.isArray(value) && value.every((kept) => typeof kept === 'boolean')) return Uint8Array.from(value, Number)
-  const { data } = unwrap(loss, 'mask', value)
+  if (Array.isArray(value) && value.every((kept) => typeof kept === 'boolean')) {
+    return { data: Uint8Array.from(value, Number), shape: undefined }
+  }
+  const { data, shape } = unwrap(loss, 'mask', value)
   if (!areLabels(data) && kindOf(data) !== 'Float32Array') {
     throw wrongType(loss, 'mask', 'an array of integers, a Float32Array or an array of booleans', value)
   }
-  return attached(loss, 'mask', data as NumberArray)
+  return { data: attached(loss, 'mask', data as NumberArray), shape }
 }
 
-/** Which positions count, by a mask and, where they are given, labels. */
+/** Which positions count, by a mask and, where they are given, labels; `shape` is that of the input, if it is known. */
 export function marksOf(
   loss: string,
   labels: NumberArray | undefined,
   ignored: readonly number[],
-  mask: NumberArray | undefined,
+  mask: Tensor<NumberArray> | undefined,
+  shape: readonly number[] | undefined,
   axes: () => readonly number[],
 ): Marks {
   if (mask === undefined) return labels === undefined ? everything : { labels, ignored, mask, maskInner: 1 }
-  return { labels, ignored, mask, maskInner: sharing(loss, 'mask', mask, axes()) }
+  const lengths = axes()
+  const maskInner = sharing(loss, 'mask', mask.data, lengths)
+  if (mask.shape !== undefined && shape !== undefined) {
+    // [N, 1, …] beside [N, C, …] is MONAI's layout.
+    const [got, expected] = [mask.shape, lengths].map((all) => all.filter((length) => length !== 1))
+    if (got.some((length, axis) => length !== expected[axis])) {
+      const way = `that of the positions, [${lengths}], or of their first axes`
+      throw new RangeError(`${loss}: shape of mask must be ${way}, got [${mask.shape}]`)
+    }
+  }
+  return { labels, ignored, mask: mask.data, maskInner }
 }
 
 /** The option `sampleWeight`. */

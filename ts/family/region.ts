@@ -29,6 +29,7 @@ import {
   shapeOf,
   single,
   smallWeights,
+  type Tensor,
   unwrap,
   word,
   wrongType,
@@ -215,7 +216,7 @@ interface RegionSettings extends Settings {
   readonly weight: Float32Array | undefined
   readonly sampleWeight: Float32Array | undefined
   readonly meanBy: 'count' | 'weight'
-  readonly mask: NumberArray | undefined
+  readonly mask: Tensor<NumberArray> | undefined
   readonly ignored: readonly number[] | undefined
   readonly emptyClass: 'zero' | 'skip' | undefined
   readonly regionWeight: number
@@ -713,7 +714,7 @@ function targetOf(
     if (ignored !== undefined && axis.classes > 1) {
       throw new RangeError(`${loss}: ignoreIndex needs class indices or one channel as target; use mask`)
     }
-    const marks = marksOf(loss, ignored && values, ignored ?? [], mask, axes)
+    const marks = marksOf(loss, ignored && values, ignored ?? [], mask, shape, axes)
     checkBits(loss, values, (low, high) => outsideScores(values, low, high, marks, axis))
     return { array: values, values, marks, kept: undefined }
   }
@@ -724,7 +725,7 @@ function targetOf(
     throw wrongLabelCount(loss, labels, positions, shape, expected)
   }
   if (classAxis !== null) labelShape(loss, targetShape, shape, classAxis)
-  const marks = marksOf(loss, labels, ignored ?? [-100], mask, axes)
+  const marks = marksOf(loss, labels, ignored ?? [-100], mask, shape, axes)
   const kept = totalWeight(loss, marks, positions, axis.classes, weight)
   return { array: labels, values: undefined, marks, kept }
 }

@@ -15,6 +15,7 @@ import {
   shapeOf,
   single,
   smallWeights,
+  type Tensor,
   unwrap,
   wrongType,
   wrongValue,
@@ -135,7 +136,7 @@ export interface SoftmaxSettings extends Settings {
   readonly weight: Float32Array | undefined
   readonly alpha: number | Float32Array | undefined
   readonly sampleWeight: Float32Array | undefined
-  readonly mask: NumberArray | undefined
+  readonly mask: Tensor<NumberArray> | undefined
   readonly ignored: readonly number[]
   /** Whether the option `ignoreIndex` is given. */
   readonly ignores: boolean
@@ -195,7 +196,7 @@ export function softmax(definition: SoftmaxDefinition): unknown {
       labelShape(loss, targetShape, shape, settings.classAxis)
     }
     const axes = () => positionAxes(shape, axis, settings.classAxis)
-    const marks = marksOf(loss, labels, ignored, mask, axes)
+    const marks = marksOf(loss, labels, ignored, mask, shape, axes)
     const { samples, classes } = axis
     const positions = samples * axis.positions
     const { weight, sampleWeight } = settings
