@@ -335,6 +335,44 @@ everywhere('a weight for each sample is a factor of its value and gradient', (t)
   near(t, crossEntropy(x, labels, { sampleWeight, weight: [2, 4], meanBy: 'weight' }), Math.LN2, 'classes by weight')
 })
 
+everywhere('the mean of planes by weight divides by the weights of classes and samples', (t) => {
+  const random = generator(12)
+  const shape = [2, 3, 10]
+  const x = filled(60, () => 4 * random() - 2)
+  const labels = Int32Array.from({ length: 20 }, () => Math.floor(3 * random()))
+  const [weight, sampleWeight] = [
+    [1, 0.5, 3],
+    [2, 0.25],
+  ]
+  const by = { shape, weight, sampleWeight, meanBy: 'weight' } as const
+  // Σ w_c·s_n = 4.5 · 2.25.
+  const total = 10.125
+  const values = dice(x, labels, { shape, activation: 'sigmoid', reduction: 'none' })
+  const weighted = values.reduce((sum, value, i) => sum + value * weight[i % 3] * sampleWeight[Math.floor(i / 3)], 0)
+  const planes = dice.valueAndGrad(x, labels, { ...by, activation: 'sigmoid' })
+  near(t, planes.value, weighted / total, 'dice')
+  t.is(planes.denominator, total)
+  const step = 2 ** -8
+  const moved = (by: number) => x.map((v, i) => (i === 7 ? v + by : v))
+  const at = (by_: number) => dice(moved(by_), labels, { ...by, activation: 'sigmoid' })
+  near(t, planes.grad[7], (at(step) - at(-step)) / (2 * step), 'by differences', 1e-3)
+
+  const oneHot = filled(60, (i) => Number(labels[Math.floor(i / 30) * 10 + (i % 10)] === Math.floor((i % 30) / 10)))
+  const both = bceDice.valueAndGrad(x, labels, by)
+  near(t, both.parts.dice, weighted / total, 'bceDice')
+  const elements = bceWithLogits(x, oneHot, { reduction: 'none' })
+  const factor = (i: number) => weight[Math.floor((i % 30) / 10)] * sampleWeight[Math.floor(i / 30)]
+  near(t, both.parts.bce, elements.reduce((sum, v, i) => sum + v * factor(i), 0) / (10 * total), 'bce')
+  t.deepEqual(both.denominators, { bce: 10 * total, dice: total })
+
+  const { parts, denominators } = diceCe.valueAndGrad(x, labels, by)
+  const alone = crossEntropy.valueAndGrad(x, labels, by)
+  near(t, parts.ce, alone.value, 'ce')
+  near(t, denominators.ce, alone.denominator, 'weights of the labels')
+  const count = labels.reduce((sum, y, i) => sum + weight[y] * sampleWeight[Math.floor(i / 10)], 0)
+  near(t, denominators.ce, count, 'by hand')
+})
+
 everywhere('batches of different size are joined by their denominators', (t) => {
   for (const { name, loss, input, target, options, family } of calls()) {
     const part = <A extends Float32Array | Int32Array>(array: A, from: number, to: number) =>
