@@ -139,7 +139,7 @@ const PIECE = 16 * BLOCK
 /** Words of a page of the processor. */
 const PAGE = 1024
 
-/** Pages that alignment can take: eight arrays of a call, each at a page of its own, and one and a half before the first. */
+/** Pages that alignment can take: nine arrays of a call, each at a page of its own, and half of one before the first. */
 const SLOTS = 10
 
 /** Bytes of a page of WebAssembly. */
