@@ -9,7 +9,8 @@
 //! - T·t_c·(ln t_c − ln p_c − KL) = t_c·(Σ t·D − D_c).
 //!
 //! Where |u| ≤ 1 both exponentials are polynomials, elsewhere t·e^−u = p is of the student's own softmax, and nothing cancels.
-//! The factors of T stay with the differences, which keeps all of it in range for every T.
+//! The factors of T stay with the differences, which keeps all of it in range for every T, and the differences are quarters of
+//! those of the scores, which keeps them in range too where scores are ±3e38.
 
 use super::tiles::{EachTile, Exponents, KEPT, Sum, blocks, fill, walk};
 use super::{Args, Extra, Scale};
@@ -25,6 +26,9 @@ pub(super) fn run(level: Level, args: Args) -> f64 {
     };
     walk(level, args, Distilled(args, extra, target))
 }
+
+/// A difference of two differences of scores, of which each is at most 3.4e38, has no more than four times as much.
+const UNIT: f32 = 0.25;
 
 #[derive(Clone, Copy)]
 struct Distilled<'a>(Args<'a>, Extra<'a>, Cells<'a>);
@@ -49,6 +53,9 @@ struct Pair<'a, S: Simd, T: Tile> {
     at_top: S::F32,
     temperature: S::F32,
     inverse_temperature: S::F32,
+    /// What of a score the differences are made of, and its inverse.
+    unit: S::F32,
+    whole: S::F32,
     /// Whether the gradient by the teacher is asked for.
     by_teacher: bool,
     /// p/t at that class: what makes t·e^(D/T) of a p.
@@ -103,6 +110,8 @@ fn distill<S: Simd, T: Tile>(
         at_top: s.max(s.splat(f32::MIN), at_top),
         temperature,
         inverse_temperature: s.splat(1.0 / args.temperature),
+        unit: s.splat(UNIT),
+        whole: s.splat(1.0 / UNIT),
         by_teacher: extra.dt.is_some(),
         ratio: s.div(sums[0], s.mul(e, sums[1])),
     };
@@ -115,13 +124,13 @@ fn distill<S: Simd, T: Tile>(
     }
     let (shift, mean) = (shift.get(s, tile), mean.get(s, tile));
     // T·ln Σ t·e^(D/T). That of a small sum is exact; the other has errors that the divergence sees in second order only.
-    let sum = s.mul(shift, pair.inverse_temperature);
+    let sum = pair.over_temperature(s, shift);
     let tiny = s.lt(s.abs(sum), s.splat(f32::EPSILON / 4.0));
     let slope = s.select(tiny, s.splat(1.0), s.div(log1p(s, sum), sum));
     let logs = s.sub(log_positive(s, sums[0]), log_positive(s, sums[1]));
     let far = s.sub(
-        s.mul(logs, temperature),
-        s.mul(h, s.splat(1.0 / scale.half)),
+        s.mul(logs, s.mul(temperature, pair.unit)),
+        s.mul(h, s.splat(UNIT / scale.half)),
     );
     let near = s.lt(s.abs(sum), s.splat(0.25));
     let shift = s.select(near, s.mul(shift, slope), far);
@@ -173,32 +182,36 @@ fn distill<S: Simd, T: Tile>(
 }
 
 impl<S: Simd, T: Tile> Pair<'_, S, T> {
+    /// A difference as one of exponents.
+    #[inline(always)]
+    fn over_temperature(&self, s: S, difference: S::F32) -> S::F32 {
+        s.mul(s.mul(difference, self.whole), self.inverse_temperature)
+    }
+
     /// Σ T·t·(e^(D/T) − 1) and Σ t·D of a block. D takes the place of the student's scores, p and t those of e^z.
     #[inline(always)]
     fn differences(&self, s: S, block: Range<usize>) -> [S::F32; 2] {
         self.student.block::<S, true>(s, self.max[0], block.clone());
         self.teacher.block::<S, true>(s, self.max[1], block.clone());
         let zero = s.splat(0.0);
-        let half = s.splat(self.student.scale.half);
         let (mut shift, mut mean) = (zero, zero);
-        let at_top = s.mul(self.at_top, half);
-        let [top, top_lost] = difference(s, at_top, s.mul(self.max[1], half));
-        let whole = s.splat(1.0 / self.student.scale.half);
+        let tops = [self.at_top, self.max[1]].map(|x| s.mul(x, self.unit));
+        let [top, top_lost] = difference(s, tops[0], tops[1]);
+        let temperature = s.mul(self.temperature, self.unit);
         let count = block.len();
         let student = self.student.h[..count].iter().zip(&self.student.e[..count]);
         let teacher = self.teacher.h[..count].iter().zip(&self.teacher.e[..count]);
         for ((x, own), (target, other)) in student.zip(teacher) {
-            let halves = [x, target].map(|x| s.mul(s.load(x), half));
-            let [d, lost] = difference(s, halves[0], halves[1]);
+            let scores = [x, target].map(|x| s.mul(s.load(x), self.unit));
+            let [d, lost] = difference(s, scores[0], scores[1]);
             let d = s.add(s.sub(d, top), s.sub(lost, top_lost));
-            let d = s.mul(d, whole);
             let p = s.mul(s.load(own), self.inverse[0]);
             let t = s.mul(s.load(other), self.inverse[1]);
-            let exponent = s.mul(d, self.inverse_temperature);
+            let exponent = self.over_temperature(s, d);
             // e^v − 1 = v + v²·G(−v)
             let small = s.mul_add(exponent, second_order(s, s.neg(exponent)), s.splat(1.0));
             let small = s.mul(s.mul(t, d), small);
-            let large = s.mul(s.sub(s.mul(p, self.ratio), t), self.temperature);
+            let large = s.mul(s.sub(s.mul(p, self.ratio), t), temperature);
             let own_shift = s.select(s.lt(s.splat(1.0), s.abs(exponent)), large, small);
             // A t that is 0 may be one too small for a number, and its t·e^(D/T) is none the less the student's p.
             let none = s.eq(t, zero);
@@ -232,7 +245,7 @@ impl<S: Simd, T: Tile> Pair<'_, S, T> {
             let (d, p, t) = (s.load(d), s.load(own), s.load(other));
             let none = s.eq(t, zero);
             let gap = s.sub(shift, d);
-            let u = s.mul(gap, self.inverse_temperature);
+            let u = self.over_temperature(s, gap);
             let far = s.lt(one, s.abs(u));
             let g = second_order(s, u);
             // 0 · ∞ is 0 here: what the teacher rules out costs nothing.
@@ -240,16 +253,17 @@ impl<S: Simd, T: Tile> Pair<'_, S, T> {
             // T·(p − t)
             let apart = s.mul(s.sub(p, t), self.temperature);
             let minus_slope = s.sub(one, s.mul(u, g));
+            let t_gap = s.mul(t_gap, self.whole);
             let by_student = s.select(far, apart, s.mul(s.neg(t_gap), minus_slope));
             let by_student = s.select(none, apart, by_student);
             let away = s.mul(s.add(apart, t_gap), self.temperature);
-            let near = s.mul(s.mul(t_gap, gap), g);
+            let near = s.mul(s.mul(s.mul(t_gap, gap), g), self.whole);
             let own_value = s.select(far, away, near);
             value = s.add(value, s.select(none, away, own_value));
             s.store(own, s.mul(by_student, factor));
             if self.by_teacher {
                 let by_teacher = s.zero_where(none, s.mul(t, s.sub(mean, d)));
-                s.store(other, s.mul(by_teacher, factor));
+                s.store(other, s.mul(s.mul(by_teacher, factor), self.whole));
             }
         }
         value
