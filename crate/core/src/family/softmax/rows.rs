@@ -5,7 +5,7 @@ use super::{Args, Loop, Scale, Softmax};
 use crate::math::exp::exp_nonpositive;
 use crate::math::log::log1p;
 use crate::share::Total;
-use crate::simd::{Cells, Kernel, LANES, Lanes, Map, Room, Simd};
+use crate::simd::{Cells, Chunk, Kernel, LANES, Lanes, Map, Room, Simd};
 use crate::sum::BLOCK;
 
 /// Scores that are asked for before they are needed, at least.
@@ -323,7 +323,8 @@ fn wide_sums<S: Simd, const GRAD: bool, const SMOOTH: bool>(
             // Where the label has the smaller part of the sum, nothing is lost by taking it away again.
             if sum < 2.0 * e_y {
                 own.set(0.0);
-                sum = sum_of(s, e);
+                let (chunks, tail) = e.as_chunks();
+                sum = sum_of(s, chunks, s.load_head(tail, 0.0));
             } else {
                 sum -= e_y;
             }
@@ -369,7 +370,6 @@ impl Kernel for Exponentials<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> f32 {
         let (max, inverse_temperature) = (s.splat(self.max), s.splat(self.inverse_temperature));
-        let mut lanes = s.splat(0.0);
         let (x, x_tail) = self.x.as_chunks::<LANES>();
         let (e, e_tail) = self.e.as_chunks::<LANES>();
         // The next row comes in while this one is computed: the pass for the maximum has nothing else to do than to wait for it.
@@ -379,33 +379,35 @@ impl Kernel for Exponentials<'_> {
             s.prefetch(x, self.ahead);
             s.prefetch(e, self.ahead);
             let [exp] = s.map(Below, [s.load(x), max, inverse_temperature]);
-            lanes = s.add(lanes, exp);
             s.store(e, exp);
         }
+        let mut last = s.splat(0.0);
         if !x_tail.is_empty() {
             let x = s.load_head(x_tail, f32::NEG_INFINITY);
-            let [exp] = s.map_compact(Below, [x, max, inverse_temperature]);
-            lanes = s.add(lanes, exp);
-            s.store_head(e_tail, exp);
+            [last] = s.map_compact(Below, [x, max, inverse_temperature]);
+            s.store_head(e_tail, last);
         }
-        s.sum(lanes)
+        // In a loop of its own, as the other has no register to spare.
+        sum_of(s, e, last)
     }
 }
 
-/// Sum of the exponentials of a block. Of as many lanes as make the additions overlap.
+/// Sum of vectors. Four sums overlap.
 #[inline(always)]
-fn sum_of<S: Simd>(s: S, e: Cells) -> f32 {
-    let (chunks, tail) = e.as_chunks::<LANES>();
-    let (pairs, odd) = chunks.as_chunks::<2>();
-    let (mut a, mut b) = (s.load_head(tail, 0.0), s.splat(0.0));
-    for [first, second] in pairs {
-        a = s.add(a, s.load(first));
-        b = s.add(b, s.load(second));
+fn sum_of<S: Simd>(s: S, vectors: &[Chunk], first: S::F32) -> f32 {
+    let (fours, odd) = vectors.as_chunks::<4>();
+    let zero = s.splat(0.0);
+    let mut sums = [first, zero, zero, zero];
+    for four in fours {
+        for (sum, vector) in sums.iter_mut().zip(four) {
+            *sum = s.add(*sum, s.load(vector));
+        }
     }
-    for odd in odd {
-        b = s.add(b, s.load(odd));
+    for (sum, vector) in sums.iter_mut().zip(odd) {
+        *sum = s.add(*sum, s.load(vector));
     }
-    s.sum(s.add(a, b))
+    let [a, b, c, d] = sums;
+    s.sum(s.add(s.add(a, b), s.add(c, d)))
 }
 
 /// From e in `dx` to the gradient in `dx`; all lanes are the same row.
