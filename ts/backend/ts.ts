@@ -184,8 +184,7 @@ export const tsBackend: TsBackend = {
     const size = positionsOfBlock(classes, inner === 1)
     const sharpness = 1 / temperature
     const { exps, owns } = scratchOf(classes)
-    owns.fill(0)
-    let sum = 0
+    let total = 0
     for (let block = 0; block < positions; block += size) {
       const end = Math.min(positions, block + size)
       lanes.fill(0)
@@ -203,24 +202,23 @@ export const tsBackend: TsBackend = {
           continue
         }
         const max = largest(x, first, last, inner)
-        const rest = exponentials(x, first, last, inner, max, sharpness, exps)
-        const whole = 1 + rest
-        const logSum = Math.log1p(rest)
-        const alone = aloneOf(whole)
+        const sum = exponentials(x, first, last, inner, max, sharpness, exps)
+        const certain = sum < CERTAIN
+        const rest = certain ? restOf(exps) : sum - 1
+        const whole = certain ? 1 + rest : sum
+        const logSum = certain ? Math.log1p(rest) : Math.log(sum)
         const own = sampleWeight === undefined ? 1 : sampleWeight[Math.floor(position / sampleInner)]
         const factor = ((gradOutput === undefined ? scale : gradOutput[position]) * own) / temperature
         let value = 0
-        // Σ t_c · slope(ln p_c), t_c the weighted target of a class; each term stays in `owns`. The same without a class that
-        // stands alone.
+        // Σ t_c · slope(ln p_c), t_c the weighted target of a class; each term stays in `owns`.
         let slope = 0
-        let others = 0
         if (atOne) {
           const logP = (x[first + y * inner] - max) * sharpness - logSum
           const w = weight === undefined ? 1 : weight[y]
           value = loss.value(logP, p0) * w
           slope = loss.slope(logP, p0) * w
-          owns[y] = slope
-          if (exps[y] !== alone) others = slope
+          // p_y − 1 is −rest/whole where that is the largest.
+          exps[y] = certain && exps[y] === 1 ? -rest : exps[y] - whole
         } else {
           for (let c = 0, i = first; c < classes; c++, i += inner) {
             const q = target === undefined ? Number(c === y) : target[i]
@@ -233,26 +231,31 @@ export const tsBackend: TsBackend = {
             if (t === 0) continue
             value += t * loss.value(logP, p0)
             slope += owns[c] = t * loss.slope(logP, p0)
-            if (exps[c] !== alone) others += owns[c]
           }
         }
         value *= own
         if (out !== undefined) out[position] = value
         lanes[(position - block) & (LANES - 1)] += value
-        if (dx !== undefined) {
-          // p_c·Σ s − s_c; at a class that is nearly certain the sum of the others' s less (1 − p_c)·Σ s, of which nothing is lost.
-          const share = slope / whole
-          const certain = others - share * rest
-          for (let c = 0, i = first; c < classes; c++, i += inner) {
-            const g = (exps[c] === alone ? certain : share * exps[c] - owns[c]) * factor
-            dx[i] = accumulate ? dx[i] + g : g
-          }
+        if (dx === undefined) continue
+        const share = slope / whole
+        if (certain && !atOne) {
+          // p_c·Σ s − s_c is the sum of the others' s less (1 − p_c)·Σ s, of which nothing is lost.
+          const top = exps.indexOf(1)
+          owns[top] = 0
+          let others = 0
+          for (let c = 0; c < classes; c++) others += owns[c]
+          owns[top] = share * rest - others
+          exps[top] = 0
         }
-        if (atOne) owns[y] = 0
+        const all = share * factor
+        for (let c = 0, i = first; c < classes; c++, i += inner) {
+          const g = atOne ? exps[c] * all : exps[c] * all - owns[c] * factor
+          dx[i] = accumulate ? dx[i] + g : g
+        }
       }
-      sum += fold(lanes)
+      total += fold(lanes)
     }
-    return sum
+    return total
   },
 
   regionSums(call, sums, keep) {
@@ -502,9 +505,12 @@ function secondOrder(u: number): number {
   return G[0] + u * (G[1] + u * (G[2] + u * (G[3] + u * (G[4] + u * (G[5] + u * (G[6] + u * G[7]))))))
 }
 
+/** From so large a divergence on, logarithms of sums and differences of probabilities have all digits of their own. */
+const FAR = 0.1
+
 /**
  * Two softmaxes and their divergence, from the difference of the scores as `crate/core/src/family/softmax/teacher.rs` has it:
- * the logarithms of two softmaxes that are nearly the same have no digit of it.
+ * the logarithms of two softmaxes that are nearly the same have no digit of it. Where they are not, those do.
  */
 function distilled(
   x: Float32Array,
@@ -522,63 +528,73 @@ function distilled(
   for (let position = 0; position < x.length / classes; position++) {
     const first = firstScore(position, inner, classes)
     const last = first + classes * inner
-    classesOf(marks, position, 1, classNumbers)
-    if (classNumbers[0] === NOTHING) {
-      if (dx !== undefined && !accumulate) for (let i = first; i < last; i += inner) dx[i] = 0
-      if (targetGrad !== undefined) for (let i = first; i < last; i += inner) targetGrad[i] = 0
-      if (out !== undefined) out[position] = 0
-      continue
+    if (marks !== everything) {
+      classesOf(marks, position, 1, classNumbers)
+      if (classNumbers[0] === NOTHING) {
+        if (dx !== undefined && !accumulate) for (let i = first; i < last; i += inner) dx[i] = 0
+        if (targetGrad !== undefined) for (let i = first; i < last; i += inner) targetGrad[i] = 0
+        if (out !== undefined) out[position] = 0
+        continue
+      }
     }
     const own = sampleWeight === undefined ? 1 : sampleWeight[Math.floor(position / sampleInner)]
     const maxX = largest(x, first, last, inner)
     const maxT = largest(t, first, last, inner)
-    const expX = 1 + exponentials(x, first, last, inner, maxX, sharpness, exps)
-    const expT = 1 + exponentials(t, first, last, inner, maxT, sharpness, expsT)
+    const expX = exponentials(x, first, last, inner, maxX, sharpness, exps)
+    const expT = exponentials(t, first, last, inner, maxT, sharpness, expsT)
     let top = first
     while (top < last - inner && t[top] !== maxT) top += inner
     // Where the student rules out what the teacher is surest of, the value is ∞ and no difference of infinities.
-    const from = Math.max(x[top], -Number.MAX_VALUE) - t[top]
+    const atTop = Math.max(x[top], -Number.MAX_VALUE)
+    const from = atTop - maxT
     const shareX = 1 / expX
     const shareT = 1 / expT
-    // p/t at that class.
-    const ratio = expX / (expT * exp((x[top] - maxX) * sharpness))
-    // With d_c the difference past that of this class, Σ T·t·(e^(d/T) − 1) and Σ t·d.
-    let shift = 0
+    // With d_c the difference past that of this class, Σ t·d. What the teacher rules out costs nothing.
     let mean = 0
     for (let c = 0, i = first; c < classes; c++, i += inner) {
-      const p = expsT[c] * shareT
-      const d = x[i] - t[i] - from
-      const v = d * sharpness
-      // A p that is 0 may be one too small for a number, and its p·e^(d/T) is none the less the student's.
-      const near = p !== 0 && Math.abs(v) <= 1
-      shift += near ? p * d * (1 + v * secondOrder(-v)) : (exps[c] * shareX * ratio - p) * temperature
-      // What the teacher rules out costs nothing.
-      if (p !== 0) mean += p * d
+      if (expsT[c] !== 0) mean += expsT[c] * (x[i] - t[i] - from)
     }
-    // T·ln Σ t·e^(d/T). That of a small sum is exact; the other has errors that the divergence sees in second order only.
-    const small = shift * sharpness
-    if (!(Math.abs(small) < 0.25)) {
-      shift = temperature * (Math.log(expX) - Math.log(expT)) - (x[top] - maxX)
-    } else if (small !== 0) shift *= Math.log1p(small) / small
-    let value = 0
+    mean *= shareT
+    const divergence = Math.log(expX) - Math.log(expT) - (atTop - maxX + mean) * sharpness
     const factor = own * (gradOutput === undefined ? scale : gradOutput[position])
-    for (let c = 0, i = first; c < classes; c++, i += inner) {
-      const p = expsT[c] * shareT
-      const apart = (exps[c] * shareX - p) * temperature
-      const d = x[i] - t[i] - from
-      const gap = shift - d
-      const u = gap * sharpness
-      let byStudent = apart
-      if (p === 0) value += apart * temperature
-      else if (Math.abs(u) <= 1) {
-        const g = secondOrder(u)
-        value += p * gap * gap * g
-        byStudent = -p * gap * (1 - u * g)
-      } else value += (apart + p * gap) * temperature
-      if (targetGrad !== undefined) targetGrad[i] = p === 0 ? 0 : p * (mean - d) * factor
-      if (dx === undefined) continue
-      const g = byStudent * factor
-      dx[i] = accumulate ? dx[i] + g : g
+    if (targetGrad !== undefined) {
+      for (let c = 0, i = first; c < classes; c++, i += inner) {
+        targetGrad[i] = expsT[c] === 0 ? 0 : expsT[c] * shareT * (mean - (x[i] - t[i] - from)) * factor
+      }
+    }
+    let value = divergence * temperature * temperature
+    // The gradient is that of p − t, or of (t·(e^−u − 1) − t·Q)/(1 + Q) with the first in the place of the student's e^z.
+    const by = temperature * factor
+    let back = shareT
+    let share = shareX
+    if (!(divergence > FAR)) {
+      // e^−u of a class that is not near is of the student's p, as t·e^−u = p·e^KL.
+      const ratio = shareX * Math.exp(divergence)
+      value = 0
+      for (let c = 0, i = first; c < classes; c++, i += inner) {
+        const p = expsT[c] * shareT
+        const u = (mean - (x[i] - t[i] - from)) * sharpness
+        if (Math.abs(u) <= 1) {
+          const pu = p * u
+          const second = pu * u * secondOrder(u)
+          value += second
+          exps[c] = second - pu
+        } else {
+          exps[c] = exps[c] * ratio - p
+          value += exps[c] + (p === 0 ? 0 : p * u)
+        }
+      }
+      share = 1 / (1 + value)
+      back = shareT * value * share
+      value = Math.log1p(value) * temperature * temperature
+    }
+    if (dx !== undefined) {
+      share *= by
+      back *= by
+      for (let c = 0, i = first; c < classes; c++, i += inner) {
+        const g = exps[c] * share - expsT[c] * back
+        dx[i] = accumulate ? dx[i] + g : g
+      }
     }
     value *= own
     if (out !== undefined) out[position] = value
@@ -595,10 +611,10 @@ function scratchOf(classes: number): typeof scratch {
   return scratch
 }
 
-/**
- * Writes e^((x − max) · sharpness) of a position into `exps`; their sum without one of the largest, which keeps its digits
- * where that is nearly certain. Divisions are slow, so callers multiply.
- */
+/** Below it a sum of exponentials, of which the largest is 1, has lost too much of the others: see {@link restOf}. */
+const CERTAIN = 1 + 2 ** -16
+
+/** Writes e^((x − max) · sharpness) of a position into `exps`; their sum. Divisions are slow, so callers multiply. */
 function exponentials(
   x: Float32Array,
   first: number,
@@ -608,25 +624,20 @@ function exponentials(
   sharpness: number,
   exps: Float64Array,
 ): number {
-  let rest = 0
-  let tops = 0
+  let sum = 0
   for (let i = first, c = 0; i < last; i += step, c++) {
-    // The largest have exactly 1. No branch on it, since where it is cannot be guessed.
-    const top = Number(x[i] === max)
     const e = exp((x[i] - max) * sharpness)
     exps[c] = e
-    rest += e - top
-    tops += top
+    sum += e
   }
-  return rest + (tops - 1)
+  return sum
 }
 
-/**
- * e^z of a class that no other comes near, or what that of no class is. 1 − p of such a class is rest/whole; where there is
- * none, every p is at most ½, and 1 − p loses nothing.
- */
-function aloneOf(whole: number): number {
-  return whole < 2 ? 1 : 2
+/** The sum of the exponentials of a position without the one that is 1, which is nearly certain. */
+function restOf(exps: Float64Array): number {
+  let rest = 0
+  for (let c = 0; c < exps.length; c++) if (exps[c] !== 1) rest += exps[c]
+  return rest
 }
 
 function largest(x: Float32Array, first: number, last: number, step: number): number {
@@ -732,9 +743,9 @@ function sumsOfSoftmax(call: RegionCall, sums: Float64Array): number {
       if (label === NOTHING) continue
       const first = indexOf(axis, sample, 0, position)
       const max = largest(x, first, first + classes * step, step)
-      const rest = exponentials(x, first, first + classes * step, step, max, 1, exps)
-      const share = 1 / (1 + rest)
-      const logSum = part === undefined ? 0 : Math.log1p(rest)
+      const sum = exponentials(x, first, first + classes * step, step, max, 1, exps)
+      const share = 1 / sum
+      const logSum = part === undefined ? 0 : Math.log1p(sum < CERTAIN ? restOf(exps) : sum - 1)
       for (let c = 0, at = first, plane = firstPlane; c < classes; c++, at += step, plane += PLANE) {
         const p = exps[c] * share
         const y = target === undefined ? Number(c === label) : Number(target[at])
@@ -779,11 +790,13 @@ function throughSoftmax(
         continue
       }
       const max = largest(x, first, first + classes * step, step)
-      const rest = exponentials(x, first, first + classes * step, step, max, 1, p)
-      const whole = 1 + rest
+      const sum = exponentials(x, first, first + classes * step, step, max, 1, p)
+      const certain = sum < CERTAIN
+      const rest = certain ? restOf(p) : sum - 1
+      const whole = certain ? 1 + rest : sum
       const share = 1 / whole
       const logSum = part === undefined ? 0 : Math.log1p(rest)
-      const alone = aloneOf(whole) * share
+      const top = certain ? p.indexOf(1) : -1
       let mean = 0
       let slope = 0
       let otherMean = 0
@@ -793,7 +806,7 @@ function throughSoftmax(
         const y = target === undefined ? Number(c === label) : Number(target[at])
         g[c] = planes[plane] * y + planes[plane + 1] * p[c] + planes[plane + 2] * (1 - y)
         mean += g[c] * p[c]
-        if (p[c] !== alone) otherMean += g[c] * p[c]
+        if (c !== top) otherMean += g[c] * p[c]
         if (part === undefined) continue
         const w = (part.weight?.[c] ?? 1) * (part.sampleWeight?.[sample] ?? 1)
         const t = w * ((1 - smoothing) * y + smoothing / classes)
@@ -802,11 +815,11 @@ function throughSoftmax(
         const own = t * (part.definition as SoftmaxDefinition).slope(x[at] - max - logSum, part.p0)
         slope += own
         owns[c] = own
-        if (p[c] !== alone) otherSlope += own
+        if (c !== top) otherSlope += own
       }
       for (let c = 0, at = first; c < classes; c++, at += step) {
         const by =
-          p[c] === alone
+          c === top
             ? p[c] * (rest * share * g[c] - otherMean) + scale * (otherSlope - rest * share * slope)
             : p[c] * (g[c] - mean + scale * slope) - scale * owns[c]
         dx[at] = accumulate ? dx[at] + by : by

@@ -1,10 +1,9 @@
 //! Rows of few scores with class indices, 16 rows at a time: lanes are rows, so that nothing is summed across lanes and no lane
 //! is empty.
 
-use super::rows::{Call, Gradient, Sums};
+use super::rows::{Below, Call, Gradient, Sums};
 use super::tiles::KEPT;
 use super::{Args, Loop, Softmax};
-use crate::math::exp::Exp;
 use crate::share::Total;
 use crate::simd::{Chunk, LANES, Room, SIDE, Simd, Transposed};
 use core::cell::Cell;
@@ -128,19 +127,21 @@ impl Rows {
         for x in scores {
             max = s.max(max, s.load(x));
         }
-        let (half, sharp) = (s.splat(call.scale.half), s.splat(call.scale.sharp));
+        let half = s.splat(call.scale.half);
         let minus_max = s.mul(max, s.splat(-call.scale.half));
-        let [mut rest, mut e_y, mut h_y, mut weighted] = [s.splat(0.0); 4];
+        let inverse_temperature = s.splat(call.inverse_temperature);
+        let [mut rest, mut e_y, mut x_y, mut weighted] = [s.splat(0.0); 4];
         for (c, x) in scores.iter().enumerate() {
-            let h = s.mul_add(s.load(x), half, minus_max);
-            let [e] = s.map(Exp, [s.mul(h, sharp)]);
+            let score = s.load(x);
+            let [e] = s.map(Below, [score, max, inverse_temperature]);
             let y = s.eq(label, s.splat(c as f32));
             rest = s.add(rest, s.zero_where(y, e));
             e_y = s.select(y, e, e_y);
-            h_y = s.select(y, h, h_y);
+            x_y = s.select(y, score, x_y);
             if SMOOTH {
                 let weight = call.spread * class_weight(args, c);
                 if weight != 0.0 {
+                    let h = s.mul_add(score, half, minus_max);
                     weighted = s.add(weighted, s.mul(h, s.splat(weight)));
                 }
             }
@@ -148,6 +149,7 @@ impl Rows {
                 s.store(x, e);
             }
         }
+        let h_y = s.mul_add(x_y, half, minus_max);
         let weight = own(&self.weight);
         let sums = Sums {
             rest,

@@ -84,6 +84,10 @@ impl Scale {
     }
 }
 
+/// Below this temperature e^(d/T) is 0 where a difference d of scores is larger than any number: then a plain difference does for
+/// exponentials.
+const HOT: f32 = 1e36;
+
 /// One call.
 #[derive(Clone, Copy)]
 pub struct Args<'a> {
@@ -227,7 +231,11 @@ pub fn softmax(level: Level, op: usize, args: Args) -> f64 {
 
 pub(crate) fn run<L: Softmax>(level: Level, loss: L, args: Args) -> f64 {
     match L::KIND {
-        Kind::Scores if args.extra.is_none() && (L::LINEAR || args.label_smoothing == 0.0) => {
+        Kind::Scores
+            if args.extra.is_none()
+                && args.temperature < HOT
+                && (L::LINEAR || args.label_smoothing == 0.0) =>
+        {
             if args.classes < tiles::WIDE {
                 labelled::<L, columns::Columns>(level, loss, args)
             } else {

@@ -2,22 +2,24 @@
 //!
 //! The divergence of two softmaxes that are nearly the same is of second order in the difference of the scores, and that of the
 //! logarithms of both has no digit of it. So the difference of the scores comes first, D_c = (x_c − t_c) − (x_k − t_k) with the
-//! teacher's largest class k, and with U_c = T·(ln t_c − ln p_c) = T·ln Σ t·e^(D/T) − D_c, u = U/T,
+//! teacher's largest class k, and then u_c = (Σ t·D − D_c)/T, whose mean is 0. With Q = Σ t·(e^−u − 1 + u), where no term is
+//! negative, it is
 //!
-//! - T²·KL = Σ T²·t·(e^−u − 1 + u), where no term is negative,
-//! - T·(p_c − t_c) = T·t_c·(e^−u − 1),
-//! - T·t_c·(ln t_c − ln p_c − KL) = t_c·(Σ t·D − D_c).
+//! - KL = ln(1 + Q),
+//! - p_c − t_c = (t_c·(e^−u − 1) − t_c·Q)/(1 + Q),
+//! - t_c·(ln t_c − ln p_c − KL) = t_c·u_c.
 //!
-//! Where |u| ≤ 1 both exponentials are polynomials, elsewhere t·e^−u = p is of the student's own softmax, and nothing cancels.
+//! Where |u| < 1 the exponential is a polynomial, elsewhere t·e^−u = p·(1 + Q) is of the student's own softmax, and nothing
+//! cancels. Of two softmaxes that are far apart, with KL > 1, the logarithms of their sums do as well.
 //! The factors of T stay with the differences, which keeps all of it in range for every T, and the differences are quarters of
 //! those of the scores, which keeps them in range too where scores are ±3e38.
 
-use super::tiles::{EachTile, Exponents, KEPT, Sum, blocks, fill, walk};
+use super::tiles::{EachTile, KEPT, Sum, blocks, fill, walk};
 use super::{Args, Extra, Scale};
 use crate::family::axis::{Tile, put, total};
-use crate::math::exp::{Exp, second_order};
+use crate::math::exp::{Exp, exp_nonpositive, second_order};
 use crate::math::log::{log_positive, log1p};
-use crate::simd::{Cells, Chunk, LANES, Level, Simd};
+use crate::simd::{Cells, Chunk, Kernel, LANES, Lanes, Level, Map, Simd};
 use core::ops::Range;
 
 pub(super) fn run(level: Level, args: Args) -> f64 {
@@ -27,7 +29,7 @@ pub(super) fn run(level: Level, args: Args) -> f64 {
     walk(level, args, Distilled(args, extra, target))
 }
 
-/// A difference of two differences of scores, of which each is at most 3.4e38, has no more than four times as much.
+/// What of a score differences are made of: one of two differences of scores has four times as much as a score at most.
 const UNIT: f32 = 0.25;
 
 #[derive(Clone, Copy)]
@@ -40,26 +42,27 @@ impl EachTile<4> for Distilled<'_> {
     }
 }
 
-/// Both softmaxes of a tile.
+/// Both softmaxes of a tile, by blocks.
 #[derive(Clone, Copy)]
-struct Pair<'a, S: Simd, T: Tile> {
-    student: Exponents<'a, T>,
-    teacher: Exponents<'a, T>,
-    /// The largest scores of both.
-    max: [S::F32; 2],
-    /// 1/Σ e^z of both.
-    inverse: [S::F32; 2],
-    /// The student's score at the teacher's largest class.
-    at_top: S::F32,
-    temperature: S::F32,
-    inverse_temperature: S::F32,
-    /// What of a score the differences are made of, and its inverse.
-    unit: S::F32,
-    whole: S::F32,
-    /// Whether the gradient by the teacher is asked for.
-    by_teacher: bool,
-    /// p/t at that class: what makes t·e^(D/T) of a p.
-    ratio: S::F32,
+struct Pair<'a, T: Tile> {
+    tile: T,
+    x: Cells<'a>,
+    teacher: Cells<'a>,
+    scale: Scale,
+    /// Memory of a block: x, then D and t·u; e^z of x, then the gradient by x.
+    x_kept: [&'a [Chunk]; 2],
+    /// The same of the teacher.
+    t_kept: [&'a [Chunk]; 2],
+}
+
+/// What all classes of a position have in common. Scores and their differences are times [`Scale::half`], which is [`UNIT`] here
+/// but for temperatures so low that nothing is near.
+#[derive(Clone, Copy)]
+struct Common<F> {
+    /// The largest scores.
+    max: [F; 2],
+    /// x − t at the teacher's largest class, and what of it was rounded.
+    top: [F; 2],
 }
 
 /// `kept` has room for the scores and e^z of both.
@@ -70,70 +73,70 @@ fn distill<S: Simd, T: Tile>(
     tile: T,
     kept: [&[Chunk]; 4],
 ) -> f64 {
-    let scale = Scale::new(args.temperature);
-    let of = |x, h, e| Exponents {
-        tile,
-        x,
-        scale,
-        h,
-        e,
+    let scale = match 1.0 / (args.temperature * UNIT) {
+        f32::INFINITY => Scale::new(args.temperature),
+        sharp => Scale { half: UNIT, sharp },
     };
-    let student = of(args.x, kept[0], kept[1]);
-    let teacher = of(*target, kept[2], kept[3]);
-    let max = [student.max(s), teacher.max(s)];
-    let (mut own, mut others) = (Sum::new(s), Sum::new(s));
-    let mut at_top = s.splat(f32::NEG_INFINITY);
-    for block in blocks(tile.steps()) {
-        own.add(s, student.first::<S, true>(s, max[0], block.clone())[0]);
-        others.add(s, teacher.first::<S, true>(s, max[1], block.clone())[0]);
-        let [x, t] = [kept[0], kept[2]].map(|kept| &kept[..block.len()]);
-        for (x, t) in x.iter().zip(t) {
-            at_top = s.select(s.eq(s.load(t), max[1]), s.load(x), at_top);
-        }
-    }
-    let at_top = tile.max(s, at_top);
-    let sums = [own.get(s, tile), others.get(s, tile)];
-    let temperature = s.splat(args.temperature);
-    let h = s.mul_add(
-        at_top,
-        s.splat(scale.half),
-        s.mul(max[0], s.splat(-scale.half)),
-    );
-    let z = s.mul(h, s.splat(scale.sharp));
-    let [e] = s.map_compact(Exp, [z]);
     let pair = Pair {
-        student,
-        teacher,
-        max,
-        inverse: sums.map(|sum| s.div(s.splat(1.0), sum)),
-        // Where the student rules out what the teacher is surest of, the value is ∞ and no difference of infinities.
-        at_top: s.max(s.splat(f32::MIN), at_top),
-        temperature,
-        inverse_temperature: s.splat(1.0 / args.temperature),
-        unit: s.splat(UNIT),
-        whole: s.splat(1.0 / UNIT),
-        by_teacher: extra.dt.is_some(),
-        ratio: s.div(sums[0], s.mul(e, sums[1])),
+        tile,
+        x: args.x,
+        teacher: *target,
+        scale,
+        x_kept: [kept[0], kept[1]],
+        t_kept: [kept[2], kept[3]],
     };
-
-    let (mut shift, mut mean) = (Sum::new(s), Sum::new(s));
+    let (zero, one) = (s.splat(0.0), s.splat(1.0));
+    let sharp = s.splat(scale.sharp);
+    let (common, at_top) = pair.common(s);
+    let (mut own, mut others, mut mean) = (Sum::new(s), Sum::new(s), Sum::new(s));
     for block in blocks(tile.steps()) {
-        let sums = pair.differences(s, block);
-        shift.add(s, sums[0]);
-        mean.add(s, sums[1]);
+        if tile.steps() > KEPT {
+            pair.load(s, block.clone());
+        }
+        let sums = pair.exponentials(s, common, block);
+        own.add(s, sums[0]);
+        others.add(s, sums[1]);
+        mean.add(s, sums[2]);
     }
-    let (shift, mean) = (shift.get(s, tile), mean.get(s, tile));
-    // T·ln Σ t·e^(D/T). That of a small sum is exact; the other has errors that the divergence sees in second order only.
-    let sum = pair.over_temperature(s, shift);
-    let tiny = s.lt(s.abs(sum), s.splat(f32::EPSILON / 4.0));
-    let slope = s.select(tiny, s.splat(1.0), s.div(log1p(s, sum), sum));
-    let logs = s.sub(log_positive(s, sums[0]), log_positive(s, sums[1]));
-    let far = s.sub(
-        s.mul(logs, s.mul(temperature, pair.unit)),
-        s.mul(h, s.splat(UNIT / scale.half)),
-    );
-    let near = s.lt(s.abs(sum), s.splat(0.25));
-    let shift = s.select(near, s.mul(shift, slope), far);
+    let [own, others, mean] = [own.get(s, tile), others.get(s, tile), mean.get(s, tile)];
+    let inverse = s.div(one, others);
+    let mean = s.mul(mean, inverse);
+    let temperature = s.splat(args.temperature);
+    let unit = args.temperature * scale.half;
+    // T·KL in units of the differences, but for what is lost where it is small.
+    let logs = s.sub(log_positive(s, own), log_positive(s, others));
+    let past = s.add(s.sub(at_top, common.max[0]), mean);
+    let apart = s.sub(s.mul(logs, s.splat(unit)), past);
+    let divergence = s.mul(apart, sharp);
+    let far = s.lt(one, divergence);
+    let [e] = s.map_compact(Exp, [s.sub(divergence, one)]);
+    let ratio = s.select(far, one, s.mul(e, s.splat(core::f32::consts::E)));
+    let terms = Terms {
+        sharp: scale.sharp,
+        unit,
+    };
+    let shares = [
+        mean,
+        inverse,
+        s.div(ratio, own),
+        s.select(far, s.splat(-1.0), one),
+    ];
+    let mut value = Sum::new(s);
+    for block in blocks(tile.steps()) {
+        if tile.steps() > KEPT {
+            pair.again(s, common, block.clone());
+        }
+        value.add(s, pair.terms(s, terms, shares, block));
+    }
+    // T²·Q in units of the differences, squared.
+    let sum = value.get(s, tile);
+    let whole = s.splat(1.0 / scale.half);
+    let q = s.mul(s.mul(sum, sharp), sharp);
+    let tiny = s.lt(q, s.splat(f32::EPSILON / 4.0));
+    let slope = s.select(tiny, one, s.div(log1p(s, q), q));
+    let near_value = s.mul(s.mul(s.mul(sum, slope), whole), whole);
+    let far_value = s.mul(s.mul(apart, temperature), whole);
+    let value = s.select(far, far_value, near_value);
 
     let (first, count) = (tile.position(), tile.count());
     let mut upstreams = [args.scale; LANES];
@@ -148,32 +151,33 @@ fn distill<S: Simd, T: Tile>(
         *upstream *= weight;
     }
     let counts = tile.per_position(s, args.marks.counts(first, count));
-    let ignored = s.eq(counts, s.splat(0.0));
-    let hide = |kept: &[Chunk]| {
-        if !args.marks.is_everything() {
-            for kept in kept {
-                s.store(kept, s.zero_where(ignored, s.load(kept)));
-            }
-        }
-    };
-    let factor = tile.per_position(s, upstreams);
-    let mut value = Sum::new(s);
+    let ignored = s.eq(counts, zero);
+    let factor = s.mul(tile.per_position(s, upstreams), whole);
+    // p − t is (t·(e^−u − 1) − t·Q)/(1 + Q), or what is in the place of the first already.
+    let by_student = s.select(far, factor, s.div(factor, s.add(one, q)));
+    let back = s.mul(s.zero_where(far, s.mul(sum, sharp)), inverse);
     for block in blocks(tile.steps()) {
         if tile.steps() > KEPT {
-            pair.differences(s, block.clone());
+            pair.again(s, common, block.clone());
+            pair.terms(s, terms, shares, block.clone());
         }
-        value.add(s, pair.terms(s, block.clone(), shift, mean, factor));
-        let [dx_block, dt_block] = [kept[1], kept[3]].map(|kept| &kept[..block.len()]);
+        let [d, own, _, e] = kept.map(|kept| &kept[..block.len()]);
         if let Some(dx) = args.dx {
-            hide(dx_block);
-            tile.store(s, dx, block.clone(), dx_block, extra.accumulate);
+            for (own, e) in own.iter().zip(e) {
+                let g = s.mul(s.sub(s.load(own), s.mul(s.load(e), back)), by_student);
+                s.store(own, s.zero_where(ignored, g));
+            }
+            tile.store(s, dx, block.clone(), own, extra.accumulate);
         }
         if let Some(dt) = extra.dt {
-            hide(dt_block);
-            tile.store(s, dt, block.clone(), dt_block, false);
+            for d in d {
+                let g = s.mul(s.load(d), factor);
+                s.store(d, s.zero_where(ignored, g));
+            }
+            tile.store(s, dt, block.clone(), d, false);
         }
     }
-    let value = s.mul(value.get(s, tile), tile.per_position(s, weights));
+    let value = s.mul(value, tile.per_position(s, weights));
     let value = s.zero_where(ignored, value);
     if let Some(out) = args.out {
         put(s, tile, out, value);
@@ -181,101 +185,199 @@ fn distill<S: Simd, T: Tile>(
     total(s, tile, value)
 }
 
-impl<S: Simd, T: Tile> Pair<'_, S, T> {
-    /// A difference as one of exponents.
+impl<T: Tile> Pair<'_, T> {
     #[inline(always)]
-    fn over_temperature(&self, s: S, difference: S::F32) -> S::F32 {
-        s.mul(s.mul(difference, self.whole), self.inverse_temperature)
-    }
-
-    /// Σ T·t·(e^(D/T) − 1) and Σ t·D of a block. D takes the place of the student's scores, p and t those of e^z.
-    #[inline(always)]
-    fn differences(&self, s: S, block: Range<usize>) -> [S::F32; 2] {
-        self.student.block::<S, true>(s, self.max[0], block.clone());
-        self.teacher.block::<S, true>(s, self.max[1], block.clone());
-        let zero = s.splat(0.0);
-        let (mut shift, mut mean) = (zero, zero);
-        let tops = [self.at_top, self.max[1]].map(|x| s.mul(x, self.unit));
-        let [top, top_lost] = difference(s, tops[0], tops[1]);
-        let temperature = s.mul(self.temperature, self.unit);
+    fn load<S: Simd>(&self, s: S, block: Range<usize>) {
         let count = block.len();
-        let student = self.student.h[..count].iter().zip(&self.student.e[..count]);
-        let teacher = self.teacher.h[..count].iter().zip(&self.teacher.e[..count]);
-        for ((x, own), (target, other)) in student.zip(teacher) {
-            let scores = [x, target].map(|x| s.mul(s.load(x), self.unit));
-            let [d, lost] = difference(s, scores[0], scores[1]);
-            let d = s.add(s.sub(d, top), s.sub(lost, top_lost));
-            let p = s.mul(s.load(own), self.inverse[0]);
-            let t = s.mul(s.load(other), self.inverse[1]);
-            let exponent = self.over_temperature(s, d);
-            // e^v − 1 = v + v²·G(−v)
-            let small = s.mul_add(exponent, second_order(s, s.neg(exponent)), s.splat(1.0));
-            let small = s.mul(s.mul(t, d), small);
-            let large = s.mul(s.sub(s.mul(p, self.ratio), t), temperature);
-            let own_shift = s.select(s.lt(s.splat(1.0), s.abs(exponent)), large, small);
-            // A t that is 0 may be one too small for a number, and its t·e^(D/T) is none the less the student's p.
-            let none = s.eq(t, zero);
-            shift = s.add(shift, s.select(none, large, own_shift));
-            if self.by_teacher {
-                mean = s.add(mean, s.zero_where(none, s.mul(t, d)));
-            }
-            s.store(x, d);
-            s.store(own, p);
-            s.store(other, t);
-        }
-        [shift, mean]
+        let [x, t] = [self.x_kept[0], self.t_kept[0]];
+        self.tile
+            .load(s, self.x, block.clone(), f32::NEG_INFINITY, &x[..count]);
+        self.tile
+            .load(s, self.teacher, block, f32::NEG_INFINITY, &t[..count]);
     }
 
-    /// The value of a block. The gradients take the places of p and t.
+    /// Leaves the scores of the last block in their memory. Also the student's score at the teacher's largest class.
     #[inline(always)]
-    fn terms(
+    fn common<S: Simd>(&self, s: S) -> (Common<S::F32>, S::F32) {
+        let least = s.splat(f32::NEG_INFINITY);
+        let (mut x_max, mut t_max, mut at_top) = (least, least, least);
+        for block in blocks(self.tile.steps()) {
+            self.load(s, block.clone());
+            for (x, t) in self.x_kept[0][..block.len()].iter().zip(self.t_kept[0]) {
+                let (x, t) = (s.load(x), s.load(t));
+                at_top = s.select(s.lt(t_max, t), x, at_top);
+                x_max = s.max(x_max, x);
+                t_max = s.max(t_max, t);
+            }
+        }
+        let all = self.tile.max(s, t_max);
+        let at_top = self.tile.max(s, s.select(s.eq(t_max, all), at_top, least));
+        let half = s.splat(self.scale.half);
+        // Where the student rules out what the teacher is surest of, the value is ∞ and no difference of infinities.
+        let at_top = s.mul(s.max(s.splat(f32::MIN), at_top), half);
+        let max = [s.mul(self.tile.max(s, x_max), half), s.mul(all, half)];
+        let top = difference(s, at_top, max[1]);
+        (Common { max, top }, at_top)
+    }
+
+    /// From scores to D and both e^z; Σ e^z of both, and Σ D·e^z of the teacher.
+    #[inline(always)]
+    fn exponentials<S: Simd>(
         &self,
         s: S,
+        common: Common<S::F32>,
         block: Range<usize>,
-        shift: S::F32,
-        mean: S::F32,
-        factor: S::F32,
-    ) -> S::F32 {
-        let (zero, one) = (s.splat(0.0), s.splat(1.0));
-        let mut value = zero;
+    ) -> [S::F32; 3] {
         let count = block.len();
-        let differences = self.student.h[..count].iter();
-        let both = self.student.e[..count].iter().zip(&self.teacher.e[..count]);
-        for (d, (own, other)) in differences.zip(both) {
-            let (d, p, t) = (s.load(d), s.load(own), s.load(other));
-            let none = s.eq(t, zero);
-            let gap = s.sub(shift, d);
-            let u = self.over_temperature(s, gap);
-            let far = s.lt(one, s.abs(u));
-            let g = second_order(s, u);
-            // 0 · ∞ is 0 here: what the teacher rules out costs nothing.
-            let t_gap = s.zero_where(none, s.mul(t, gap));
-            // T·(p − t)
-            let apart = s.mul(s.sub(p, t), self.temperature);
-            let minus_slope = s.sub(one, s.mul(u, g));
-            let t_gap = s.mul(t_gap, self.whole);
-            let by_student = s.select(far, apart, s.mul(s.neg(t_gap), minus_slope));
-            let by_student = s.select(none, apart, by_student);
-            let away = s.mul(s.add(apart, t_gap), self.temperature);
-            let near = s.mul(s.mul(s.mul(t_gap, gap), g), self.whole);
-            let own_value = s.select(far, away, near);
-            value = s.add(value, s.select(none, away, own_value));
-            s.store(own, s.mul(by_student, factor));
-            if self.by_teacher {
-                let by_teacher = s.zero_where(none, s.mul(t, s.sub(mean, d)));
-                s.store(other, s.mul(s.mul(by_teacher, factor), self.whole));
-            }
+        let Common {
+            max: [x_max, t_max],
+            top: [top, top_lost],
+        } = common;
+        let zero = s.splat(0.0);
+        let (mut own, mut others, mut mean) = (zero, zero, zero);
+        let x = self.x_kept[0][..count].iter().zip(self.x_kept[1]);
+        let t = self.t_kept[0][..count].iter().zip(self.t_kept[1]);
+        for ((x, e), (t, other)) in x.zip(t) {
+            let input = [s.load(x), s.load(t), x_max, t_max, top, top_lost];
+            let [d, exp, exp_t, d_exp] = s.map(Both(self.scale), input);
+            own = s.add(own, exp);
+            others = s.add(others, exp_t);
+            mean = s.add(mean, d_exp);
+            s.store(x, d);
+            s.store(e, exp);
+            s.store(other, exp_t);
+        }
+        [own, others, mean]
+    }
+
+    /// Reads and computes a block of a long tile again.
+    #[inline(always)]
+    fn again<S: Simd>(&self, s: S, common: Common<S::F32>, block: Range<usize>) {
+        s.vectorize(Again {
+            pair: *self,
+            common: Common {
+                max: common.max.map(|v| s.to_array(v)),
+                top: common.top.map(|v| s.to_array(v)),
+            },
+            block,
+        });
+    }
+
+    /// The sum of the values of a block. t·(e^−u − 1) takes the place of the student's e^z, and t·u that of D.
+    #[inline(always)]
+    fn terms<S: Simd>(
+        &self,
+        s: S,
+        terms: Terms,
+        [mean, inverse, ratio, limit]: [S::F32; 4],
+        block: Range<usize>,
+    ) -> S::F32 {
+        let mut value = s.splat(0.0);
+        let count = block.len();
+        let x = self.x_kept[0][..count].iter().zip(self.x_kept[1]);
+        for ((d, e), other) in x.zip(self.t_kept[1]) {
+            let input = [
+                s.load(d),
+                s.load(e),
+                s.load(other),
+                mean,
+                inverse,
+                ratio,
+                limit,
+            ];
+            let [own, t_gap, by_student] = s.map(terms, input);
+            value = s.add(value, own);
+            s.store(d, t_gap);
+            s.store(e, by_student);
         }
         value
     }
 }
 
-/// a − b, and what it loses where the first is finite.
+/// A function of its own, as that is not what most calls do.
+struct Again<'a, T: Tile> {
+    pair: Pair<'a, T>,
+    common: Common<[f32; LANES]>,
+    block: Range<usize>,
+}
+
+impl<T: Tile> Kernel for Again<'_, T> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self {
+            pair,
+            common: Common { max, top },
+            block,
+        } = self;
+        let common = Common {
+            max: [s.vector(max[0]), s.vector(max[1])],
+            top: [s.vector(top[0]), s.vector(top[1])],
+        };
+        pair.load(s, block.clone());
+        pair.exponentials(s, common, block);
+    }
+}
+
+/// D, both e^z and D·e^z of the teacher, from both scores and what [`Common`] has.
+#[derive(Clone, Copy)]
+struct Both(Scale);
+
+impl Map<6, 4> for Both {
+    #[inline(always)]
+    fn eval<V: Lanes>(self, v: V, [x, t, x_max, t_max, top, top_lost]: [V::F32; 6]) -> [V::F32; 4] {
+        let (half, sharp) = (v.splat(self.0.half), v.splat(self.0.sharp));
+        let (x, t) = (v.mul(x, half), v.mul(t, half));
+        let e = exp_nonpositive(v, v.mul(v.sub(x, x_max), sharp));
+        let other = exp_nonpositive(v, v.mul(v.sub(t, t_max), sharp));
+        let [d, lost] = difference(v, x, t);
+        let d = v.add(v.sub(d, top), v.sub(lost, top_lost));
+        // What the teacher rules out costs nothing: 0 · ∞ is 0 here.
+        let d_other = v.zero_where(v.eq(other, v.splat(0.0)), v.mul(d, other));
+        [d, e, other, d_other]
+    }
+}
+
+/// The value of a class, t·u and t·(e^−u − 1), times T² or T and in units of the differences.
+#[derive(Clone, Copy)]
+struct Terms {
+    sharp: f32,
+    /// T in units of the differences.
+    unit: f32,
+}
+
+impl Map<7, 3> for Terms {
+    #[inline(always)]
+    fn eval<V: Lanes>(
+        self,
+        v: V,
+        [d, e, other, mean, inverse, ratio, limit]: [V::F32; 7],
+    ) -> [V::F32; 3] {
+        let unit = v.splat(self.unit);
+        let gap = v.sub(mean, d);
+        let u = v.mul(gap, v.splat(self.sharp));
+        let near = v.lt(v.abs(u), limit);
+        let t = v.mul(other, inverse);
+        let t_gap = v.zero_where(v.eq(other, v.splat(0.0)), v.mul(t, gap));
+        let t_gap_g = v.mul(t_gap, second_order(v, u));
+        // A t that is 0 may be one too small for a number, and its t·e^−u is none the less of the student's p.
+        let apart = v.mul(v.sub(v.mul(e, ratio), t), unit);
+        let away = v.mul(v.add(apart, t_gap), unit);
+        [
+            v.select(near, v.mul(t_gap_g, gap), away),
+            t_gap,
+            v.select(near, v.sub(v.mul(t_gap_g, u), t_gap), apart),
+        ]
+    }
+}
+
+/// a − b, and what it loses where it is finite.
 #[inline(always)]
-fn difference<S: Simd>(s: S, a: S::F32, b: S::F32) -> [S::F32; 2] {
-    let d = s.sub(a, b);
-    let back = s.sub(a, d);
-    let lost = s.sub(s.sub(a, s.add(d, back)), s.sub(b, back));
-    let finite = s.lt(s.abs(d), s.splat(f32::INFINITY));
-    [d, s.select(finite, lost, s.splat(0.0))]
+fn difference<V: Lanes>(v: V, a: V::F32, b: V::F32) -> [V::F32; 2] {
+    let d = v.sub(a, b);
+    let back = v.sub(a, d);
+    let lost = v.sub(v.sub(a, v.add(d, back)), v.sub(b, back));
+    let none = v.eq(d, v.splat(f32::NEG_INFINITY));
+    [d, v.zero_where(none, lost)]
 }

@@ -215,7 +215,7 @@ impl<'a, S: Simd, T: Tile> Normal<'a, S, T> {
         let max = exponents.max(s);
         let (mut sum, mut rest) = (Sum::new(s), Sum::new(s));
         for block in blocks(tile.steps()) {
-            let sums = exponents.first::<S, false>(s, max, block);
+            let sums = exponents.first(s, max, block);
             sum.add(s, sums[0]);
             rest.add(s, sums[1]);
         }
@@ -239,7 +239,7 @@ impl<'a, S: Simd, T: Tile> Normal<'a, S, T> {
     /// h and e^z of a block: the caller may write over them where it does not ask for the block again.
     #[inline(always)]
     pub(in crate::family) fn block(&self, s: S, block: Range<usize>) -> [&'a [Chunk]; 2] {
-        self.exponents.block::<S, false>(s, self.max, block)
+        self.exponents.block(s, self.max, block)
     }
 
     /// [ln p, p, 1 − p] of a class from its h and e^z, with the inverse of the sum.
@@ -272,7 +272,7 @@ pub(super) struct Exponents<'a, T> {
     pub tile: T,
     pub x: Cells<'a>,
     pub scale: Scale,
-    /// h of a block, or the scores themselves
+    /// h of a block
     pub h: &'a [Chunk],
     /// e^z of a block
     pub e: &'a [Chunk],
@@ -293,25 +293,19 @@ impl<'a, T: Tile> Exponents<'a, T> {
         self.tile.max(s, max)
     }
 
-    /// Computes a block after [`Self::max`]; its Σ e^z, of all scores and of those below the largest. With `RAW` the scores
-    /// stay in the place of h.
+    /// Computes a block after [`Self::max`]; its Σ e^z, of all scores and of those below the largest.
     #[inline(always)]
-    pub(super) fn first<S: Simd, const RAW: bool>(
-        &self,
-        s: S,
-        max: S::F32,
-        block: Range<usize>,
-    ) -> [S::F32; 2] {
+    pub(super) fn first<S: Simd>(&self, s: S, max: S::F32, block: Range<usize>) -> [S::F32; 2] {
         let (h, e) = (&self.h[..block.len()], &self.e[..block.len()]);
         if self.tile.steps() > KEPT {
             self.tile.load(s, self.x, block, f32::NEG_INFINITY, h);
         }
-        exponentials::<S, RAW>(s, max, self.scale, h, e)
+        exponentials(s, max, self.scale, h, e)
     }
 
     /// A block after all were computed.
     #[inline(always)]
-    pub(super) fn block<S: Simd, const RAW: bool>(
+    pub(super) fn block<S: Simd>(
         &self,
         s: S,
         max: S::F32,
@@ -319,7 +313,7 @@ impl<'a, T: Tile> Exponents<'a, T> {
     ) -> [&'a [Chunk]; 2] {
         let (h, e) = (&self.h[..block.len()], &self.e[..block.len()]);
         if self.tile.steps() > KEPT {
-            s.vectorize(Again::<T, RAW> {
+            s.vectorize(Again {
                 exponents: *self,
                 block,
                 max: s.to_array(max),
@@ -330,31 +324,25 @@ impl<'a, T: Tile> Exponents<'a, T> {
 }
 
 /// Reads and computes a block of a long tile again. A function of its own, as that is not what most calls do.
-struct Again<'a, T, const RAW: bool> {
+struct Again<'a, T> {
     exponents: Exponents<'a, T>,
     block: Range<usize>,
     max: [f32; LANES],
 }
 
-impl<T: Tile, const RAW: bool> Kernel for Again<'_, T, RAW> {
+impl<T: Tile> Kernel for Again<'_, T> {
     type Out = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let max = s.vector(self.max);
-        self.exponents.first::<S, RAW>(s, max, self.block);
+        self.exponents.first(s, max, self.block);
     }
 }
 
 /// From x to h and e^z; the sum of these, and of those below 1.
 #[inline(always)]
-fn exponentials<S: Simd, const RAW: bool>(
-    s: S,
-    max: S::F32,
-    scale: Scale,
-    h: &[Chunk],
-    e: &[Chunk],
-) -> [S::F32; 2] {
+fn exponentials<S: Simd>(s: S, max: S::F32, scale: Scale, h: &[Chunk], e: &[Chunk]) -> [S::F32; 2] {
     let (half, sharp) = (s.splat(scale.half), s.splat(scale.sharp));
     let minus_max = s.mul(max, s.splat(-scale.half));
     let (mut sum, mut rest) = (s.splat(0.0), s.splat(0.0));
@@ -362,10 +350,8 @@ fn exponentials<S: Simd, const RAW: bool>(
         let own = s.mul_add(s.load(h), half, minus_max);
         let [exp] = s.map(Exp, [s.mul(own, sharp)]);
         sum = s.add(sum, exp);
-        if !RAW {
-            s.store(h, own);
-            rest = s.add(rest, s.zero_where(s.eq(own, s.splat(0.0)), exp));
-        }
+        rest = s.add(rest, s.zero_where(s.eq(own, s.splat(0.0)), exp));
+        s.store(h, own);
         s.store(e, exp);
     }
     [sum, rest]
