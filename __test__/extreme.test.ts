@@ -271,6 +271,20 @@ everywhere('the sum of a constant array is right to 1e-7', (t) => {
   t.is(l1(ones, new Float32Array(5000), { weight: ones, meanBy: 'weight' }), 1)
 })
 
+everywhere('sums that are large and cancel are in double precision', (t) => {
+  // 2¹¹⁷ + 2⁸⁰ − 2¹¹⁷ in one lane: a double holds the first sum, a float does not.
+  const x = new Float32Array(100)
+  const weight = new Float32Array(100).fill(1)
+  x[3] = x[67] = 2 ** 117
+  x[19] = 2 ** 80
+  weight[67] = -1
+  for (const grad of [undefined, x.slice()]) {
+    const input = grad ?? x
+    const { value } = l1.valueAndGrad(input, new Float32Array(100), { weight, reduction: 'sum', ...(grad && { grad }) })
+    t.is(value, 2 ** 80)
+  }
+})
+
 everywhere('block sums add in their order, whoever computed them', (t) => {
   // 2⁵³ + 1 is 2⁵³ in double precision, so that ones behind it are lost one by one, and ones before it are not.
   const blocks = 65

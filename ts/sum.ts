@@ -31,12 +31,21 @@ export function positionsOfBlock(classes: number, last: boolean): number {
 
 const lanes = new Float32Array(LANES)
 
-/** No value counts in single precision that is as large, so that no sum of a block overflows: 1,024 of them are 2¹²⁷. */
+/** No sum of a four counts in single precision that is as large, so that no sum of a block overflows. */
 export const LARGE = 2 ** 117
 
 /** Vectors of a four, and of four of those, in elements. */
-const FOUR = 4 * LANES
+export const FOUR = 4 * LANES
 const SIXTEEN = 4 * FOUR
+
+/** Whether the sum of a four is {@link LARGE}, ∞ or NaN in some lane: it does not count then, double precision is for it. */
+export function isLarge(values: Float32Array, four: number): boolean {
+  for (let i = four; i < four + LANES; i++) {
+    const sum = fround(fround(fround(values[i] + values[i + 16]) + values[i + 32]) + values[i + 48])
+    if (!(Math.abs(sum) < LARGE)) return true
+  }
+  return false
+}
 
 /** Sum of the first values of a block; those after them are lost. Two lanes at a time: their chains of additions overlap. */
 export function total(values: Float32Array, count: number): number {

@@ -11,7 +11,7 @@ import type { PointwiseDefinition } from '../family/pointwise.js'
 import type { Axis } from '../family/positions.js'
 import type { SoftmaxDefinition } from '../family/softmax.js'
 import { exp } from '../math.js'
-import { BLOCK, fold, LANES, LARGE, positionsOfBlock, total } from '../sum.js'
+import { BLOCK, FOUR, fold, isLarge, LANES, LARGE, positionsOfBlock, total } from '../sum.js'
 import { version } from '../version.js'
 import { type Backend, firstScore, PLANE, type PointwiseExtra, type RegionCall, type SoftmaxExtra } from './contract.js'
 import { classesOf, everything, type Marks, NOTHING, type NumberArray } from './marks.js'
@@ -138,6 +138,8 @@ export const tsBackend: TsBackend = {
           if (sampleWeight !== undefined) w = fround(w * sampleWeight[Math.floor((start + i) / sampleInner)])
           const f = fround(w * (gradOutput === undefined ? factor : gradOutput[start + i]))
           values[i] *= w
+          // Sums of a four may be large where that of the block is not: weights may be negative.
+          if (!(Math.abs(values[i]) < LARGE / 4)) probe = Number.NaN
           if (dx !== undefined) dxs[i] = accumulate ? dx[start + i] + fround(dxs[i] * f) : dxs[i] * f
           if (targetGrad !== undefined) dts[i] *= f
         }
@@ -155,7 +157,7 @@ export const tsBackend: TsBackend = {
         }
         const apart = again(loss, x, t, dx, scale, p0, p1, extra, start, count, wide)
         if (out !== undefined) scaled(values, 1, out, start, count)
-        for (const at of large) values.fill(0, at, Math.min(at + LANES, count))
+        for (const at of large) values.fill(0, at, at + LANES)
         own = total(values, count) + apart
       } else if (out !== undefined) {
         scaled(values, 1, out, start, count)
@@ -339,7 +341,7 @@ export const tsBackend: TsBackend = {
 /** Whether single precision holds the factor of the gradients with all its digits. */
 const fits = (scale: number) => scale === 0 || (Math.abs(scale) >= LEAST && Math.abs(fround(scale)) < Infinity)
 
-// Of one vector in double precision, and where those vectors of a block start whose sums are in double.
+// Of one vector in double precision, and where the vectors of fours start whose sums are in double.
 const values64 = new Float64Array(LANES)
 const dxs64 = new Float64Array(LANES)
 const dts64 = new Float64Array(LANES)
@@ -348,7 +350,7 @@ const large: number[] = []
 const HUGE = 1e250
 
 /**
- * The vectors of a block whose values or gradients have left the range of single precision, once more in double, as `in_double` of
+ * What has left the range of single precision in a block, once more in double, as `in_double` of
  * `crate/core/src/family/pointwise.rs` has it: what is finite stays, but for gradients by a factor that is too `wide`.
  * The sum of those vectors that {@link large} names then.
  */
@@ -371,16 +373,16 @@ function again(
   const finite = Math.max(-Number.MAX_VALUE, Math.min(scale, Number.MAX_VALUE))
   const keeps = (value: number) => !wide && Number.isFinite(value)
   let sum = 0
+  let apart = false
   large.length = 0
   for (let at = 0; at < count; at += LANES) {
     const length = Math.min(LANES, count - at)
-    let isLarge = false
+    if (at % FOUR === 0) apart = isLarge(values, at)
     let again = wide
     for (let i = at; i < at + length; i++) {
-      if (!(Math.abs(values[i]) < LARGE)) isLarge = true
       if ((dx !== undefined && !keeps(dxs[i])) || (targetGrad !== undefined && !keeps(dts[i]))) again = true
     }
-    if (!isLarge && !again) continue
+    if (!apart && !again) continue
     if (loss.inDouble === undefined) {
       for (let i = at; i < at + length; i++) {
         inputs[i - at] = x[start + i]
@@ -411,7 +413,7 @@ function again(
       if (dx !== undefined && !keeps(dxs[i])) dxs[i] = (extra?.accumulate ? dx[start + i] : 0) + slope * f
       if (targetGrad !== undefined && !keeps(dts[i])) dts[i] = targetSlope * f
     }
-    if (!isLarge) continue
+    if (!apart) continue
     large.push(at)
     sum += own
   }

@@ -8,7 +8,7 @@
 //! errors would not make up for each other, add without an error: twice and four times a float are floats, and three times it is
 //! rounded so that the fourth makes it right again. `extreme.test.ts` holds the mean of a constant array to 1e-7.
 
-use crate::simd::{LANES, Simd};
+use crate::simd::{Chunk, LANES, Room, Scalar, Simd};
 
 /// Elements of one block. `ts/sum.ts` has the same number.
 pub const BLOCK: usize = 1024;
@@ -29,58 +29,48 @@ pub fn positions_of_unit(classes: usize, last: bool) -> usize {
 /// Vectors of one of [`Fours`].
 pub(crate) const FOUR: usize = 4;
 
-/// The vectors of a block, added up by fours: sums of four vectors, of four such sums, and of all of those.
+/// No sum of a four counts in single precision that is as large, so that no sum of a block overflows. `ts/sum.ts` has the same.
+pub(crate) const LARGE: f32 = f32::from_bits((117 + 127) << 23);
+
+/// The sums of the fours of a block. They are in memory, since formulas need the registers.
+pub(crate) type Fours = Room<{ BLOCK / LANES / FOUR }>;
+
+/// The sum of a block whose fours add up to these, and which of them it leaves out, as bits: those of which some lane is [`LARGE`],
+/// ∞ or NaN. Double precision is for those.
 ///
-/// Who adds a block says where a four ends, because loops over fours know it without counting. A four that is not full is the
-/// last of its block, and need not end.
-#[derive(Clone, Copy)]
-pub(crate) struct Fours<S: Simd> {
-    vectors: S::F32,
-    fours: S::F32,
-    sixteens: S::F32,
+/// With `positive` no value is less than 0, and the sum says whether there are any.
+#[inline(always)]
+pub(crate) fn sum_of_fours<S: Simd>(s: S, fours: &[Chunk], positive: bool) -> (f64, u32) {
+    let zero = s.splat(0.0);
+    let (mut sum, mut sizes) = (zero, zero);
+    for sixteen in fours.chunks(FOUR) {
+        let mut own = zero;
+        for four in sixteen {
+            let four = s.load(four);
+            own = s.add(own, four);
+            if !positive {
+                sizes = s.add(sizes, s.abs(four));
+            }
+        }
+        sum = s.add(sum, own);
+    }
+    if s.all(s.lt(if positive { sum } else { sizes }, s.splat(LARGE))) {
+        (f64::from(s.sum(sum)), 0)
+    } else {
+        without_large(fours)
+    }
 }
 
-impl<S: Simd> Fours<S> {
-    /// Nothing yet.
-    #[inline(always)]
-    pub(crate) fn new(s: S) -> Self {
-        let zero = s.splat(0.0);
-        Self {
-            vectors: zero,
-            fours: zero,
-            sixteens: zero,
+/// The same, four by four.
+#[cold]
+#[inline(never)]
+fn without_large(fours: &[Chunk]) -> (f64, u32) {
+    let mut large = 0;
+    for (k, four) in fours.iter().enumerate() {
+        if !four.iter().all(|lane| lane.get().abs() < LARGE) {
+            large |= 1 << k;
+            four.iter().for_each(|lane| lane.set(0.0));
         }
     }
-
-    /// The next vector.
-    #[inline(always)]
-    pub(crate) fn add(&mut self, s: S, vector: S::F32) {
-        self.vectors = s.add(self.vectors, vector);
-    }
-
-    /// The sum of the next four vectors.
-    #[inline(always)]
-    pub(crate) fn add_four(&mut self, s: S, sum: S::F32) {
-        self.fours = s.add(self.fours, sum);
-    }
-
-    /// The last four vectors are one.
-    #[inline(always)]
-    pub(crate) fn end_four(&mut self, s: S) {
-        self.fours = s.add(self.fours, self.vectors);
-        self.vectors = s.splat(0.0);
-    }
-
-    /// The last four fours are one.
-    #[inline(always)]
-    pub(crate) fn end_sixteen(&mut self, s: S) {
-        self.sixteens = s.add(self.sixteens, self.fours);
-        self.fours = s.splat(0.0);
-    }
-
-    /// The sum of the block.
-    #[inline(always)]
-    pub(crate) fn sum(self, s: S) -> f64 {
-        f64::from(s.sum(s.add(self.sixteens, s.add(self.fours, self.vectors))))
-    }
+    (sum_of_fours(Scalar, fours, true).0, large)
 }

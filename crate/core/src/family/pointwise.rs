@@ -1,17 +1,19 @@
 //! Losses of one input element and one target element.
 //!
-//! A loop computes a block in single precision. Where a value, a gradient or a sum leaves its range, though the result of the call
-//! may be a float, [`Block::in_double`] computes those elements again in double precision. Light losses look at four vectors
-//! before they store the gradient, which may go over the input; the others keep a copy of the input in that case, and look
-//! at the sum of the block. `extreme.test.ts` tries both.
+//! A loop computes a block in single precision: values by fours, whose sums say at the block's end whether one of them has left the
+//! range of floats, though the result of the call may be one. [`Block::in_double`] computes the elements of such a four, and
+//! gradients that are not finite, again in double precision. It needs the input: where the gradient goes over that, light losses
+//! look at the sum of a four before they store its gradients, and the others, like the general loop, keep a copy.
+//! `extreme.test.ts` tries all of them.
 
 use super::SMALL;
 use super::positions::{Positions, Values};
 use super::stream::Stream;
 use crate::loss::{self, Params};
 use crate::share::{Share, Total};
-use crate::simd::{Cells, Chunk, Double, Kernel, LANES, Lanes, Level, Map, Room, Simd};
-use crate::sum::{BLOCK, FOUR, Fours};
+use crate::simd::{Cells, Chunk, Double, Kernel, LANES, Lanes, Level, Map, Room, Scalar, Simd};
+use crate::sum::{BLOCK, FOUR, Fours, LARGE, sum_of_fours};
+use core::cell::Cell;
 use core::ops::Range;
 
 /// Vectors of one pass: 256 elements, which are four fours in the order of summation.
@@ -226,15 +228,18 @@ pub fn pointwise(level: Level, op: usize, args: Args) -> f64 {
             assert!(stream.is_valid(), "an empty stream");
         }
     }
-    loss::pointwise(level, op, args)
+    // By reference: a copy of the arguments takes 10 ns, half of what 16 elements take.
+    loss::pointwise(level, op, &args)
 }
 
 /// Each loop is a kernel, and so a function, of its own: in one large function engines of WebAssembly keep even sums in memory.
-pub(crate) fn run<L: Pointwise>(level: Level, loss: L, args: Args) -> f64 {
-    // By reference: a copy of the arguments takes 10 ns, half of what 16 elements take.
-    let args = &args;
+pub(crate) fn run<L: Pointwise>(level: Level, loss: L, args: &Args) -> f64 {
     match (&args.extra, args.dx) {
         (Some(extra), _) => level.run(General { loss, args, extra }),
+        (None, Some(_)) if !fits(args.scale) => {
+            let extra = &Extra::default();
+            level.run(General { loss, args, extra })
+        }
         (None, Some(dx)) if loss.has_defaults(args.aux) => {
             let loss = Defaults(loss);
             level.run(Plain::<_, true> { loss, args, dx })
@@ -261,9 +266,7 @@ impl<L: Pointwise, const GRAD: bool> Kernel for Plain<'_, L, GRAD> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> f64 {
-        // A copy, of which only the fields remain that are read: behind the reference each store might change them.
-        let args = *self.args;
-        plain::<S, L, GRAD>(s, self.loss, &args, self.dx)
+        plain::<S, L, GRAD>(s, self.loss, self.args, self.dx)
     }
 }
 
@@ -287,214 +290,154 @@ impl<L: Pointwise> Kernel for General<'_, L> {
 /// nothing beside the memory, and a gradient alone is never slower than both.
 #[inline(always)]
 fn plain<S: Simd, L: Pointwise, const GRAD: bool>(s: S, loss: L, args: &Args, dx: Cells) -> f64 {
-    let wide = GRAD && !fits(args.scale);
+    let (x, t) = (args.x, args.t);
+    let over = GRAD && core::ptr::eq(x, dx);
     let step = Step::<S, L, GRAD> {
         s,
         loss,
         scale: s.splat(args.scale as f32),
         aux: s.splat(args.aux),
-        limit: s.splat(if wide { -1.0 } else { LARGE }),
-        stream: L::LIGHT && args.x.len() >= STREAM && !core::ptr::eq(args.x, dx),
     };
-    let over = GRAD && !L::LIGHT && core::ptr::eq(args.x, dx);
-    let mut room = Room::new();
-    let memory = memory(&mut room, args.x.len(), over);
+    let stream = GRAD && L::LIGHT && !SMALL && x.len() >= STREAM && !over;
+    let mut old = Room::<VECTORS>::new();
+    let old = room(&mut old, x.len(), over && !L::LIGHT);
+    let mut fours = Fours::new();
+    let fours = fours.zeros(args.x.len().min(BLOCK).div_ceil(FOUR * LANES));
     let mut total = Total::new(args.share, args.sum);
-    let range = args.share.elements(BLOCK, args.x.len());
-    let mut start = range.start;
+    let range = args.share.elements(BLOCK, x.len());
     let mut floats = Room::<VECTORS>::new();
-    let floats = args.t.room(&mut floats);
-    let [x, dx] = [args.x, dx].map(|array| array[range.clone()].chunks(BLOCK));
+    let floats = t.room(&mut floats);
+    let mut start = range.start;
+    let [x, dx] = [x, dx].map(|array| array[range.clone()].chunks(BLOCK));
     for (x, dx) in x.zip(dx) {
-        let mut sum = Fours::new(s);
-        let mut left = Left::new();
-        let count = x.len();
-        let t = args.t.block(start, count, floats);
-        let (x, x_tail) = x.as_chunks::<LANES>();
-        let (t, t_tail) = t.as_chunks::<LANES>();
-        let (dx, dx_tail) = dx.as_chunks::<LANES>();
-        let mut old = memory.iter();
-        let mut prepared = Room::<PASS>::new();
-        let prepared = prepared.zeros(if L::PREPARES { PASS.min(x.len()) } else { 0 });
-        for ((x, t), dx) in x.chunks(PASS).zip(t.chunks(PASS)).zip(dx.chunks(PASS)) {
-            if L::PREPARES {
-                prepare(s, Prepare(loss), x, prepared);
-                let fours = x.chunks(FOUR).zip(t.chunks(FOUR)).zip(dx.chunks(FOUR));
-                for (((x, t), dx), prepared) in fours.zip(prepared.chunks(FOUR)) {
-                    for (((x, t), dx), prepared) in x.iter().zip(t).zip(dx).zip(prepared) {
-                        sum.add(s, step.heavy(x, t, dx, Some(prepared), old.next()));
-                    }
-                    if x.len() == FOUR {
-                        sum.end_four(s);
-                    }
-                }
-            } else {
-                let (x, x_left) = x.as_chunks::<FOUR>();
-                let (t, t_left) = t.as_chunks::<FOUR>();
-                let (dx, dx_left) = dx.as_chunks::<FOUR>();
-                for ((x, t), dx) in x.iter().zip(t).zip(dx) {
-                    if L::LIGHT {
-                        step.four(&mut sum, &mut left, x, t, dx);
-                        continue;
-                    }
-                    for ((x, t), dx) in x.iter().zip(t).zip(dx) {
-                        sum.add(s, step.heavy(x, t, dx, None, old.next()));
-                    }
-                    sum.end_four(s);
-                }
-                for ((x, t), dx) in x_left.iter().zip(t_left).zip(dx_left) {
-                    if L::LIGHT {
-                        step.light(&mut sum, &mut left, x, t, dx);
-                    } else {
-                        sum.add(s, step.heavy(x, t, dx, None, old.next()));
-                    }
-                }
-            }
-            if x.len() == PASS {
-                sum.end_sixteen(s);
-            }
-        }
-        if !x_tail.is_empty() {
-            let (x, t) = (s.load_head(x_tail, 0.0), s.load_head(t_tail, 0.0));
-            let [value, slope, _] = s.map_compact(Whole(loss), [x, t, step.aux]);
-            // The loss of (0, 0) in the lanes behind the tail need not be 0.
-            let value = s.head(value, x_tail.len());
-            let stays = if L::LIGHT {
-                step.counts(&mut sum, &mut left, value)
-            } else {
-                sum.add(s, value);
-                if let Some(old) = old.next() {
-                    s.store(old, x);
-                }
-                true
-            };
-            if stays && GRAD {
-                s.store_head(dx_tail, s.mul(slope, step.scale));
-            }
-        }
-        let mut sum = sum.sum(s);
-        let again = if L::LIGHT {
-            left.any()
+        let t = t.block(start, x.len(), floats);
+        let fours = &fours[..x.len().div_ceil(FOUR * LANES)];
+        if L::LIGHT && over {
+            step.block::<true, false>(x, t, dx, old, fours);
+        } else if stream {
+            step.block::<false, true>(x, t, dx, old, fours);
         } else {
-            wide || leaves(sum)
+            step.block::<false, false>(x, t, dx, old, fours);
         };
-        if again {
+        let (mut sum, large) = sum_of_fours(s, fours, L::LIGHT);
+        if large != 0 {
             let block = Block {
                 args,
                 extra: &Extra::default(),
-                range: start..start + count,
+                range: start..start + x.len(),
+                old,
+                large,
+                held: L::LIGHT && over,
             };
-            sum = if L::LIGHT {
-                sum + block.in_double(s, loss, &[], left.all).apart
-            } else {
-                block.in_double(s, loss, memory, u64::MAX).whole()
-            };
+            sum += block.in_double(loss);
         }
         start += BLOCK;
         total.add(sum);
     }
-    if step.stream {
+    if stream {
         s.fence();
     }
     total.get()
 }
 
-/// What [`plain`] does with vectors.
+/// What [`plain`] does with a block.
 #[derive(Clone, Copy)]
 struct Step<S: Simd, L, const GRAD: bool> {
     s: S,
     loss: L,
     scale: S::F32,
     aux: S::F32,
-    /// What the values of a light loss must be less than.
-    limit: S::F32,
-    /// Whether gradients go past the caches.
-    stream: bool,
 }
 
 impl<S: Simd, L: Pointwise, const GRAD: bool> Step<S, L, GRAD> {
-    /// Of a loss whose formula takes longer than memory: the values.
+    /// The sums of its fours. The input goes to `old`, where there is any. With `HELD` gradients wait for the sum of their four, and
+    /// are not stored where that is too large; with `PAST` they go past the caches. The three loops are apart because a branch
+    /// in one of them, or sums in registers, take up to a quarter where registers are few.
     #[inline(always)]
-    fn heavy(
+    fn block<const HELD: bool, const PAST: bool>(
         self,
-        x: &Chunk,
-        t: &Chunk,
-        dx: &Chunk,
-        prepared: Option<&Chunk>,
-        old: Option<&Chunk>,
-    ) -> S::F32 {
-        let s = self.s;
-        let x = s.load(x);
-        if let Some(old) = old {
-            s.store(old, x);
-        }
-        let [value, slope, _] = match prepared {
-            Some(prepared) => s.map(Rest(self.loss), [x, s.load(prepared), s.load(t), self.aux]),
-            None => s.map(Whole(self.loss), [x, s.load(t), self.aux]),
-        };
-        self.store(dx, slope);
-        value
-    }
-
-    /// Four vectors of a light loss, whose values are never negative. Here a copy of the input costs a third where the gradient
-    /// takes its place, and a branch for each vector a tenth.
-    #[inline(always)]
-    fn four(
-        self,
-        sum: &mut Fours<S>,
-        left: &mut Left,
-        x: &[Chunk; FOUR],
-        t: &[Chunk; FOUR],
-        dx: &[Chunk; FOUR],
+        x: Cells,
+        t: Cells,
+        dx: Cells,
+        old: &[Chunk],
+        fours: &[Chunk],
     ) {
-        let s = self.s;
-        let mut slopes = [s.splat(0.0); FOUR];
-        let mut values = s.splat(0.0);
-        for (((x, t), slope), k) in x.iter().zip(t).zip(&mut slopes).zip(0..) {
-            let [value, own, _] = s.map(Whole(self.loss), [s.load(x), s.load(t), self.aux]);
-            values = if k == 0 { value } else { s.add(values, value) };
-            *slope = own;
-        }
-        if s.all(s.lt(values, self.limit)) {
-            for (dx, slope) in dx.iter().zip(slopes) {
-                self.store(dx, slope);
-            }
-            left.skip(FOUR as u32);
-            sum.add_four(s, values);
+        let Self { s, loss, aux, .. } = self;
+        let zero = s.splat(0.0);
+        let mut slopes = [zero; FOUR];
+        let mut old = old.iter();
+        let mut prepared = Room::<PASS>::new();
+        let prepared = prepared.zeros(if L::PREPARES {
+            PASS.min(x.len() / LANES)
         } else {
-            for ((x, t), dx) in x.iter().zip(t).zip(dx) {
-                self.light(sum, left, x, t, dx);
+            0
+        });
+        let (x, x_rest) = x.as_chunks::<{ FOUR * LANES }>();
+        let (t, t_rest) = t.as_chunks::<{ FOUR * LANES }>();
+        let (dx, dx_rest) = dx.as_chunks::<{ FOUR * LANES }>();
+        for (k, (((own, t), dx), sum)) in x.iter().zip(t).zip(dx).zip(fours).enumerate() {
+            if L::PREPARES && k % FOUR == 0 {
+                let pass = x[k..x.len().min(k + FOUR)].as_flattened();
+                prepare(s, Prepare(loss), pass.as_chunks::<LANES>().0, prepared);
             }
-            sum.end_four(s);
+            let [x, t, dx] = [own, t, dx].map(|four| four.as_chunks::<LANES>().0);
+            let mut four = zero;
+            for i in 0..FOUR {
+                let (x, t) = (s.load(&x[i]), s.load(&t[i]));
+                if !L::LIGHT
+                    && let Some(old) = old.next()
+                {
+                    s.store(old, x);
+                }
+                let [value, slope, _] = if L::PREPARES {
+                    let own = s.load(&prepared[k % FOUR * FOUR + i]);
+                    s.map(Rest(loss), [x, own, t, aux])
+                } else {
+                    s.map(Whole(loss), [x, t, aux])
+                };
+                four = if i == 0 { value } else { s.add(four, value) };
+                if HELD {
+                    slopes[i] = slope;
+                } else {
+                    self.store::<PAST>(&dx[i], slope);
+                }
+            }
+            s.store(sum, four);
+            if HELD && s.all(s.lt(four, s.splat(LARGE))) {
+                for (dx, slope) in dx.iter().zip(slopes) {
+                    self.store::<PAST>(dx, slope);
+                }
+            }
+        }
+        if let (false, Some(sum)) = (x_rest.is_empty(), fours.last()) {
+            let mut four = zero;
+            let rest = x_rest.chunks(LANES).zip(t_rest.chunks(LANES));
+            for ((x, t), to) in rest.zip(&mut slopes) {
+                let count = x.len();
+                let (x, t) = (s.load_head(x, 0.0), s.load_head(t, 0.0));
+                if !L::LIGHT
+                    && let Some(old) = old.next()
+                {
+                    s.store(old, x);
+                }
+                let [value, slope, _] = s.map_compact(Whole(loss), [x, t, aux]);
+                // The loss of (0, 0) in the lanes behind the end need not be 0.
+                four = s.add(four, s.head(value, count));
+                *to = s.mul(slope, self.scale);
+            }
+            s.store(sum, four);
+            if GRAD && (!HELD || s.all(s.lt(four, s.splat(LARGE)))) {
+                for (dx, slope) in dx_rest.chunks(LANES).zip(slopes) {
+                    s.store_head(dx, slope);
+                }
+            }
         }
     }
 
     #[inline(always)]
-    fn light(self, sum: &mut Fours<S>, left: &mut Left, x: &Chunk, t: &Chunk, dx: &Chunk) {
+    fn store<const PAST: bool>(self, dx: &Chunk, slope: S::F32) {
         let s = self.s;
-        let arguments = [s.load(x), s.load(t), self.aux];
-        let [value, slope, _] = s.map_compact(Whole(self.loss), arguments);
-        if self.counts(sum, left, value) {
-            self.store(dx, slope);
-        }
-    }
-
-    /// Adds the values of a vector, or leaves it.
-    #[inline(always)]
-    fn counts(self, sum: &mut Fours<S>, left: &mut Left, value: S::F32) -> bool {
-        let s = self.s;
-        let stays = s.all(s.lt(value, self.limit));
-        if stays || s.all(s.lt(value, s.splat(LARGE))) {
-            sum.add(s, value);
-        }
-        left.next(!stays);
-        stays
-    }
-
-    #[inline(always)]
-    fn store(self, dx: &Chunk, slope: S::F32) {
-        let s = self.s;
-        if GRAD && self.stream {
+        if GRAD && PAST {
             s.stream(dx, s.mul(slope, self.scale));
         } else if GRAD {
             s.store(dx, s.mul(slope, self.scale));
@@ -520,16 +463,19 @@ fn general<S: Simd, L: Pointwise>(s: S, loss: L, args: &Args, extra: &Extra) -> 
     let over = args
         .dx
         .is_some_and(|dx| extra.accumulate || core::ptr::eq(dx, args.x));
-    let mut room = Room::new();
-    let memory = memory(&mut room, args.x.len(), over);
+    let mut old = Room::<VECTORS>::new();
+    let old = room(&mut old, args.x.len(), over);
+    let mut fours = Fours::new();
+    let fours = fours.zeros(args.x.len().min(BLOCK).div_ceil(FOUR * LANES));
     let mut total = Total::new(args.share, args.sum);
     let range = args.share.elements(BLOCK, args.x.len());
     let mut floats = Room::<1>::new();
     let floats = args.t.room(&mut floats);
     for block in range.clone().step_by(BLOCK) {
         let end = range.end.min(block + BLOCK);
-        let mut sum = Fours::new(s);
-        let mut kept = memory.iter();
+        let fours = &fours[..(end - block).div_ceil(FOUR * LANES)];
+        let mut four = zero;
+        let mut kept = old.iter();
         // 0 while all gradients are finite, NaN from then on.
         let mut finite = zero;
         let mut at = block;
@@ -539,18 +485,18 @@ fn general<S: Simd, L: Pointwise>(s: S, loss: L, args: &Args, extra: &Extra) -> 
             let [value, mut gradient, t_gradient] =
                 weighted(s, loss, args, extra, at, count, floats);
             // Where nothing is added up the input itself may be written over.
-            let mut old = s.load_head(&args.x[range.clone()], 0.0);
+            let mut before = s.load_head(&args.x[range.clone()], 0.0);
             if let Some(dx) = args.dx {
                 let dx = &dx[range.clone()];
                 if extra.accumulate {
-                    old = s.load_head(dx, 0.0);
-                    gradient = s.add(old, gradient);
+                    before = s.load_head(dx, 0.0);
+                    gradient = s.add(before, gradient);
                 }
                 finite = s.mul_add(gradient, zero, finite);
                 s.store_head(dx, gradient);
             }
             if let Some(kept) = kept.next() {
-                s.store(kept, old);
+                s.store(kept, before);
             }
             if let Some(dt) = extra.dt {
                 finite = s.mul_add(t_gradient, zero, finite);
@@ -561,23 +507,24 @@ fn general<S: Simd, L: Pointwise>(s: S, loss: L, args: &Args, extra: &Extra) -> 
             }
             // The loss of (0, 0) in the lanes behind the tail need not be 0.
             let whole = count == LANES;
-            sum.add(s, if whole { value } else { s.head(value, count) });
+            four = s.add(four, if whole { value } else { s.head(value, count) });
             at += count;
-            if at % (FOUR * LANES) == 0 {
-                sum.end_four(s);
-            }
-            if at % (PASS * LANES) == 0 {
-                sum.end_sixteen(s);
+            if at % (FOUR * LANES) == 0 || at == end {
+                s.store(&fours[(at - block).div_ceil(FOUR * LANES) - 1], four);
+                four = zero;
             }
         }
-        let mut sum = sum.sum(s);
-        if wide || leaves(sum + f64::from(s.sum(finite))) {
+        let (mut sum, large) = sum_of_fours(s, fours, false);
+        if large != 0 || wide || s.sum(finite).is_nan() {
             let block = Block {
                 args,
                 extra,
                 range: block..end,
+                old,
+                large,
+                held: false,
             };
-            sum = block.in_double(s, loss, memory, u64::MAX).whole();
+            sum += block.in_double(loss);
         }
         total.add(sum);
     }
@@ -627,15 +574,6 @@ fn weighted<S: Simd, L: Pointwise>(
 /// Vectors of a block.
 const VECTORS: usize = BLOCK / LANES;
 
-/// No value counts in single precision that is as large, so that no sum of a block overflows: 1,024 of them are 2¹²⁷.
-const LARGE: f32 = f32::from_bits((117 + 127) << 23);
-
-/// Whether the sum of a block has left single precision, or may have.
-#[inline(always)]
-fn leaves(sum: f64) -> bool {
-    sum.is_nan() || sum.abs() >= f64::from(LARGE)
-}
-
 /// Whether single precision holds the factor of the gradients with all its digits. A finite derivative that overflows by such a
 /// factor is too large for a float.
 #[inline(always)]
@@ -645,193 +583,103 @@ fn fits(scale: f64) -> bool {
 
 /// Memory for what a block has where the gradient is written, if that may still be `needed`.
 #[inline(always)]
-fn memory(room: &mut Room<VECTORS>, elements: usize, needed: bool) -> &[Chunk] {
+fn room(room: &mut Room<VECTORS>, elements: usize, needed: bool) -> &[Chunk] {
     let vectors = elements.min(BLOCK).div_ceil(LANES);
     room.zeros(if needed { vectors } else { 0 })
 }
 
-/// The vectors of a block that are left to [`Block::in_double`], as bits. Nothing has been stored of them. A call within the loop
-/// would cost a tenth, because it takes all registers.
-#[derive(Clone, Copy)]
-struct Left {
-    all: u64,
-    next: u64,
-}
-
-impl Left {
-    #[inline(always)]
-    fn new() -> Self {
-        Self { all: 0, next: 1 }
-    }
-
-    #[inline(always)]
-    fn any(self) -> bool {
-        self.all != 0
-    }
-
-    /// Whether the next vector is left.
-    #[inline(always)]
-    fn next(&mut self, left: bool) {
-        if left {
-            self.all |= self.next;
-        }
-        self.skip(1);
-    }
-
-    /// So many vectors are not.
-    #[inline(always)]
-    fn skip(&mut self, vectors: u32) {
-        self.next = self.next.wrapping_shl(vectors);
-    }
-}
-
-/// A block of a call.
+/// A block of a call whose numbers have left the range of single precision.
 struct Block<'a> {
     args: &'a Args<'a>,
     extra: &'a Extra<'a>,
     range: Range<usize>,
-}
-
-/// Sums of some vectors.
-struct Sums {
-    /// Of those that count in single precision.
-    single: f64,
-    /// Of the others.
-    apart: f64,
-}
-
-impl Sums {
-    fn whole(self) -> f64 {
-        self.single + self.apart
-    }
+    /// What the gradient has been written over, where it is needed.
+    old: &'a [Chunk],
+    /// The fours that are left out of the sum, as bits.
+    large: u32,
+    /// Whether the gradients of these have not been stored.
+    held: bool,
 }
 
 impl Block<'_> {
-    /// Computes vectors, which are given as bits, once more and those in double precision, by the same formula, whose values or
-    /// gradients have left the range of single precision, where (3·10³⁸)² = ∞ and ∞ · 0 is NaN, though the mean, or the product
-    /// with a small weight, may be a float. What is finite in single precision stays as it is, so that no element's bits
-    /// depend on its neighbours, but for gradients by a factor that does not fit.
+    /// Computes in double precision, by the same formula, what is not finite in single, where (3·10³⁸)² = ∞ and ∞ · 0 is NaN,
+    /// though the mean, or the product with a small weight, may be a float. The sum of the fours left out.
     ///
-    /// Where the gradient has been written over what is needed, that is in `old`.
+    /// What is finite in single precision stays as it is, so that no element's bits depend on its neighbours, but for gradients by
+    /// a factor that does not fit.
     #[cold]
     #[inline(never)]
-    fn in_double<S: Simd, L: Pointwise>(self, s: S, loss: L, old: &[Chunk], vectors: u64) -> Sums {
-        if let Some(dx) = self.args.dx {
-            let dx = dx[self.range.clone()].chunks(LANES);
-            for (dx, old) in dx.zip(old) {
-                s.store_head(dx, s.load(old));
-            }
-        }
-        s.vectorize(InDouble {
-            block: self,
-            loss,
-            vectors,
-        })
-    }
-
-    /// Values, gradients by the input and by the target of a vector in single precision. The values are 0 behind its end.
-    #[inline(always)]
-    fn floats<S: Simd, L: Pointwise>(&self, s: S, loss: L, range: Range<usize>) -> [S::F32; 3] {
-        let (args, extra) = (self.args, self.extra);
-        let (at, count) = (range.start, range.len());
-        let mut floats = Room::<1>::new();
-        let floats = args.t.room(&mut floats);
-        let [value, mut gradient, t_gradient] = weighted(s, loss, args, extra, at, count, floats);
-        if let (true, Some(dx)) = (extra.accumulate, args.dx) {
-            gradient = s.add(s.load_head(&dx[range], 0.0), gradient);
-        }
-        [s.head(value, count), gradient, t_gradient]
-    }
-
-    /// Stores what is finite of the floats, and in place of the rest what double precision gives; the sum of the values in that.
-    fn doubles<L: Pointwise>(
-        &self,
-        loss: L,
-        range: Range<usize>,
-        [values, slopes, t_slopes]: [[f32; LANES]; 3],
-    ) -> f64 {
+    fn in_double<L: Pointwise>(self, loss: L) -> f64 {
         let (args, extra) = (self.args, self.extra);
         let wide = extra.grad_output.is_none() && !fits(args.scale);
         // The smallest denominators make even a double ∞.
         let scale = args.scale.clamp(-f64::MAX, f64::MAX);
         let stream = |stream: Option<Stream>, i: usize, otherwise: f32| {
-            f64::from(stream.map_or(otherwise, |stream| stream.at(i)))
+            stream.map_or(otherwise, |stream| stream.at(i))
         };
-        let set = |output: Option<Cells>, i: usize, float: f32, double: f64, wide: bool| {
-            if let Some(output) = output {
-                let keep = float.is_finite() && !wide;
-                output[i].set(if keep { float } else { double as f32 });
-            }
-        };
-        let counts = extra.marks.counts(range.start, range.len());
+        let old = self.old.as_flattened();
         let mut sum = 0.0;
-        for (j, i) in range.enumerate() {
-            let weight = stream(extra.weight, i, 1.0) * stream(extra.sample_weight, i, 1.0);
-            let upstream = extra
-                .grad_output
-                .map(|upstream| f64::from(upstream[i].get()));
-            let factor = weight * upstream.unwrap_or(scale);
-            let old = args.dx.filter(|_| extra.accumulate);
-            let old = old.map_or(0.0, |dx| f64::from(dx[i].get()));
-            let [x, t] = [args.x[i].get(), args.t.at(i)].map(f64::from);
-            let aux = stream(extra.aux, i, args.aux);
-            let [value, slope, mut t_slope] = match counts[j] {
-                0.0 => [0.0; 3],
-                _ => Whole(loss).eval(Double, [x, t, aux]),
-            };
-            if L::TARGET_APART && counts[j] > 0.0 {
-                t_slope = loss.by_target(Double, x, t);
+        for (k, at) in self.range.clone().step_by(LANES).enumerate() {
+            let range = at..self.range.end.min(at + LANES);
+            let large = self.large >> (k / FOUR) & 1 == 1;
+            let counts = extra.marks.counts(at, range.len());
+            let mut own = 0.0;
+            for (j, i) in range.enumerate() {
+                let kept = old.get(k * LANES + j).map(Cell::get);
+                let x = kept
+                    .filter(|_| !extra.accumulate)
+                    .unwrap_or(args.x[i].get());
+                let (t, aux) = (args.t.at(i), stream(extra.aux, i, args.aux));
+                if L::LIGHT
+                    && self.held
+                    && large
+                    && let Some(dx) = args.dx
+                {
+                    let [_, slope, _] = Whole(loss).eval(Scalar::<1>, [[x], [t], [aux]]);
+                    dx[i].set(slope[0] * args.scale as f32);
+                }
+                let lost = |output: Option<Cells>, wide| {
+                    output.is_some_and(|output| wide || !output[i].get().is_finite())
+                };
+                let [dx, dt, out] = [
+                    lost(args.dx, wide),
+                    lost(extra.dt, wide),
+                    lost(extra.out, false),
+                ];
+                if !(large || dx || dt || out) {
+                    continue;
+                }
+                let [x, t, aux] = [x, t, aux].map(f64::from);
+                let [value, slope, mut t_slope] = match counts[j] {
+                    0.0 => [0.0; 3],
+                    _ => Whole(loss).eval(Double, [x, t, aux]),
+                };
+                if L::TARGET_APART && counts[j] > 0.0 {
+                    t_slope = loss.by_target(Double, x, t);
+                }
+                let [weight, sample_weight] = [extra.weight, extra.sample_weight]
+                    .map(|weight| f64::from(stream(weight, i, 1.0)));
+                let weight = weight * sample_weight;
+                let upstream = extra
+                    .grad_output
+                    .map(|upstream| f64::from(upstream[i].get()));
+                let factor = weight * upstream.unwrap_or(scale);
+                let before = kept.filter(|_| extra.accumulate).map_or(0.0, f64::from);
+                let set = |output: Option<Cells>, lost: bool, double: f64| {
+                    if let (true, Some(output)) = (lost, output) {
+                        output[i].set(double as f32);
+                    }
+                };
+                set(args.dx, dx, before + slope * factor);
+                set(extra.dt, dt, t_slope * factor);
+                set(extra.out, out, value * weight);
+                own += value * weight;
             }
-            let value = value * weight;
-            sum += value;
-            set(args.dx, i, slopes[j], old + slope * factor, wide);
-            set(extra.dt, i, t_slopes[j], t_slope * factor, wide);
-            set(extra.out, i, values[j], value, false);
+            if large {
+                sum += own;
+            }
         }
         sum
-    }
-}
-
-struct InDouble<'a, L> {
-    block: Block<'a>,
-    loss: L,
-    vectors: u64,
-}
-
-impl<L: Pointwise> Kernel for InDouble<'_, L> {
-    type Out = Sums;
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) -> Sums {
-        let Self {
-            block,
-            loss,
-            vectors,
-        } = self;
-        let mut sum = Fours::new(s);
-        let mut apart = 0.0;
-        for (k, at) in block.range.clone().step_by(LANES).enumerate() {
-            if vectors >> k & 1 == 1 {
-                let range = at..block.range.end.min(at + LANES);
-                let floats = block.floats(s, loss, range.clone());
-                let own = block.doubles(loss, range, floats.map(|floats| s.to_array(floats)));
-                if s.all(s.lt(s.abs(floats[0]), s.splat(LARGE))) {
-                    sum.add(s, floats[0]);
-                } else {
-                    apart += own;
-                }
-            }
-            if k % FOUR == FOUR - 1 {
-                sum.end_four(s);
-            }
-            if k % PASS == PASS - 1 {
-                sum.end_sixteen(s);
-            }
-        }
-        Sums {
-            single: sum.sum(s),
-            apart,
-        }
     }
 }
 

@@ -40,8 +40,9 @@ impl Pointwise for Bce {
         let off = v.mul_add(v.sub(one, t), keep, shift);
         let log_on = v.max(log(v, x), v.splat(FLOOR));
         let log_off = v.max(log1m(v, x), v.splat(FLOOR));
-        // Both terms have the same sign: nothing cancels. The negative of their sum would be −0 for a certain and right prediction.
-        let value = v.sub(v.splat(0.0), v.mul_add(on, log_on, v.mul(off, log_off)));
+        // Both terms have the same sign: nothing cancels. The negative of their sum would be −0 for a certain and right prediction;
+        // of the negatives one is +0 there.
+        let value = v.mul_add(v.neg(on), log_on, v.neg(v.mul(off, log_off)));
         let variance = v.mul(x, v.sub(one, x));
         let dx = v.div(v.sub(x, on), v.max(variance, v.splat(LEAST_VARIANCE)));
         let dt = v.mul(v.sub(log_off, log_on), keep);

@@ -59,7 +59,7 @@ macro_rules! registry {
             ///
             /// # Panics
             /// Where `op` is not of this family.
-            pub(crate) fn $family(level: Level, op: usize, args: crate::family::$family::Args) -> f64 {
+            pub(crate) fn $family(level: Level, op: usize, args: &crate::family::$family::Args) -> f64 {
                 $(
                     if op == const { position(stringify!($name)) } {
                         return crate::family::$family::run(level, <$loss>::new(args.params), args);

@@ -17,7 +17,6 @@ mod double;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod room;
-#[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
 mod scalar;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod simd128;
@@ -31,7 +30,6 @@ pub use double::Double;
 #[cfg(target_arch = "aarch64")]
 pub use neon::Neon;
 pub use room::Room;
-#[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
 pub use scalar::Scalar;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 pub use simd128::Simd128;
@@ -227,7 +225,7 @@ pub trait Simd: Lanes {
 /// An instruction set that this machine has, with its token.
 #[derive(Clone, Copy, Debug)]
 pub enum Level {
-    /// Rust on arrays: every machine; not compiled where simd128 is certain
+    /// Rust on arrays: every machine; no loops are compiled for it where simd128 is certain
     #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
     Scalar(Scalar<LANES>),
     /// x86 AVX2 with FMA

@@ -226,10 +226,11 @@ pub fn softmax(level: Level, op: usize, args: Args) -> f64 {
     }
     let own = extra.and_then(|extra| extra.sample_weight);
     assert!(own.is_none_or(Stream::is_valid), "an empty stream");
-    loss::softmax(level, op, args)
+    loss::softmax(level, op, &args)
 }
 
-pub(crate) fn run<L: Softmax>(level: Level, loss: L, args: Args) -> f64 {
+pub(crate) fn run<L: Softmax>(level: Level, loss: L, args: &Args) -> f64 {
+    let args = *args;
     match L::KIND {
         Kind::Scores
             if args.extra.is_none()
