@@ -111,7 +111,7 @@ function kindNumber(array: NumberArray): number {
  * Why the addon must not be called in a version of Node, or undefined. Before 20.12 and 21.7, and in all of 18 and 19,
  * `napi_get_buffer_info` ends the process where an argument is no array, which an array that is left out is not.
  */
-export function unfit({ node, bun, deno }: NodeJS.ProcessVersions): string | undefined {
+export function unfit({ node, bun, deno }: { node: string; bun?: string; deno?: string }): string | undefined {
   // Those name a version of Node too, but have functions of their own.
   if (bun !== undefined || deno !== undefined) return undefined
   const [major, minor] = node.split('.').map(Number)

@@ -377,13 +377,13 @@ export function separateCall(
   separate(loss, Object.entries(outputs), read)
 }
 
-/** The typed arrays of settings, and of those of their parts. */
-function addArrays(settings: object, arrays: Named[]): void {
-  for (const [name, value] of Object.entries(settings)) {
+/** The typed arrays of settings, and of those of their parts; a setting `aux` has the name of its option beside it. */
+function addArrays(settings: object & { readonly auxName?: string | undefined }, arrays: Named[]): void {
+  for (const [name, value] of Object.entries<unknown>({ ...settings })) {
     if (typeof value !== 'object' || value === null) continue
-    if (kindOf(value) !== undefined) arrays.push([name, value])
+    if (kindOf(value) !== undefined) arrays.push([name === 'aux' ? settings.auxName! : name, value as Float32Array])
     else if (name === 'part') addArrays(value, arrays)
-    else if (kindOf(value.data) !== undefined) arrays.push([name, value.data])
+    else if ('data' in value && kindOf(value.data) !== undefined) arrays.push([name, value.data as Float32Array])
   }
 }
 

@@ -185,6 +185,7 @@ interface PointwiseSettings extends Settings {
   /** Sum of `weight`, where the mean needs it. */
   readonly weightSum: number
   readonly aux: number | Float32Array
+  readonly auxName: string | undefined
   readonly p0: number
   readonly p1: number
 }
@@ -228,6 +229,7 @@ export function pointwise<
       meanBy: meanByOf(loss, meanBy, reduction, normalizer),
       weightSum: meanBy === 'weight' && weights !== undefined ? weights.reduce(add, 0) : 0,
       aux: aux === undefined ? 0 : auxOf(loss, aux.name, given[aux.name], aux.default),
+      auxName: aux?.name,
       p0: paramOf(loss, params[0], given),
       p1: paramOf(loss, params[1], given),
     }

@@ -232,6 +232,7 @@ interface PartSettings {
   readonly p0: number
   readonly p1: number
   readonly aux: number | Float32Array
+  readonly auxName: string | undefined
   readonly alpha: number | Float32Array | undefined
   readonly labelSmoothing: number
 }
@@ -359,6 +360,7 @@ function partSettings(
     p0: paramOf(loss, params[0], given),
     p1: paramOf(loss, params[1], given),
     aux: aux === undefined ? 0 : auxOf(loss, aux.name, given[aux.name], aux.default),
+    auxName: aux?.name,
     alpha: own ? alphaOf(loss, alpha) : undefined,
     labelSmoothing: own ? labelSmoothingOf(loss, labelSmoothing) : 0,
   }

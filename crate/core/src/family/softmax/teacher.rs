@@ -80,7 +80,7 @@ fn distill<S: Simd, T: Tile>(
     let pair = Pair {
         tile,
         x: args.x,
-        teacher: *target,
+        teacher: target,
         scale,
         x_kept: [kept[0], kept[1]],
         t_kept: [kept[2], kept[3]],
