@@ -499,12 +499,13 @@ function picked(
   return sum
 }
 
-/** Polynomial of {@link secondOrder}, lowest power first; `crate/core/src/math/exp.rs` has the same. */
-const G = [0.5, -0.16666667, 0.041666735, -0.008333339, 0.0013885397, -0.00019838102, 2.5358513e-5, -2.8062802e-6]
-
-/** (e^−u − 1 + u)/u² for u in [−1, 1]: e^−u − 1 is −u·(1 − u·this). */
+/**
+ * (e^−u − 1 + u)/u² for u in [−1, 1]: e^−u − 1 is −u·(1 − u·this). `crate/core/src/math/exp.rs` has the same polynomial. Its
+ * factors are no array, since elements of one are read each time.
+ */
 function secondOrder(u: number): number {
-  return G[0] + u * (G[1] + u * (G[2] + u * (G[3] + u * (G[4] + u * (G[5] + u * (G[6] + u * G[7]))))))
+  const high = 0.0013885397 + u * (-0.00019838102 + u * (2.5358513e-5 + u * -2.8062802e-6))
+  return 0.5 + u * (-0.16666667 + u * (0.041666735 + u * (-0.008333339 + u * high)))
 }
 
 /** From so large a divergence on, logarithms of sums and differences of probabilities have all digits of their own. */
@@ -531,8 +532,9 @@ function distilled(
     const first = firstScore(position, inner, classes)
     const last = first + classes * inner
     if (marks !== everything) {
-      classesOf(marks, position, 1, classNumbers)
-      if (classNumbers[0] === NOTHING) {
+      const i = position % BLOCK
+      if (i === 0) classesOf(marks, position, Math.min(x.length / classes - position, BLOCK), classNumbers)
+      if (classNumbers[i] === NOTHING) {
         if (dx !== undefined && !accumulate) for (let i = first; i < last; i += inner) dx[i] = 0
         if (targetGrad !== undefined) for (let i = first; i < last; i += inner) targetGrad[i] = 0
         if (out !== undefined) out[position] = 0
@@ -735,19 +737,21 @@ function sumsOfSoftmax(call: RegionCall, sums: Float64Array): number {
   const { samples, classes, positions, last } = axis
   const step = last ? 1 : positions
   const smoothing = part?.labelSmoothing ?? 0
+  const spread = smoothing / classes
+  const loss = part?.definition as SoftmaxDefinition
   const { exps } = scratchOf(classes)
   let value = 0
   for (let sample = 0; sample < samples; sample++) {
     const firstPlane = PLANE * classes * sample
+    const own = part?.sampleWeight?.[sample] ?? 1
     for (let position = 0; position < positions; position++) {
-      classesOf(marks, sample * positions + position, 1, classNumbers)
-      const label = classNumbers[0]
+      const label = labelOf(marks, axis, sample, position)
       if (label === NOTHING) continue
       const first = indexOf(axis, sample, 0, position)
       const max = largest(x, first, first + classes * step, step)
       const sum = exponentials(x, first, first + classes * step, step, max, 1, exps)
       const share = 1 / sum
-      const logSum = part === undefined ? 0 : Math.log1p(sum < CERTAIN ? restOf(exps) : sum - 1)
+      const logSum = part === undefined ? 0 : logOf(sum, exps)
       for (let c = 0, at = first, plane = firstPlane; c < classes; c++, at += step, plane += PLANE) {
         const p = exps[c] * share
         const y = target === undefined ? Number(c === label) : Number(target[at])
@@ -755,19 +759,27 @@ function sumsOfSoftmax(call: RegionCall, sums: Float64Array): number {
         sums[plane + 1] += squared ? y * y : y
         sums[plane + 2] += p * y
         if (part === undefined) continue
-        const w = (part.weight?.[c] ?? 1) * (part.sampleWeight?.[sample] ?? 1)
-        const t = w * ((1 - smoothing) * y + smoothing / classes)
-        if (t !== 0) value += t * (part.definition as SoftmaxDefinition).value(x[at] - max - logSum, part.p0)
+        const t = (part.weight?.[c] ?? 1) * own * ((1 - smoothing) * y + spread)
+        if (t !== 0) value += t * loss.value(x[at] - max - logSum, part.p0)
       }
     }
   }
   return value
 }
 
-/**
- * With g_c the gradient by p_c it is p_c·(g_c − Σ g·p), and that of the part p_c·Σ s − s_c as in a softmax loss. At a class that
- * is nearly certain both are written with 1 − p_c and the sums over the other classes, of which nothing is lost.
- */
+/** ln of the sum of a position's exponentials. */
+function logOf(sum: number, exps: Float64Array): number {
+  return sum < CERTAIN ? Math.log1p(restOf(exps)) : Math.log(sum)
+}
+
+/** Class of a position, which come in order. */
+function labelOf(marks: Marks, { positions }: Axis, sample: number, position: number): number {
+  const i = position % BLOCK
+  if (i === 0) classesOf(marks, sample * positions + position, Math.min(positions - position, BLOCK), classNumbers)
+  return classNumbers[i]
+}
+
+/** With g_c the gradient by p_c it is p_c·(g_c − Σ g·p), and that of the part p_c·Σ s − s_c as in a softmax loss. */
 function throughSoftmax(
   { x, target, marks, axis, part }: RegionCall,
   planes: Planes,
@@ -778,56 +790,69 @@ function throughSoftmax(
   const { samples, classes, positions, last } = axis
   const step = last ? 1 : positions
   const smoothing = part?.labelSmoothing ?? 0
+  const spread = smoothing / classes
+  const loss = part?.definition as SoftmaxDefinition
   const g = new Float64Array(classes)
   const { exps: p, owns } = scratchOf(classes)
-  owns.fill(0)
   for (let sample = 0; sample < samples; sample++) {
     const firstPlane = PLANE * classes * sample
+    const weight = part?.sampleWeight?.[sample] ?? 1
     for (let position = 0; position < positions; position++) {
       const first = indexOf(axis, sample, 0, position)
-      classesOf(marks, sample * positions + position, 1, classNumbers)
-      const label = classNumbers[0]
+      const label = labelOf(marks, axis, sample, position)
       if (label === NOTHING) {
         if (!accumulate) for (let c = 0; c < classes; c++) dx[first + c * step] = 0
         continue
       }
       const max = largest(x, first, first + classes * step, step)
       const sum = exponentials(x, first, first + classes * step, step, max, 1, p)
-      const certain = sum < CERTAIN
-      const rest = certain ? restOf(p) : sum - 1
-      const whole = certain ? 1 + rest : sum
-      const share = 1 / whole
-      const logSum = part === undefined ? 0 : Math.log1p(rest)
-      const top = certain ? p.indexOf(1) : -1
+      const share = 1 / sum
+      const logSum = part === undefined ? 0 : logOf(sum, p)
       let mean = 0
       let slope = 0
-      let otherMean = 0
-      let otherSlope = 0
       for (let c = 0, at = first, plane = firstPlane; c < classes; c++, at += step, plane += PLANE) {
         p[c] *= share
         const y = target === undefined ? Number(c === label) : Number(target[at])
         g[c] = planes[plane] * y + planes[plane + 1] * p[c] + planes[plane + 2] * (1 - y)
         mean += g[c] * p[c]
-        if (c !== top) otherMean += g[c] * p[c]
-        if (part === undefined) continue
-        const w = (part.weight?.[c] ?? 1) * (part.sampleWeight?.[sample] ?? 1)
-        const t = w * ((1 - smoothing) * y + smoothing / classes)
         owns[c] = 0
+        if (part === undefined) continue
+        const t = (part.weight?.[c] ?? 1) * weight * ((1 - smoothing) * y + spread)
         if (t === 0) continue
-        const own = t * (part.definition as SoftmaxDefinition).slope(x[at] - max - logSum, part.p0)
+        const own = scale * t * loss.slope(x[at] - max - logSum, part.p0)
         slope += own
         owns[c] = own
-        if (c !== top) otherSlope += own
       }
+      if (sum < CERTAIN) settle(p, g, owns, slope)
+      const past = slope - mean
       for (let c = 0, at = first; c < classes; c++, at += step) {
-        const by =
-          c === top
-            ? p[c] * (rest * share * g[c] - otherMean) + scale * (otherSlope - rest * share * slope)
-            : p[c] * (g[c] - mean + scale * slope) - scale * owns[c]
+        const by = p[c] * (g[c] + past) - owns[c]
         dx[at] = accumulate ? dx[at] + by : by
       }
     }
   }
+}
+
+/**
+ * At a class that is nearly certain both parts of the gradient are written with 1 − p_c and the sums over the other classes, of
+ * which nothing is lost. All of it takes the place of s, and 0 that of p.
+ */
+function settle(p: Float64Array, g: Float64Array, owns: Float64Array, slope: number): void {
+  let top = 0
+  let rest = 0
+  let otherMean = 0
+  let otherSlope = 0
+  for (let c = 0; c < p.length; c++) {
+    if (p[c] > 0.5) {
+      top = c
+      continue
+    }
+    rest += p[c]
+    otherMean += g[c] * p[c]
+    otherSlope += owns[c]
+  }
+  owns[top] = rest * slope - otherSlope - p[top] * (rest * g[top] - otherMean)
+  p[top] = 0
 }
 
 /** The gradient by the target where a position's probabilities depend on all its scores. */
@@ -840,8 +865,7 @@ function bySoftmaxTarget({ x, target, marks, axis }: RegionCall, planes: Planes,
     for (let position = 0; position < positions; position++) {
       const first = indexOf(axis, sample, 0, position)
       const end = first + classes * step
-      classesOf(marks, sample * positions + position, 1, classNumbers)
-      if (classNumbers[0] === NOTHING) {
+      if (labelOf(marks, axis, sample, position) === NOTHING) {
         for (let at = first; at < end; at += step) dt[at] = 0
         continue
       }

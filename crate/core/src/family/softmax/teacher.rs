@@ -49,6 +49,8 @@ struct Pair<'a, T: Tile> {
     x: Cells<'a>,
     teacher: Cells<'a>,
     scale: Scale,
+    /// As [`Both`] has it.
+    share: f32,
     /// Memory of a block: x, then D and t·u; e^z of x, then the gradient by x.
     x_kept: [&'a [Chunk]; 2],
     /// The same of the teacher.
@@ -82,6 +84,7 @@ fn distill<S: Simd, T: Tile>(
         x: args.x,
         teacher: target,
         scale,
+        share: 1.0 / args.classes.next_power_of_two() as f32,
         x_kept: [kept[0], kept[1]],
         t_kept: [kept[2], kept[3]],
     };
@@ -100,7 +103,7 @@ fn distill<S: Simd, T: Tile>(
     }
     let [own, others, mean] = [own.get(s, tile), others.get(s, tile), mean.get(s, tile)];
     let inverse = s.div(one, others);
-    let mean = s.mul(mean, inverse);
+    let mean = s.mul(mean, s.mul(inverse, s.splat(1.0 / pair.share)));
     let temperature = s.splat(args.temperature);
     let unit = args.temperature * scale.half;
     // T·KL in units of the differences, but for what is lost where it is small.
@@ -220,7 +223,7 @@ impl<T: Tile> Pair<'_, T> {
         (Common { max, top }, at_top)
     }
 
-    /// From scores to D and both e^z; Σ e^z of both, and Σ D·e^z of the teacher.
+    /// From scores to D and both e^z; Σ e^z of both, and Σ D·e^z of the teacher, times `share`.
     #[inline(always)]
     fn exponentials<S: Simd>(
         &self,
@@ -233,13 +236,17 @@ impl<T: Tile> Pair<'_, T> {
             max: [x_max, t_max],
             top: [top, top_lost],
         } = common;
+        let both = Both {
+            scale: self.scale,
+            share: self.share,
+        };
         let zero = s.splat(0.0);
         let (mut own, mut others, mut mean) = (zero, zero, zero);
         let x = self.x_kept[0][..count].iter().zip(self.x_kept[1]);
         let t = self.t_kept[0][..count].iter().zip(self.t_kept[1]);
         for ((x, e), (t, other)) in x.zip(t) {
             let input = [s.load(x), s.load(t), x_max, t_max, top, top_lost];
-            let [d, exp, exp_t, d_exp] = s.map(Both(self.scale), input);
+            let [d, exp, exp_t, d_exp] = s.map(both, input);
             own = s.add(own, exp);
             others = s.add(others, exp_t);
             mean = s.add(mean, d_exp);
@@ -322,19 +329,24 @@ impl<T: Tile> Kernel for Again<'_, T> {
 
 /// D, both e^z and D·e^z of the teacher, from both scores and what [`Common`] has.
 #[derive(Clone, Copy)]
-struct Both(Scale);
+struct Both {
+    scale: Scale,
+    /// A power of two that is no more than 1/C, so that no sum of differences is too large for a number.
+    share: f32,
+}
 
 impl Map<6, 4> for Both {
     #[inline(always)]
     fn eval<V: Lanes>(self, v: V, [x, t, x_max, t_max, top, top_lost]: [V::F32; 6]) -> [V::F32; 4] {
-        let (half, sharp) = (v.splat(self.0.half), v.splat(self.0.sharp));
+        let (half, sharp) = (v.splat(self.scale.half), v.splat(self.scale.sharp));
         let (x, t) = (v.mul(x, half), v.mul(t, half));
         let e = exp_nonpositive(v, v.mul(v.sub(x, x_max), sharp));
         let other = exp_nonpositive(v, v.mul(v.sub(t, t_max), sharp));
         let [d, lost] = difference(v, x, t);
         let d = v.add(v.sub(d, top), v.sub(lost, top_lost));
         // What the teacher rules out costs nothing: 0 · ∞ is 0 here.
-        let d_other = v.zero_where(v.eq(other, v.splat(0.0)), v.mul(d, other));
+        let shared = v.mul(d, v.splat(self.share));
+        let d_other = v.zero_where(v.eq(other, v.splat(0.0)), v.mul(shared, other));
         [d, e, other, d_other]
     }
 }
