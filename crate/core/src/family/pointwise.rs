@@ -14,7 +14,6 @@ use crate::share::{Share, Total};
 use crate::simd::{Cells, Chunk, Double, Kernel, LANES, Lanes, Level, Map, Room, Scalar, Simd};
 use crate::sum::{BLOCK, FOUR, Fours, LARGE, sum_of_fours};
 use core::cell::Cell;
-use core::hint::black_box;
 use core::ops::Range;
 
 /// Vectors of one pass: 256 elements, which are four fours in the order of summation.
@@ -301,9 +300,7 @@ fn plain<S: Simd, L: Pointwise, const GRAD: bool>(s: S, loss: L, args: &Args, dx
     };
     let stream = GRAD && L::LIGHT && !SMALL && x.len() >= STREAM && !over;
     let mut old = Room::<VECTORS>::new();
-    // Engines of WebAssembly have half the registers, and a copy of the input costs them less than gradients that wait.
-    let held = over && L::LIGHT && !SMALL;
-    let old = room(&mut old, x.len(), over && !held);
+    let old = room(&mut old, x.len(), over && !L::LIGHT);
     let mut fours = Fours::new();
     let fours = fours.zeros(args.x.len().min(BLOCK).div_ceil(FOUR * LANES));
     let mut total = Total::new(args.share, args.sum);
@@ -315,7 +312,7 @@ fn plain<S: Simd, L: Pointwise, const GRAD: bool>(s: S, loss: L, args: &Args, dx
     for (x, dx) in x.zip(dx) {
         let t = t.block(start, x.len(), floats);
         let fours = &fours[..x.len().div_ceil(FOUR * LANES)];
-        if held {
+        if L::LIGHT && over {
             step.block::<true, false>(x, t, dx, old, fours);
         } else if stream {
             step.block::<false, true>(x, t, dx, old, fours);
@@ -330,7 +327,7 @@ fn plain<S: Simd, L: Pointwise, const GRAD: bool>(s: S, loss: L, args: &Args, dx
                 range: start..start + x.len(),
                 old,
                 large,
-                held,
+                held: L::LIGHT && over,
             };
             sum += block.in_double(loss);
         }
@@ -385,15 +382,9 @@ impl<S: Simd, L: Pointwise, const GRAD: bool> Step<S, L, GRAD> {
             }
             let [x, t, dx] = [own, t, dx].map(|four| four.as_chunks::<LANES>().0);
             let mut four = zero;
-            // A number that the compiler does not know keeps the loop from being written out.
-            let vectors = if SMALL {
-                black_box(FOUR).min(FOUR)
-            } else {
-                FOUR
-            };
-            for i in 0..vectors {
+            for i in 0..FOUR {
                 let (x, t) = (s.load(&x[i]), s.load(&t[i]));
-                if (SMALL || !L::LIGHT)
+                if !L::LIGHT
                     && let Some(old) = old.next()
                 {
                     s.store(old, x);
@@ -424,7 +415,7 @@ impl<S: Simd, L: Pointwise, const GRAD: bool> Step<S, L, GRAD> {
             for ((x, t), to) in rest.zip(&mut slopes) {
                 let count = x.len();
                 let (x, t) = (s.load_head(x, 0.0), s.load_head(t, 0.0));
-                if (SMALL || !L::LIGHT)
+                if !L::LIGHT
                     && let Some(old) = old.next()
                 {
                     s.store(old, x);
