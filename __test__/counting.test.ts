@@ -619,6 +619,23 @@ everywhere('options of what counts that cannot be', (t) => {
     () => crossEntropy(new Float32Array(24), new Int32Array(6), { shape: [2, 4, 3], mask: tensor([3, 2]) }),
     /shape of mask must be that of the positions, \[2,3\], or of their first axes, got \[3,2\]/,
   )
+  for (const type of ['float16', 'bfloat16']) {
+    const half = { type, data: Uint16Array.of(0x3c00, 0x3c00), dims: [2] }
+    const message = new RegExp(`must be a tensor of 32-bit floats, got ${type}, of which a Uint16Array has the bits`)
+    refuse(() => mse(half, half), message, TypeError)
+    refuse(() => crossEntropy(x, half), message, TypeError)
+    refuse(() => crossEntropy(x, labels, { mask: half }), message, TypeError)
+  }
+  const most = Uint32Array.of(0, 2 ** 32 - 1)
+  refuse(
+    () => bceWithLogits(new Float32Array(2), most),
+    /^bceWithLogits: target\[1\] must be 0 or 1 .* got 4294967295$/,
+  )
+  t.throws(() => loose(crossEntropy)(x, labels, { gamma: 2 }), { message: /use sigmoidFocal or softmaxFocal/ })
+  // No positions in samples that there are: their sum of 0 has a denominator.
+  const none = { shape: [3, 4, 0] }
+  t.is(distillation(new Float32Array(0), new Float32Array(0), none), 0)
+  t.is(distillation(new Float32Array(0), new Float32Array(0), { ...none, reduction: 'mean' }), Number.NaN)
   // Labels that no class can be, whatever bits they share with one.
   const wide = BigInt64Array.of(0n, 2n ** 32n)
   refuse(() => crossEntropy(x, wide), /target\[1\] must be a class index in \[0, 3\) .*got 4294967296n/)

@@ -197,6 +197,8 @@ function sizeOf(shape: readonly number[]): number {
 
 /** Where the elements of a tensor lie: ndarray says `stride`, stdlib and tfjs `strides`, transformers.js has a method. */
 interface Layout {
+  readonly type?: unknown
+  readonly dtype?: unknown
   readonly stride?: unknown
   readonly strides?: unknown
   readonly offset?: unknown
@@ -246,6 +248,12 @@ export function unwrap(loss: string, parameter: string, value: unknown): Tensor<
   if (typeof data === 'function') {
     throw new TypeError(
       `${loss}: ${parameter} must have its data at hand, got a function; pass { data: await t.data(), shape: t.shape }`,
+    )
+  }
+  const type = tensor.type ?? tensor.dtype
+  if ((type === 'float16' || type === 'bfloat16') && kindOf(data) === 'Uint16Array') {
+    throw new TypeError(
+      `${loss}: ${parameter} must be a tensor of 32-bit floats, got ${type}, of which a Uint16Array has the bits; cast it to float32`,
     )
   }
   const axes = tensor.shape ?? tensor.dims

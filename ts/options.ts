@@ -26,6 +26,7 @@ const foreign: Readonly<Record<string, readonly Guess[]>> = {
     ['activation', "for logits give activation: 'sigmoid' or 'softmax'"],
     ['', 'for logits use bceWithLogits or crossEntropy'],
   ],
+  gamma: [['', 'for focal losses use sigmoidFocal or softmaxFocal']],
   ignore: [meant('ignoreIndex')],
   ignoreclass: [meant('ignoreIndex')],
   ignorevalue: [meant('ignoreIndex')],

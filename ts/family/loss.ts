@@ -278,8 +278,8 @@ function bind(options: Options): Options {
     if (kindOf(value) !== undefined) given[name] = (value as Float32Array).slice()
     else if (Array.isArray(value)) given[name] = [...value]
     else if (typeof value === 'object' && value !== null && 'data' in value && kindOf(value.data) !== undefined) {
-      const { data, shape, dims, stride, strides, offset } = value as Record<string, unknown>
-      given[name] = { data: (data as Float32Array).slice(), shape, dims, stride, strides, offset }
+      const { data, type, dtype, shape, dims, stride, strides, offset } = value as Record<string, unknown>
+      given[name] = { data: (data as Float32Array).slice(), type, dtype, shape, dims, stride, strides, offset }
     }
   }
   return given

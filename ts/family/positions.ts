@@ -285,7 +285,7 @@ export function checkBits(loss: string, target: NumberArray, find: (low: number,
   if (i < 0) return
   const value = target[i]
   const scaled = Number(value) === 255 ? 'divide by 255 (Float32Array.from(target, (v) => v / 255)), or ' : ''
-  const way = `${scaled}leave it out with ignoreIndex: ${value}`
+  const way = Number(value) === (Number(value) | 0) ? `${scaled}leave it out with ignoreIndex: ${value}` : ''
   throw wrongValue(loss, `target[${i}]`, '0 or 1 in an array of integers', value, way)
 }
 

@@ -260,7 +260,9 @@ export function softmax(definition: SoftmaxDefinition): unknown {
     if (positions === 0 || denominator === 0) {
       // No backend is called that would refuse it.
       separateGrad(loss, grad, x, given as ArrayBufferView)
-      return emptyResult(settings, out, grad, accumulate, reported, targetGrad)
+      // Samples without positions are no mean over nothing: their sum of 0 has a denominator.
+      const nothing = denominator === 0 ? settings : ({ ...settings, emptyMean: 'zero' } as const)
+      return emptyResult(nothing, out, grad, accumulate, reported, targetGrad)
     }
     const sum = backendFor('softmax', x.length).softmax(
       definition,
