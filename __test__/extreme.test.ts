@@ -419,6 +419,12 @@ everywhere('sigmoidFocal: the gradient by the target by hand', (t) => {
   const target = Float32Array.of(0, 1, 0.5)
   const { targetGrad } = sigmoidFocal.valueAndGrad(x, target, { reduction: 'sum', targetGrad: true })
   for (const g of targetGrad!) near(t, g, -Math.LN2 / 8, 1e-6, 'at 0')
+  // Near 0 and for t = 0 it is −x·(ln 2/2 + 1/4), of m² = 1/4 and σ(−x) − σ(x) = −x/2.
+  for (const small of [1e-8, -1e-8, 1e-30]) {
+    const none = { reduction: 'sum', alpha: null, targetGrad: true } as const
+    const got = sigmoidFocal.valueAndGrad(new Float32Array(20).fill(small), new Float32Array(20), none).targetGrad!
+    for (const g of got) near(t, g, -small * (Math.LN2 / 2 + 0.25), 1e-6, `at ${small}`)
+  }
   // γ = 0 without α is bceWithLogits, whose derivative by the target is −x.
   const logits = Float32Array.of(-100, -1, 2, 88, 3e38)
   const half = new Float32Array(5).fill(0.5)

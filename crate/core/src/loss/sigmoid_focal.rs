@@ -3,7 +3,7 @@
 use crate::family::pointwise::{Eval, Pointwise};
 use crate::loss::Params;
 use crate::loss::bce_with_logits::far;
-use crate::math::exp::exp_nonpositive;
+use crate::math::exp::{exp_nonpositive, second_order};
 use crate::math::pow::Exponent;
 use crate::math::sigmoid::{Sigmoid, sigmoid, tail};
 use crate::simd::Lanes;
@@ -117,12 +117,17 @@ impl Pointwise for SigmoidFocal {
     /// of 0 bce is 0 too, and bce/m is 1.
     #[inline(always)]
     fn by_target<V: Lanes>(self, v: V, x: V::F32, t: V::F32) -> V::F32 {
-        let zero = v.splat(0.0);
-        let p = sigmoid(v, tail(v, x));
+        let (zero, one) = (v.splat(0.0), v.splat(1.0));
+        let e = tail(v, x);
+        let p = sigmoid(v, e);
         let abs_x = v.abs(x);
-        let side = v.select(v.lt(x, zero), t, v.sub(v.splat(1.0), t));
+        let side = v.select(v.lt(x, zero), t, v.sub(one, t));
         let bce = v.add(far(v, abs_x, side), p.softplus);
-        let m = v.mul_add(side, v.sub(p.large, p.small), p.small);
+        // σ(|x|) − σ(−|x|) = (1 − e^−|x|)·σ(|x|), of which a subtraction leaves nothing near 0.
+        let near = v.sub(one, v.mul(abs_x, second_order(v, abs_x)));
+        let rise = v.select(v.lt(one, abs_x), v.sub(one, e), v.mul(abs_x, near));
+        let apart = v.mul(rise, p.large);
+        let m = v.mul_add(side, apart, p.small);
         let ratio = v.select(v.eq(m, zero), v.splat(1.0), v.div(bce, m));
         // Where the miss of a hard target is below the normal numbers, a small power of it is not.
         let hidden = v.zero_where(v.lt(zero, side), v.splat(f32::MIN_POSITIVE));
@@ -134,7 +139,7 @@ impl Pointwise for SigmoidFocal {
             v.eq(v.splat(self.tilt), zero),
             v.mul(v.splat(self.tilt), bce),
         );
-        let steep = v.mul(v.mul(v.splat(self.gamma), ratio), v.sub(p.large, p.small));
+        let steep = v.mul(v.mul(v.splat(self.gamma), ratio), apart);
         let steep = v.zero_where(v.eq(v.splat(self.gamma), zero), steep);
         let turned = v.zero_where(v.eq(alpha, zero), v.mul(alpha, v.add(steep, abs_x)));
         let dt = v.add(tilted, v.neg_where(v.lt(zero, x), turned));

@@ -17,6 +17,9 @@ pub(super) const WIDE: usize = 64;
 /// lines of the first-level cache. Of a longer one each pass reads and computes every block again.
 pub(in crate::family) const KEPT: usize = 64;
 
+/// Vectors whose sum is made first: of 64 that are added one after the other each addition rounds the sum of all before it.
+const GROUP: usize = 8;
+
 /// The blocks of so many steps.
 #[inline(always)]
 pub(in crate::family) fn blocks(steps: usize) -> impl Iterator<Item = Range<usize>> {
@@ -345,14 +348,20 @@ impl<T: Tile> Kernel for Again<'_, T> {
 fn exponentials<S: Simd>(s: S, max: S::F32, scale: Scale, h: &[Chunk], e: &[Chunk]) -> [S::F32; 2] {
     let (half, sharp) = (s.splat(scale.half), s.splat(scale.sharp));
     let minus_max = s.mul(max, s.splat(-scale.half));
-    let (mut sum, mut rest) = (s.splat(0.0), s.splat(0.0));
-    for (h, e) in h.iter().zip(e) {
-        let own = s.mul_add(s.load(h), half, minus_max);
-        let [exp] = s.map(Exp, [s.mul(own, sharp)]);
-        sum = s.add(sum, exp);
-        rest = s.add(rest, s.zero_where(s.eq(own, s.splat(0.0)), exp));
-        s.store(h, own);
-        s.store(e, exp);
+    let zero = s.splat(0.0);
+    let (mut sum, mut rest) = (zero, zero);
+    for (h, e) in h.chunks(GROUP).zip(e.chunks(GROUP)) {
+        let (mut of_group, mut rest_of_group) = (zero, zero);
+        for (h, e) in h.iter().zip(e) {
+            let own = s.mul_add(s.load(h), half, minus_max);
+            let [exp] = s.map(Exp, [s.mul(own, sharp)]);
+            of_group = s.add(of_group, exp);
+            rest_of_group = s.add(rest_of_group, s.zero_where(s.eq(own, zero), exp));
+            s.store(h, own);
+            s.store(e, exp);
+        }
+        sum = s.add(sum, of_group);
+        rest = s.add(rest, rest_of_group);
     }
     [sum, rest]
 }
@@ -640,22 +649,30 @@ impl<L: Softmax> Call<'_, L> {
     ) -> [S::F32; 3] {
         let zero = s.splat(0.0);
         let (mut values, mut slopes, mut others) = (zero, zero, zero);
-        for ((h, e), t) in h.iter().zip(e).zip(t) {
-            let (below, exp, own) = (s.load(h), s.load(e), s.load(t));
-            // 0 · ∞ is 0 here: a class that cannot be and is not asked for costs nothing.
-            let none = s.eq(own, zero);
-            let (value, slope) = if L::LINEAR {
-                (below, own)
-            } else {
-                let [value, slope] = both(s, self.loss, normal.odds(s, inverse, below, exp));
-                let slope = s.zero_where(none, s.mul(own, slope));
-                s.store(h, value);
-                s.store(t, slope);
-                (value, slope)
-            };
-            values = s.add(values, s.zero_where(none, s.mul(own, value)));
-            slopes = s.add(slopes, slope);
-            others = s.add(others, s.zero_where(s.eq(exp, normal.alone), slope));
+        let groups = h.chunks(GROUP).zip(e.chunks(GROUP)).zip(t.chunks(GROUP));
+        for ((h, e), t) in groups {
+            let mut of_group = [zero; 3];
+            for ((h, e), t) in h.iter().zip(e).zip(t) {
+                let (below, exp, own) = (s.load(h), s.load(e), s.load(t));
+                // 0 · ∞ is 0 here: a class that cannot be and is not asked for costs nothing.
+                let none = s.eq(own, zero);
+                let (value, slope) = if L::LINEAR {
+                    (below, own)
+                } else {
+                    let [value, slope] = both(s, self.loss, normal.odds(s, inverse, below, exp));
+                    let slope = s.zero_where(none, s.mul(own, slope));
+                    s.store(h, value);
+                    s.store(t, slope);
+                    (value, slope)
+                };
+                of_group[0] = s.add(of_group[0], s.zero_where(none, s.mul(own, value)));
+                of_group[1] = s.add(of_group[1], slope);
+                let other = s.zero_where(s.eq(exp, normal.alone), slope);
+                of_group[2] = s.add(of_group[2], other);
+            }
+            values = s.add(values, of_group[0]);
+            slopes = s.add(slopes, of_group[1]);
+            others = s.add(others, of_group[2]);
         }
         [values, slopes, others]
     }
