@@ -89,7 +89,9 @@ export const sigmoidFocal: Loss<Floats, Probabilities, SigmoidFocalOptions> = /*
         // At a miss of 0 bce is 0 too, and bce/m is 1. e^−|x| is 0 below −128, but a small power of it is not.
         const ratio = miss === 0 ? 1 : bce / miss
         const missed = miss === 0 ? Math.exp(-gamma * Math.abs(xi)) : steep
-        const turned = (tilt * on + base) * (gamma * ratio * (large - small) + size)
+        // σ(|x|) − σ(−|x|), of which a subtraction leaves nothing near 0.
+        const apart = -Math.expm1(-Math.abs(xi)) * large
+        const turned = (tilt * on + base) * (gamma * ratio * apart + size)
         dt[i] = missed === 0 ? 0 : missed * (tilt * bce + (below - above) * turned)
       }
     }
