@@ -869,7 +869,7 @@ function bySoftmaxTarget({ x, target, marks, axis }: RegionCall, planes: Planes,
         for (let at = first; at < end; at += step) dt[at] = 0
         continue
       }
-      const share = 1 / (1 + exponentials(x, first, end, step, largest(x, first, end, step), 1, exps))
+      const share = 1 / exponentials(x, first, end, step, largest(x, first, end, step), 1, exps)
       for (let c = 0, at = first, plane = firstPlane; c < classes; c++, at += step, plane += PLANE) {
         const p = exps[c] * share
         dt[at] = planes[plane] * p + planes[plane + 1] * Number(target![at]) + planes[plane + 2] * (1 - p)
