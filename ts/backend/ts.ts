@@ -58,6 +58,10 @@ export function keptWeight(
   sampleWeight: Float32Array | undefined,
   sampleInner: number,
 ): number {
+  const { labels, ignored, mask } = marks
+  if (labels instanceof Int32Array && mask === undefined && ignored.length === 1 && sampleWeight === undefined) {
+    return keptLabels(labels, classes, ignored[0], weight)
+  }
   let total = 0
   for (let first = 0; first < positions; first += BLOCK) {
     const count = Math.min(positions - first, BLOCK)
@@ -80,6 +84,18 @@ export interface TsBackend extends Backend {
 }
 
 type Planes = Float32Array | Float64Array
+
+/** The same of what a training step has, without a copy of the labels. */
+function keptLabels(labels: Int32Array, classes: number, ignored: number, weight: Float32Array | undefined): number {
+  let total = 0
+  for (let i = 0; i < labels.length; i++) {
+    const y = labels[i]
+    if (y === ignored) continue
+    if (classes > 0 && (y < 0 || y >= classes)) return -1 - i
+    total += weight === undefined ? 1 : weight[y]
+  }
+  return total
+}
 
 /** The TypeScript backend: loads everywhere. */
 export const tsBackend: TsBackend = {

@@ -1,7 +1,7 @@
 /** What all losses share: the three verbs, bound options, reductions. */
 
 import type { Named } from '../check.js'
-import { flag, float32Of, kindOf, number, separate, word, wrongType } from '../check.js'
+import { flag, float32Of, kindOf, number, separate, separateGrad, word, wrongType } from '../check.js'
 import { assertOptions } from '../options.js'
 import type { CombinedDefinition } from './combine.js'
 import type { PointwiseDefinition } from './pointwise.js'
@@ -368,23 +368,41 @@ export function separateCall(
   if (accumulate && grad === input) {
     throw new RangeError(`${loss}: grad must not be the input with accumulate, since the gradient is added to it`)
   }
-  const read: Named[] = [
-    ['input', input],
-    ['target', target],
-  ]
-  if (typeof gradOutput === 'object') read.push(['gradOutput', gradOutput])
-  addArrays(settings, read)
-  separate(loss, Object.entries(outputs), read)
+  const { out, targetGrad } = outputs
+  const arrays = arraysOf(settings)
+  const upstream = typeof gradOutput === 'object' ? gradOutput : undefined
+  if (out === undefined && targetGrad === undefined && upstream === undefined && arrays.length === 0) {
+    separateGrad(loss, grad, input, target)
+    return
+  }
+  separate(
+    loss,
+    [
+      ['grad', grad],
+      ['out', out],
+      ['targetGrad', targetGrad],
+    ],
+    [['input', input], ['target', target], ['gradOutput', upstream], ...arrays],
+  )
 }
 
+/** The arrays of settings that have been asked for: those of bound options serve many calls. */
+const known = new WeakMap<object, readonly Named[]>()
+
 /** The typed arrays of settings, and of those of their parts; a setting `aux` has the name of its option beside it. */
-function addArrays(settings: object & { readonly auxName?: string | undefined }, arrays: Named[]): void {
-  for (const [name, value] of Object.entries<unknown>({ ...settings })) {
+function arraysOf(settings: object & { readonly auxName?: string | undefined }): readonly Named[] {
+  const before = known.get(settings)
+  if (before !== undefined) return before
+  const arrays: Named[] = []
+  for (const name in settings) {
+    const value: unknown = settings[name as keyof typeof settings]
     if (typeof value !== 'object' || value === null) continue
     if (kindOf(value) !== undefined) arrays.push([name === 'aux' ? settings.auxName! : name, value as Float32Array])
-    else if (name === 'part') addArrays(value, arrays)
+    else if (name === 'part') arrays.push(...arraysOf(value))
     else if ('data' in value && kindOf(value.data) !== undefined) arrays.push([name, value.data as Float32Array])
   }
+  known.set(settings, arrays)
+  return arrays
 }
 
 /** What the sum is divided by; 0 says that the mean is over nothing. */
