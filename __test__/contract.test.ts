@@ -77,7 +77,7 @@ function pointwiseCases(definition: PointwiseDefinition): Case[] {
         // By a probability the logarithms have derivatives of 1/x and 1/(1 − x).
         slope: domain.input === 'probability' ? (i) => 1 / (input[i] * (1 - input[i])) : () => 1,
         positionOf: (i) => i,
-        offersTargetGrad: !definition.noTargetGrad,
+        offersTargetGrad: true,
       })
     }
 

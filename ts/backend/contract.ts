@@ -138,8 +138,8 @@ export interface Backend {
   firstOutside(values: NumberArray, low: number, high: number, marks: Marks): number
 
   /**
-   * Total weight of the positions that count, or −1 − i where label i is no class; without `classes` every label is one. Each weighs that of its class times its own,
-   * where they are given; `sampleInner` neighbours share one.
+   * Total weight of the positions that count, or −1 − i where label i is no class; with 0 `classes` every label is one. A position
+   * weighs as much as its class times its own weight, where they are given; `sampleInner` neighbours share one.
    */
   keptWeight(
     marks: Marks,

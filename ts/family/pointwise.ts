@@ -123,8 +123,6 @@ export interface PointwiseDefinition {
   readonly params: Readonly<Record<string, Param>>
   /** Option that is a number, or one per class. */
   readonly aux?: { readonly name: string; readonly default: number; readonly samples: readonly number[] }
-  /** Set where the loss offers no gradient by the target. */
-  readonly noTargetGrad?: true
   /** All reductions, where there are more than the usual three. */
   readonly reductions?: readonly BatchReduction[]
   /** What inputs and targets are: tests and benches draw from it. */
@@ -207,7 +205,7 @@ export function pointwise<
   // Only such a target may come as integers.
   const integers = definition.domain.target === 'probability'
   if (integers) options.add('ignoreIndex')
-  if (!definition.noTargetGrad) options.add('targetGrad')
+  options.add('targetGrad')
   if (aux) options.add(aux.name).add('classAxis')
 
   function resolve(given: Readonly<Record<string, unknown>>): PointwiseSettings {
