@@ -319,7 +319,7 @@ export const tsBackend: TsBackend = {
           let g = 0
           if (kept[i] !== 0) {
             const y = targets[i]
-            g = (a * y + k * probabilities[i] + b * (1 - y)) * slopes[i]
+            g = byP(a, k, b, probabilities[i], complements[i], y, 1 - y) * slopes[i]
             if (part !== undefined) g += scale * partSlopes[i]
           }
           dx[at] = accumulate ? dx[at] + g : g
@@ -346,8 +346,8 @@ export const tsBackend: TsBackend = {
         activate(call, sample, plane % classes, start, count)
         let at = indexOf(axis, sample, plane % classes, start)
         for (let i = 0; i < count; i++, at += step) {
-          const p = probabilities[i]
-          dt[at] = kept[i] === 0 ? 0 : a * p + k * targets[i] + b * (1 - p)
+          const y = targets[i]
+          dt[at] = kept[i] === 0 ? 0 : byP(a, k, b, y, 1 - y, probabilities[i], complements[i])
         }
       }
     }
@@ -671,6 +671,8 @@ const scores = new Float32Array(BLOCK)
 const targets = new Float32Array(BLOCK)
 const kept = new Uint8Array(BLOCK)
 const probabilities = new Float64Array(BLOCK)
+/** 1 − p, from the activation, so that it keeps its digits where p is nearly 1. */
+const complements = new Float64Array(BLOCK)
 /** dp/dx where the activation is of each score by itself. */
 const slopes = new Float64Array(BLOCK)
 /** σ(−|x|) of a sigmoid. */
@@ -689,20 +691,32 @@ function gather(from: NumberArray, first: number, step: number, to: Float32Array
 
 /** Adds what {@link activate} has filled in to the three sums of a plane. */
 function addUp(sums: Float64Array, plane: number, squared: boolean, count: number): void {
-  let ofP = sums[plane]
-  let ofY = sums[plane + 1]
-  let ofBoth = sums[plane + 2]
+  let first = sums[plane]
+  let second = sums[plane + 1]
+  let both = sums[plane + 2]
   for (let i = 0; i < count; i++) {
     if (kept[i] === 0) continue
     const p = probabilities[i]
     const y = targets[i]
-    ofP += squared ? p * p : p
-    ofY += squared ? y * y : y
-    ofBoth += p * y
+    const onlyP = p * (1 - y)
+    const onlyY = complements[i] * y
+    // The difference p − y.
+    const apart = onlyP - onlyY
+    first += squared ? apart * apart : onlyP
+    second += squared ? y * y : onlyY
+    both += p * y
   }
-  sums[plane] = ofP
-  sums[plane + 1] = ofY
-  sums[plane + 2] = ofBoth
+  sums[plane] = first
+  sums[plane + 1] = second
+  sums[plane + 2] = both
+}
+
+/**
+ * a·y + k·(p − y) + b·(1 − y), with q = 1 − p and z = 1 − y. With hard targets and a, k and b as losses have them nothing cancels
+ * in this form.
+ */
+function byP(a: number, k: number, b: number, p: number, q: number, y: number, z: number): number {
+  return y * (a - k * q) + z * (b + k * p)
 }
 
 /** Fills the arrays above. */
@@ -723,15 +737,18 @@ function activate(call: RegionCall, sample: number, c: number, start: number, co
     const above = 1 - below
     if (activation === 'none') {
       probabilities[i] = xi
+      complements[i] = 1 - xi
       slopes[i] = 1
     } else if (activation === 'kept') {
       const small = Math.abs(xi)
       probabilities[i] = below * small + above * (1 - small)
+      complements[i] = below * (1 - small) + above * small
       slopes[i] = small * (1 - small)
     } else {
       const e = exp(-Math.abs(xi))
       const large = 1 / (1 + e)
       probabilities[i] = (above + below * e) * large
+      complements[i] = (below + above * e) * large
       slopes[i] = e * large * large
       smalls[i] = e * large
     }
@@ -767,12 +784,16 @@ function sumsOfSoftmax(call: RegionCall, sums: Float64Array): number {
       const max = largest(x, first, first + classes * step, step)
       const sum = exponentials(x, first, first + classes * step, step, max, 1, exps)
       const share = 1 / sum
+      const rest = restOfTop(sum, exps) * share
       const logSum = part === undefined ? 0 : logOf(sum, exps)
       for (let c = 0, at = first, plane = firstPlane; c < classes; c++, at += step, plane += PLANE) {
         const p = exps[c] * share
         const y = target === undefined ? Number(c === label) : Number(target[at])
-        sums[plane] += squared ? p * p : p
-        sums[plane + 1] += squared ? y * y : y
+        const onlyP = p * (1 - y)
+        const onlyY = (exps[c] === 1 ? rest : 1 - p) * y
+        const apart = onlyP - onlyY
+        sums[plane] += squared ? apart * apart : onlyP
+        sums[plane + 1] += squared ? y * y : onlyY
         sums[plane + 2] += p * y
         if (part === undefined) continue
         const t = (part.weight?.[c] ?? 1) * own * ((1 - smoothing) * y + spread)
@@ -782,6 +803,9 @@ function sumsOfSoftmax(call: RegionCall, sums: Float64Array): number {
   }
   return value
 }
+
+/** The sum of the exponentials of a position without one that is 1. */
+const restOfTop = (sum: number, exps: Float64Array) => (sum < CERTAIN ? restOf(exps) : sum - 1)
 
 /** ln of the sum of a position's exponentials. */
 function logOf(sum: number, exps: Float64Array): number {
@@ -823,13 +847,16 @@ function throughSoftmax(
       const max = largest(x, first, first + classes * step, step)
       const sum = exponentials(x, first, first + classes * step, step, max, 1, p)
       const share = 1 / sum
+      const rest = restOfTop(sum, p) * share
       const logSum = part === undefined ? 0 : logOf(sum, p)
       let mean = 0
       let slope = 0
       for (let c = 0, at = first, plane = firstPlane; c < classes; c++, at += step, plane += PLANE) {
+        const isTop = p[c] === 1
         p[c] *= share
+        const q = isTop ? rest : 1 - p[c]
         const y = target === undefined ? Number(c === label) : Number(target[at])
-        g[c] = planes[plane] * y + planes[plane + 1] * p[c] + planes[plane + 2] * (1 - y)
+        g[c] = byP(planes[plane], planes[plane + 1], planes[plane + 2], p[c], q, y, 1 - y)
         mean += g[c] * p[c]
         owns[c] = 0
         if (part === undefined) continue
@@ -885,10 +912,14 @@ function bySoftmaxTarget({ x, target, marks, axis }: RegionCall, planes: Planes,
         for (let at = first; at < end; at += step) dt[at] = 0
         continue
       }
-      const share = 1 / exponentials(x, first, end, step, largest(x, first, end, step), 1, exps)
+      const sum = exponentials(x, first, end, step, largest(x, first, end, step), 1, exps)
+      const share = 1 / sum
+      const rest = restOfTop(sum, exps) * share
       for (let c = 0, at = first, plane = firstPlane; c < classes; c++, at += step, plane += PLANE) {
         const p = exps[c] * share
-        dt[at] = planes[plane] * p + planes[plane + 1] * Number(target![at]) + planes[plane + 2] * (1 - p)
+        const q = exps[c] === 1 ? rest : 1 - p
+        const y = Number(target![at])
+        dt[at] = byP(planes[plane], planes[plane + 1], planes[plane + 2], y, 1 - y, p, q)
       }
     }
   }

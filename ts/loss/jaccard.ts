@@ -1,6 +1,6 @@
 import type { Loss } from '../family/loss.js'
 import type { Floats } from '../family/pointwise.js'
-import { type RegionOptions, type RegionTarget, region } from '../family/region.js'
+import { type Numbers, type RegionOptions, type RegionTarget, region, type Sums } from '../family/region.js'
 
 /** Options of {@link jaccard}. */
 export interface JaccardOptions extends RegionOptions {
@@ -33,12 +33,23 @@ export const jaccard: Loss<Floats, RegionTarget, JaccardOptions> = /* @__PURE__ 
   name: 'jaccard',
   params: {},
   squared: true,
-  value: ({ p, y, py }, { smoothNr, smoothDr }) => 1 - (2 * py + smoothNr) / (2 * (p + y - py) + smoothDr),
-  slope({ p, y, py }, { smoothNr, smoothDr }, squared) {
-    const a = 2 * py + smoothNr
-    const b = 2 * (p + y - py) + smoothDr
+  value(sums, numbers) {
+    const { gap, b } = terms(sums, numbers)
+    return gap / b
+  },
+  slope(sums, numbers, squared) {
+    const { gap, a, b } = terms(sums, numbers)
     // Without anything to divide by there is no value either.
     if (b === 0) return [0, 0, 0]
-    return squared ? [(-2 * a - 2 * b) / b ** 2, (4 * a) / b ** 2, 0] : [-2 / b, 0, (2 * a) / b ** 2]
+    return squared ? [(-2 * gap) / b ** 2, (4 * a) / b ** 2, 0] : [-2 / b, 0, (2 * a) / b ** 2]
   },
 })
+
+/** A, B and the gap B − A: of what only one of p and y has it is exact where it is small. */
+function terms(
+  { tp, fp, fn }: Sums,
+  { smoothNr, smoothDr }: Numbers,
+): { readonly gap: number; readonly a: number; readonly b: number } {
+  const off = fp + fn
+  return { gap: 2 * off + (smoothDr - smoothNr), a: 2 * tp + smoothNr, b: 2 * (tp + off) + smoothDr }
+}
