@@ -171,12 +171,12 @@ export interface Backend {
   regionSums(call: RegionCall, sums: Float64Array, keep: Float32Array | undefined): number
 
   /**
-   * The gradient by `x`: that by p is a·y + k·(p − y) + b·(1 − y) with a, k and b of each plane in `planes`, that of the part is
-   * `scale` times its own. `accumulate` adds to `dx`, which is not the memory of `x` then.
+   * The gradient by `x`: that by p is a·y + b·(1 − y) or, of squares, a·y + k·(p − y) + b·p with a, k and b of each plane in
+   * `planes`, that of the part is `scale` times its own. `accumulate` adds to `dx`, which is not the memory of `x` then.
    */
   regionGradient(call: RegionCall, planes: Float32Array, scale: number, dx: Float32Array, accumulate: boolean): void
 
-  /** The gradient by the target, of a call without a part: that by y is a·p + k·(y − p) + b·(1 − p). */
+  /** The gradient by the target, of a call without a part: p and y in each other's place. */
   regionTargetGradient(call: RegionCall, planes: Float32Array, dt: Float32Array): void
 }
 

@@ -299,7 +299,7 @@ export const tsBackend: TsBackend = {
   },
 
   regionGradient(call, planes, scale, dx, accumulate) {
-    const { axis, activation, part } = call
+    const { axis, activation, squared, part } = call
     const { classes, positions, last } = axis
     const step = last ? classes : 1
     if (activation === 'softmax') {
@@ -308,9 +308,6 @@ export const tsBackend: TsBackend = {
     }
     for (let plane = 0; plane < axis.samples * classes; plane++) {
       const sample = Math.floor(plane / classes)
-      const a = planes[PLANE * plane]
-      const k = planes[PLANE * plane + 1]
-      const b = planes[PLANE * plane + 2]
       for (let start = 0; start < positions; start += BLOCK) {
         const count = Math.min(positions - start, BLOCK)
         activate(call, sample, plane % classes, start, count)
@@ -319,7 +316,7 @@ export const tsBackend: TsBackend = {
           let g = 0
           if (kept[i] !== 0) {
             const y = targets[i]
-            g = byP(a, k, b, probabilities[i], complements[i], y, 1 - y) * slopes[i]
+            g = byP(squared, planes, PLANE * plane, probabilities[i], complements[i], y, 1 - y) * slopes[i]
             if (part !== undefined) g += scale * partSlopes[i]
           }
           dx[at] = accumulate ? dx[at] + g : g
@@ -329,7 +326,7 @@ export const tsBackend: TsBackend = {
   },
 
   regionTargetGradient(call, planes, dt) {
-    const { axis, activation } = call
+    const { axis, activation, squared } = call
     const { classes, positions, last } = axis
     const step = last ? classes : 1
     if (activation === 'softmax') {
@@ -338,16 +335,13 @@ export const tsBackend: TsBackend = {
     }
     for (let plane = 0; plane < axis.samples * classes; plane++) {
       const sample = Math.floor(plane / classes)
-      const a = planes[PLANE * plane]
-      const k = planes[PLANE * plane + 1]
-      const b = planes[PLANE * plane + 2]
       for (let start = 0; start < positions; start += BLOCK) {
         const count = Math.min(positions - start, BLOCK)
         activate(call, sample, plane % classes, start, count)
         let at = indexOf(axis, sample, plane % classes, start)
         for (let i = 0; i < count; i++, at += step) {
           const y = targets[i]
-          dt[at] = kept[i] === 0 ? 0 : byP(a, k, b, y, 1 - y, probabilities[i], complements[i])
+          dt[at] = kept[i] === 0 ? 0 : byP(squared, planes, PLANE * plane, y, 1 - y, probabilities[i], complements[i])
         }
       }
     }
@@ -711,12 +705,10 @@ function addUp(sums: Float64Array, plane: number, squared: boolean, count: numbe
   sums[plane + 2] = both
 }
 
-/**
- * a·y + k·(p − y) + b·(1 − y), with q = 1 − p and z = 1 − y. With hard targets and a, k and b as losses have them nothing cancels
- * in this form.
- */
-function byP(a: number, k: number, b: number, p: number, q: number, y: number, z: number): number {
-  return y * (a - k * q) + z * (b + k * p)
+/** a·y + b·(1 − y) or, of squares, a·y + k·(p − y) + b·p from plane number `at`, with q = 1 − p and z = 1 − y. */
+function byP(squared: boolean, planes: Planes, at: number, p: number, q: number, y: number, z: number): number {
+  if (!squared) return planes[at] * y + planes[at + 2] * z
+  return planes[at] * y + planes[at + 1] * (p * z - q * y) + planes[at + 2] * p
 }
 
 /** Fills the arrays above. */
@@ -821,7 +813,7 @@ function labelOf(marks: Marks, { positions }: Axis, sample: number, position: nu
 
 /** With g_c the gradient by p_c it is p_c·(g_c − Σ g·p), and that of the part p_c·Σ s − s_c as in a softmax loss. */
 function throughSoftmax(
-  { x, target, marks, axis, part }: RegionCall,
+  { x, target, marks, axis, squared, part }: RegionCall,
   planes: Planes,
   scale: number,
   dx: Float32Array,
@@ -856,7 +848,7 @@ function throughSoftmax(
         p[c] *= share
         const q = isTop ? rest : 1 - p[c]
         const y = target === undefined ? Number(c === label) : Number(target[at])
-        g[c] = byP(planes[plane], planes[plane + 1], planes[plane + 2], p[c], q, y, 1 - y)
+        g[c] = byP(squared, planes, plane, p[c], q, y, 1 - y)
         mean += g[c] * p[c]
         owns[c] = 0
         if (part === undefined) continue
@@ -899,7 +891,7 @@ function settle(p: Float64Array, g: Float64Array, owns: Float64Array, slope: num
 }
 
 /** The gradient by the target where a position's probabilities depend on all its scores. */
-function bySoftmaxTarget({ x, target, marks, axis }: RegionCall, planes: Planes, dt: Float32Array): void {
+function bySoftmaxTarget({ x, target, marks, axis, squared }: RegionCall, planes: Planes, dt: Float32Array): void {
   const { samples, classes, positions, last } = axis
   const step = last ? 1 : positions
   const { exps } = scratchOf(classes)
@@ -919,7 +911,7 @@ function bySoftmaxTarget({ x, target, marks, axis }: RegionCall, planes: Planes,
         const p = exps[c] * share
         const q = exps[c] === 1 ? rest : 1 - p
         const y = Number(target![at])
-        dt[at] = byP(planes[plane], planes[plane + 1], planes[plane + 2], y, 1 - y, p, q)
+        dt[at] = byP(squared, planes, plane, y, 1 - y, p, q)
       }
     }
   }

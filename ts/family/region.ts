@@ -155,8 +155,8 @@ export interface RegionDefinition {
   /** The loss of a plane. */
   value(sums: Sums, numbers: Numbers): number
   /**
-   * Its derivative by p, as a, k and b of a·y + k·(p − y) + b·(1 − y): in this form nothing cancels where y is 0 or 1, nor where p
-   * is nearly y.
+   * Its derivative by p, as a, k and b of a·y + b·(1 − y) or, of squares, a·y + k·(p − y) + b·p: in this form nothing cancels where
+   * y is 0 or 1, nor where p is nearly y. See {@link ofSquares}.
    */
   slope(sums: Sums, numbers: Numbers, squared: boolean): readonly [a: number, k: number, b: number]
   /**
@@ -164,6 +164,14 @@ export interface RegionDefinition {
    * slope by them.
    */
   mirrored?(numbers: Numbers): Numbers
+}
+
+/**
+ * The derivative ofP·p − ofY·y of a loss of squares as a, k and b: of two factors that are nearly the same their difference, which
+ * is the `gap` ofY − ofP, and what both have at p − y.
+ */
+export function ofSquares(ofP: number, ofY: number, gap: number): readonly [a: number, k: number, b: number] {
+  return gap < 0 ? [0, ofY, -gap] : [-gap, ofP, 0]
 }
 
 /** A region loss with another loss beside it. */

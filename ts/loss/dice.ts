@@ -1,6 +1,6 @@
 import type { Loss } from '../family/loss.js'
 import type { Floats } from '../family/pointwise.js'
-import { type Numbers, type RegionOptions, type RegionTarget, region, type Sums } from '../family/region.js'
+import { type Numbers, ofSquares, type RegionOptions, type RegionTarget, region, type Sums } from '../family/region.js'
 
 /** Options of {@link dice}. */
 export interface DiceOptions extends RegionOptions {
@@ -49,7 +49,8 @@ export const dice: Loss<Floats, RegionTarget, DiceOptions> = /* @__PURE__ */ reg
     const { gap, a, b } = terms(sums, numbers)
     // Without anything to divide by there is no value either.
     if (b === 0) return [0, 0, 0]
-    return squared ? [(-2 * gap) / b ** 2, (2 * a) / b ** 2, 0] : [-(gap + b) / b ** 2, 0, a / b ** 2]
+    if (squared) return ofSquares((2 * a) / b ** 2, 2 / b, (2 * gap) / b ** 2)
+    return [-(gap + b) / b ** 2, 0, a / b ** 2]
   },
 })
 

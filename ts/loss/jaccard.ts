@@ -1,6 +1,6 @@
 import type { Loss } from '../family/loss.js'
 import type { Floats } from '../family/pointwise.js'
-import { type Numbers, type RegionOptions, type RegionTarget, region, type Sums } from '../family/region.js'
+import { type Numbers, ofSquares, type RegionOptions, type RegionTarget, region, type Sums } from '../family/region.js'
 
 /** Options of {@link jaccard}. */
 export interface JaccardOptions extends RegionOptions {
@@ -41,7 +41,8 @@ export const jaccard: Loss<Floats, RegionTarget, JaccardOptions> = /* @__PURE__ 
     const { gap, a, b } = terms(sums, numbers)
     // Without anything to divide by there is no value either.
     if (b === 0) return [0, 0, 0]
-    return squared ? [(-2 * gap) / b ** 2, (4 * a) / b ** 2, 0] : [-2 / b, 0, (2 * a) / b ** 2]
+    if (squared) return ofSquares((4 * a) / b ** 2, (2 * a + 2 * b) / b ** 2, (2 * gap) / b ** 2)
+    return [-2 / b, 0, (2 * a) / b ** 2]
   },
 })
 

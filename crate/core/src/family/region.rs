@@ -1,6 +1,6 @@
 //! Losses of whole planes: three sums of the prediction p and the target y over all positions of a sample and a class. What a
 //! loss makes of its sums is a few numbers per plane, and the caller's part; so is the gradient by p, which for every such
-//! loss is a·y + k·(p − y) + b·(1 − y) with three numbers per plane. The activation from `x` to p is done here, in both passes,
+//! loss is a·y + b·(1 − y) or, of squares, a·y + k·(p − y) + b·p with three numbers per plane. The activation from `x` to p is done here, in both passes,
 //! and so may be a loss of the same scores, whose exponentials then serve both.
 //!
 //! The sums are those of what both have, p·y, and of what only one has, p·(1 − y) and (1 − p)·y: terms of one sign, of which a
@@ -417,6 +417,28 @@ impl Args<'_> {
         ]
     }
 
+    /// a·y + b·(1 − y) or, of squares, a·y + k·(p − y) + b·p, with q = 1 − p and z = 1 − y. Nothing cancels where y is 0 or 1 and
+    /// a, k and b are as losses have them. The difference p − y is that of [`Self::add`].
+    #[inline(always)]
+    fn by_p<S: Simd>(
+        &self,
+        s: S,
+        direct: bool,
+        plane: [f32; NUMBERS],
+        [p, q]: [S::F32; 2],
+        [y, z]: [S::F32; 2],
+    ) -> S::F32 {
+        let [a, k, b] = plane.map(|number| s.splat(number));
+        if !self.squared {
+            return s.mul_add(a, y, s.mul(b, z));
+        }
+        let own = s.mul_add(a, y, s.mul(b, p));
+        if direct {
+            return s.mul_add(k, s.sub(p, y), own);
+        }
+        s.mul_add(k, s.sub(s.mul(p, z), s.mul(q, y)), own)
+    }
+
     #[inline(always)]
     fn marks<S: Simd>(&self, s: S, tile: LaneTile) -> Marks<S> {
         let mut classes = [NOTHING; LANES];
@@ -668,8 +690,8 @@ fn element_gradient<S: Simd, F: Formula>(
         let floats = target.values.room(&mut floats);
         for (p, (x, dx)) in x.chunks(PASS).zip(dx.chunks(PASS)).enumerate() {
             let t = target.pass(p, x.len(), floats);
-            // p without a factor need not be read: any other finite number does. With a p that is not finite a or b is NaN.
-            let x = if F::IDENTITY && plane[1] == 0.0 { t } else { x };
+            // p without a factor need not be read: any other number does. With a p that is not finite a or b is NaN.
+            let x = if F::IDENTITY && !args.squared { t } else { x };
             if F::PREPARES {
                 prepare(s, Tail, x, e);
             }
@@ -677,7 +699,7 @@ fn element_gradient<S: Simd, F: Formula>(
                 let y = s.load(t);
                 let [p, q, slope, _, part] = s.map(formula, [s.load(x), s.load(e), y, aux]);
                 let off = s.sub(s.splat(1.0), y);
-                let mut g = s.mul(by_p(s, plane, F::IDENTITY, [p, q], [y, off]), slope);
+                let mut g = s.mul(args.by_p(s, F::IDENTITY, plane, [p, q], [y, off]), slope);
                 if F::PART {
                     g = s.add(g, s.mul(part, factor));
                 }
@@ -693,7 +715,7 @@ fn element_gradient<S: Simd, F: Formula>(
         let input = tile.load_class(s, args.x, class, 0.0);
         let [p, q, slope, _, part] = s.map_compact(Whole(formula), [input, y, aux]);
         let off = s.sub(s.splat(1.0), y);
-        let mut g = s.mul(by_p(s, plane, F::IDENTITY, [p, q], [y, off]), slope);
+        let mut g = s.mul(args.by_p(s, F::IDENTITY, plane, [p, q], [y, off]), slope);
         if F::PART {
             g = s.add(g, s.mul(part, factor));
         }
@@ -725,7 +747,7 @@ impl<F: Formula> Kernel for TargetElements<'_, F> {
                     let x = tile.load_class(s, args.x, class, 0.0);
                     let [p, q, ..] = s.map_compact(Whole(formula), [x, y, y]);
                     let off = s.sub(s.splat(1.0), y);
-                    let g = by_p(s, plane, F::IDENTITY, [y, off], [p, q]);
+                    let g = args.by_p(s, F::IDENTITY, plane, [y, off], [p, q]);
                     let g = s.zero_where(marks.ignored, g);
                     tile.store_class(s, dt, class, g);
                 }
@@ -761,7 +783,7 @@ impl Kernel for TargetClasses<'_> {
                         let y = s.load(own);
                         let off = s.sub(s.splat(1.0), y);
                         let plane = [0, 1, 2].map(|i| plane[i].get());
-                        let g = by_p(s, plane, false, [y, off], odds);
+                        let g = args.by_p(s, false, plane, [y, off], odds);
                         s.store(own, s.zero_where(marks.ignored, g));
                     }
                     tile.store(s, dt, classes, ys, false);
@@ -1048,7 +1070,7 @@ fn class_terms<S: Simd, L: Softmax>(
         let [p, q] = odds(s, normal, inverse, exp);
         let plane = [0, 1, 2].map(|i| plane[i].get());
         let off = s.sub(s.splat(1.0), y);
-        let by_p = by_p(s, plane, false, [p, q], [y, off]);
+        let by_p = args.by_p(s, false, plane, [p, q], [y, off]);
         mean = s.mul_add(by_p, p, mean);
         other_mean = s.mul_add(by_p, s.zero_where(certain, p), other_mean);
         if !L::NOTHING {
@@ -1069,30 +1091,7 @@ fn class_terms<S: Simd, L: Softmax>(
 
 /// p and 1 − p of a class from its e^z.
 #[inline(always)]
-fn odds<S: Simd>(
-    s: S,
-    normal: &Normal<S, LaneTile>,
-    inverse: S::F32,
-    exp: S::F32,
-) -> [S::F32; 2] {
+fn odds<S: Simd>(s: S, normal: &Normal<S, LaneTile>, inverse: S::F32, exp: S::F32) -> [S::F32; 2] {
     let [_, p, q] = normal.odds(s, inverse, exp, exp);
     [p, q]
-}
-
-/// a·y + k·(p − y) + b·(1 − y), with q = 1 − p and z = 1 − y. With hard targets and a, k and b as losses have them nothing cancels
-/// in y·(a − k·q) + z·(b + k·p). With `direct`, as [`Args::add`] has it, soft targets lose nothing either.
-#[inline(always)]
-fn by_p<S: Simd>(
-    s: S,
-    [a, k, b]: [f32; NUMBERS],
-    direct: bool,
-    [p, q]: [S::F32; 2],
-    [y, z]: [S::F32; 2],
-) -> S::F32 {
-    let [a, k, b] = [a, k, b].map(|number| s.splat(number));
-    if direct {
-        return s.mul_add(a, y, s.mul_add(k, s.sub(p, y), s.mul(b, z)));
-    }
-    let on = s.sub(a, s.mul(k, q));
-    s.mul_add(y, on, s.mul(z, s.mul_add(k, p, b)))
 }
