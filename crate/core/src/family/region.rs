@@ -10,7 +10,7 @@
 use super::axis::{Axis, Block, LaneTile, Tile, mark};
 use super::pointwise::{PASS, Pointwise, prepare};
 use super::positions::{NOTHING, Positions, Values};
-use super::softmax::tiles::{KEPT, Normal, blocks, both, kept, memory};
+use super::softmax::tiles::{GROUP, KEPT, Normal, blocks, both, kept, memory};
 use super::softmax::{Scale, Softmax};
 use crate::loss::{self, Params};
 use crate::math::sigmoid::{sigmoid, tail};
@@ -955,14 +955,20 @@ fn class_sums<S: Simd, L: Softmax>(
             }
         }
         if !L::NOTHING {
-            for (((h, e), y), class) in h.iter().zip(e).zip(ys).zip(block) {
-                let t = share(s, args, tile, class, s.load(y));
-                let mut own = s.load(h);
-                if !L::LINEAR {
-                    [own, _] = both(s, loss, normal.odds(s, inverse, own, s.load(e)));
+            let groups = h.chunks(GROUP).zip(e.chunks(GROUP)).zip(ys.chunks(GROUP));
+            for (((h, e), ys), first) in groups.zip(block.step_by(GROUP)) {
+                let mut of_group = [zero; 2];
+                for (((h, e), y), class) in h.iter().zip(e).zip(ys).zip(first..) {
+                    let t = share(s, args, tile, class, s.load(y));
+                    let mut own = s.load(h);
+                    if !L::LINEAR {
+                        [own, _] = both(s, loss, normal.odds(s, inverse, own, s.load(e)));
+                    }
+                    let own = s.zero_where(s.eq(t, zero), s.mul(t, own));
+                    of_group = [s.add(of_group[0], own), s.add(of_group[1], t)];
                 }
-                value = s.add(value, s.zero_where(s.eq(t, zero), s.mul(t, own)));
-                weights = s.add(weights, t);
+                value = s.add(value, of_group[0]);
+                weights = s.add(weights, of_group[1]);
             }
         }
     }
@@ -1059,34 +1065,41 @@ fn class_terms<S: Simd, L: Softmax>(
     memory: &[Chunk],
 ) -> [S::F32; 4] {
     let zero = s.splat(0.0);
-    let (mut mean, mut slopes) = (zero, zero);
-    let (mut other_mean, mut other_slopes) = (zero, zero);
+    let mut totals = [zero; 4];
     let ys = args.targets(s, tile, marks, block.clone(), memory);
     let [h, e] = normal.block(s, block.clone());
-    let planes = block.clone().zip(&planes[block]);
-    for (((h, e), own), (class, plane)) in h.iter().zip(e).zip(ys).zip(planes) {
-        let (y, below, exp) = (s.load(own), s.load(h), s.load(e));
-        let certain = s.eq(exp, normal.alone);
-        let [p, q] = odds(s, normal, inverse, exp);
-        let plane = [0, 1, 2].map(|i| plane[i].get());
-        let off = s.sub(s.splat(1.0), y);
-        let by_p = args.by_p(s, false, plane, [p, q], [y, off]);
-        mean = s.mul_add(by_p, p, mean);
-        other_mean = s.mul_add(by_p, s.zero_where(certain, p), other_mean);
-        if !L::NOTHING {
-            let mut slope = share(s, args, tile, class, y);
-            if !L::LINEAR {
-                let [_, own] = both(s, loss, normal.odds(s, inverse, below, exp));
-                slope = s.zero_where(s.eq(slope, zero), s.mul(slope, own));
+    let groups = h.chunks(GROUP).zip(e.chunks(GROUP)).zip(ys.chunks(GROUP));
+    for (((h, e), ys), first) in groups.zip(block.step_by(GROUP)) {
+        let [mut mean, mut slopes, mut other_mean, mut other_slopes] = [zero; 4];
+        let planes = (first..).zip(&planes[first..]);
+        for (((h, e), own), (class, plane)) in h.iter().zip(e).zip(ys).zip(planes) {
+            let (y, below, exp) = (s.load(own), s.load(h), s.load(e));
+            let certain = s.eq(exp, normal.alone);
+            let [p, q] = odds(s, normal, inverse, exp);
+            let plane = [0, 1, 2].map(|i| plane[i].get());
+            let off = s.sub(s.splat(1.0), y);
+            let by_p = args.by_p(s, false, plane, [p, q], [y, off]);
+            mean = s.mul_add(by_p, p, mean);
+            other_mean = s.mul_add(by_p, s.zero_where(certain, p), other_mean);
+            if !L::NOTHING {
+                let mut slope = share(s, args, tile, class, y);
+                if !L::LINEAR {
+                    let [_, own] = both(s, loss, normal.odds(s, inverse, below, exp));
+                    slope = s.zero_where(s.eq(slope, zero), s.mul(slope, own));
+                }
+                slopes = s.add(slopes, slope);
+                other_slopes = s.add(other_slopes, s.zero_where(certain, slope));
+                s.store(own, slope);
             }
-            slopes = s.add(slopes, slope);
-            other_slopes = s.add(other_slopes, s.zero_where(certain, slope));
-            s.store(own, slope);
+            s.store(h, by_p);
+            s.store(e, p);
         }
-        s.store(h, by_p);
-        s.store(e, p);
+        let of_group = [mean, slopes, other_mean, other_slopes];
+        for (total, own) in totals.iter_mut().zip(of_group) {
+            *total = s.add(*total, own);
+        }
     }
-    [mean, slopes, other_mean, other_slopes]
+    totals
 }
 
 /// p and 1 − p of a class from its e^z.
