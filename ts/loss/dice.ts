@@ -19,6 +19,9 @@ export interface DiceOptions extends RegionOptions {
  *   the shape of the input, or a class index for each position. A softmax needs at least two classes.
  * - `'mean'` (default) divides the sum over samples and classes by their number; `'sum'` does not divide; `'none'` returns the
  *   value of each. The mean over nothing is NaN (`emptyMean`) with a gradient of zeros.
+ * - The value keeps its digits where the prediction is nearly the target, since it is computed as (B − A)/B with
+ *   B − A = Σ p·(1 − y) + Σ (1 − p)·y, or Σ (p − y)², and the difference of the smoothing terms. Where those are equal it is
+ *   never negative.
  * - An empty prediction of an empty target costs 0 where the two smoothing terms are equal, and is NaN where they are 0.
  * - Without smoothing, planes that hold next to nothing are computed in double precision: as long as there is anything to
  *   divide by there is a value, and a gradient that is finite where single precision can hold it, and infinite elsewhere. With

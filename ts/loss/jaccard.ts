@@ -16,7 +16,7 @@ export interface JaccardOptions extends RegionOptions {
  * activation as in `dice`; times gradOutput / denominator. The gradient by y (`targetGrad`) is the same with p and y in each
  * other's place, without the activation.
  *
- * - `input`, `target` and the reductions are those of `dice`.
+ * - `input`, `target`, the reductions and the digits are those of `dice`: here B − A is twice what it is there.
  *
  * @throws TypeError where an argument is of the wrong kind or an option unknown, RangeError where lengths or values do
  *   not fit; nothing is written then

@@ -21,7 +21,7 @@ export interface TverskyOptions extends RegionOptions {
  * `dice`; times gradOutput / denominator. The gradient by y (`targetGrad`) is the same with p and y, and α and β, in each other's
  * place, without the activation.
  *
- * - `input`, `target` and the reductions are those of `dice`, which this is with α = β = ½ and half the smoothing.
+ * - `input`, `target`, the reductions and the digits are those of `dice`, which this is with α = β = ½ and half the smoothing.
  * - Where smoothing makes f negative, its power counts as 0 for γ other than 1.
  *
  * @throws TypeError where an argument is of the wrong kind or an option unknown, RangeError where lengths or values do
