@@ -84,7 +84,10 @@ const ofTversky: Formula = (p, y, smoothing, { alpha, beta, gamma }) => {
   const [ofP, ofY, power] = [alpha, beta, gamma].map((number) => real(number as number))
   const past = (own: readonly Real[]) => sumOf(own).minus(both)
   const n = both.plus(smoothing.smoothNr)
-  const d = both.plus(ofP.times(past(p))).plus(ofY.times(past(y))).plus(smoothing.smoothDr)
+  const d = both
+    .plus(ofP.times(past(p)))
+    .plus(ofY.times(past(y)))
+    .plus(smoothing.smoothDr)
   const plain = quotient(n, d, smoothing, p.length, (i) => ({
     byP: [y[i], y[i].plus(ofP.times(ONE.minus(y[i]))).minus(ofY.times(y[i]))],
     byY: [p[i], p[i].plus(ofY.times(ONE.minus(p[i]))).minus(ofP.times(p[i]))],
@@ -140,9 +143,14 @@ function exp(x: number): Real {
 function near(t: ExecutionContext, what: string, got: number, truth: Real, unit: Real, by = TOLERANCE): boolean {
   const off = real(got).minus(truth).abs()
   // What is below the normal numbers may become 0.
-  const allowed = unit.abs().times(by).plus(2 ** -120)
+  const allowed = unit
+    .abs()
+    .times(by)
+    .plus(2 ** -120)
   if (off.lte(allowed)) return true
-  t.fail(`${what} is ${got}, expected ${truth.toNumber()}, which is ${off.div(allowed).toFixed(1)} times what it may be off`)
+  t.fail(
+    `${what} is ${got}, expected ${truth.toNumber()}, which is ${off.div(allowed).toFixed(1)} times what it may be off`,
+  )
   return false
 }
 
@@ -207,7 +215,7 @@ everywhere('losses of a softmax keep their digits at every gap', (t) => {
       const score = (i: number, c: number) => (c === labels[i] ? gap + (i % 5) / 8 : ((i + c) % 3) / 8 - 0.25)
       const truths = once(`softmax ${gap} ${classes}`, () => {
         const [p, q, y]: Real[][][] = [[], [], []]
-        for (let c = 0; c < classes; c++) [p, q, y].forEach((rows) => rows.push([]))
+        for (let c = 0; c < classes; c++) for (const rows of [p, q, y]) rows.push([])
         for (let i = 0; i < COUNT; i++) {
           const own = Array.from({ length: classes }, (_, c) => exp(Math.fround(score(i, c))))
           const sum = sumOf(own)

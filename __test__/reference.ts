@@ -254,7 +254,9 @@ export function regionReference(
           const up = factor(values.length) * w
           byP[i] = up * (a * target[i] + k * (p[i] - target[i]) + b * (squared ? p[i] : 1 - target[i]))
           if (!kept(sample, position)) continue
-          const terms = [aY * p[i], kY * (target[i] - p[i]), bY * (squared ? target[i] : 1 - p[i])].map((term) => up * term)
+          const terms = [aY * p[i], kY * (target[i] - p[i]), bY * (squared ? target[i] : 1 - p[i])].map(
+            (term) => up * term,
+          )
           dy[i] = sumOf(terms)
           largestY = Math.max(largestY, ...terms.map(Math.abs))
         }

@@ -308,6 +308,9 @@ export const tsBackend: TsBackend = {
     }
     for (let plane = 0; plane < axis.samples * classes; plane++) {
       const sample = Math.floor(plane / classes)
+      const a = planes[PLANE * plane]
+      const k = planes[PLANE * plane + 1]
+      const b = planes[PLANE * plane + 2]
       for (let start = 0; start < positions; start += BLOCK) {
         const count = Math.min(positions - start, BLOCK)
         activate(call, sample, plane % classes, start, count)
@@ -316,7 +319,7 @@ export const tsBackend: TsBackend = {
           let g = 0
           if (kept[i] !== 0) {
             const y = targets[i]
-            g = byP(squared, planes, PLANE * plane, probabilities[i], complements[i], y, 1 - y) * slopes[i]
+            g = byP(squared, a, k, b, probabilities[i], complements[i], y, 1 - y) * slopes[i]
             if (part !== undefined) g += scale * partSlopes[i]
           }
           dx[at] = accumulate ? dx[at] + g : g
@@ -335,13 +338,16 @@ export const tsBackend: TsBackend = {
     }
     for (let plane = 0; plane < axis.samples * classes; plane++) {
       const sample = Math.floor(plane / classes)
+      const a = planes[PLANE * plane]
+      const k = planes[PLANE * plane + 1]
+      const b = planes[PLANE * plane + 2]
       for (let start = 0; start < positions; start += BLOCK) {
         const count = Math.min(positions - start, BLOCK)
         activate(call, sample, plane % classes, start, count)
         let at = indexOf(axis, sample, plane % classes, start)
         for (let i = 0; i < count; i++, at += step) {
           const y = targets[i]
-          dt[at] = kept[i] === 0 ? 0 : byP(squared, planes, PLANE * plane, y, 1 - y, probabilities[i], complements[i])
+          dt[at] = kept[i] === 0 ? 0 : byP(squared, a, k, b, y, 1 - y, probabilities[i], complements[i])
         }
       }
     }
@@ -688,27 +694,35 @@ function addUp(sums: Float64Array, plane: number, squared: boolean, count: numbe
   let first = sums[plane]
   let second = sums[plane + 1]
   let both = sums[plane + 2]
-  for (let i = 0; i < count; i++) {
-    if (kept[i] === 0) continue
-    const p = probabilities[i]
-    const y = targets[i]
-    const onlyP = p * (1 - y)
-    const onlyY = complements[i] * y
-    // The difference p − y.
-    const apart = onlyP - onlyY
-    first += squared ? apart * apart : onlyP
-    second += squared ? y * y : onlyY
-    both += p * y
+  if (squared) {
+    for (let i = 0; i < count; i++) {
+      if (kept[i] === 0) continue
+      const p = probabilities[i]
+      const y = targets[i]
+      // The difference p − y.
+      const apart = p * (1 - y) - complements[i] * y
+      first += apart * apart
+      second += y * y
+      both += p * y
+    }
+  } else {
+    for (let i = 0; i < count; i++) {
+      if (kept[i] === 0) continue
+      const p = probabilities[i]
+      const y = targets[i]
+      first += p * (1 - y)
+      second += complements[i] * y
+      both += p * y
+    }
   }
   sums[plane] = first
   sums[plane + 1] = second
   sums[plane + 2] = both
 }
 
-/** a·y + b·(1 − y) or, of squares, a·y + k·(p − y) + b·p from plane number `at`, with q = 1 − p and z = 1 − y. */
-function byP(squared: boolean, planes: Planes, at: number, p: number, q: number, y: number, z: number): number {
-  if (!squared) return planes[at] * y + planes[at + 2] * z
-  return planes[at] * y + planes[at + 1] * (p * z - q * y) + planes[at + 2] * p
+/** a·y + b·(1 − y) or, of squares, a·y + k·(p − y) + b·p with q = 1 − p and z = 1 − y. */
+function byP(squared: boolean, a: number, k: number, b: number, p: number, q: number, y: number, z: number): number {
+  return squared ? a * y + k * (p * z - q * y) + b * p : a * y + b * z
 }
 
 /** Fills the arrays above. */
@@ -781,11 +795,15 @@ function sumsOfSoftmax(call: RegionCall, sums: Float64Array): number {
       for (let c = 0, at = first, plane = firstPlane; c < classes; c++, at += step, plane += PLANE) {
         const p = exps[c] * share
         const y = target === undefined ? Number(c === label) : Number(target[at])
-        const onlyP = p * (1 - y)
-        const onlyY = (exps[c] === 1 ? rest : 1 - p) * y
-        const apart = onlyP - onlyY
-        sums[plane] += squared ? apart * apart : onlyP
-        sums[plane + 1] += squared ? y * y : onlyY
+        const q = exps[c] === 1 ? rest : 1 - p
+        if (squared) {
+          const apart = p * (1 - y) - q * y
+          sums[plane] += apart * apart
+          sums[plane + 1] += y * y
+        } else {
+          sums[plane] += p * (1 - y)
+          sums[plane + 1] += q * y
+        }
         sums[plane + 2] += p * y
         if (part === undefined) continue
         const t = (part.weight?.[c] ?? 1) * own * ((1 - smoothing) * y + spread)
@@ -848,7 +866,7 @@ function throughSoftmax(
         p[c] *= share
         const q = isTop ? rest : 1 - p[c]
         const y = target === undefined ? Number(c === label) : Number(target[at])
-        g[c] = byP(squared, planes, plane, p[c], q, y, 1 - y)
+        g[c] = byP(squared, planes[plane], planes[plane + 1], planes[plane + 2], p[c], q, y, 1 - y)
         mean += g[c] * p[c]
         owns[c] = 0
         if (part === undefined) continue
@@ -911,7 +929,7 @@ function bySoftmaxTarget({ x, target, marks, axis, squared }: RegionCall, planes
         const p = exps[c] * share
         const q = exps[c] === 1 ? rest : 1 - p
         const y = Number(target![at])
-        dt[at] = byP(squared, planes, plane, y, 1 - y, p, q)
+        dt[at] = byP(squared, planes[plane], planes[plane + 1], planes[plane + 2], y, 1 - y, p, q)
       }
     }
   }

@@ -579,7 +579,8 @@ function isDelicate(
       if (sums[at + 2] >= SMALL_PRODUCT || isEmpty(settings, sums, at)) continue
       if (p + y < SMALL && (y > 0 || divided)) return true
       if (p > 0 && y > 0 && p * y < SMALL_PRODUCT) return true
-      if (Number.isFinite(p + y) && !Number.isFinite(definition.value(sumsOfPlane(settings, sums, at), numbers))) return true
+      if (Number.isFinite(p + y) && !Number.isFinite(definition.value(sumsOfPlane(settings, sums, at), numbers)))
+        return true
     }
   }
   return false

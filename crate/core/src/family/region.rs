@@ -10,7 +10,7 @@
 use super::axis::{Axis, Block, LaneTile, Tile, mark};
 use super::pointwise::{PASS, Pointwise, prepare};
 use super::positions::{NOTHING, Positions, Values};
-use super::softmax::tiles::{GROUP, KEPT, Normal, blocks, both, kept, memory};
+use super::softmax::tiles::{KEPT, Normal, blocks, both, kept, memory};
 use super::softmax::{Scale, Softmax};
 use crate::loss::{self, Params};
 use crate::math::sigmoid::{sigmoid, tail};
@@ -390,8 +390,8 @@ impl Args<'_> {
 
     /// Adds to the three sums what a position has of p, q = 1 − p and y; nothing where p and y are 0 and q is finite.
     ///
-    /// A difference p − y is that of what only one of both has. With `direct` p is as the caller gave it, and then the plain
-    /// difference has all its digits.
+    /// A difference p − y is that of what only one of both has. With `direct` p is as the caller gave it, and then plain
+    /// differences have all their digits: p − y, and p − p·y and y − p·y of a hard target, of a soft one but for a rounding of p·y.
     #[inline(always)]
     fn add<S: Simd>(
         &self,
@@ -400,6 +400,15 @@ impl Args<'_> {
         [p, q, y]: [S::F32; 3],
         [first, second, both]: [S::F32; 3],
     ) -> [S::F32; 3] {
+        if direct && !self.squared {
+            let own = s.mul(p, y);
+            let [only_p, only_y] = [s.sub(p, own), s.sub(y, own)];
+            return [
+                s.add(first, only_p),
+                s.add(second, only_y),
+                s.add(both, own),
+            ];
+        }
         let off = s.sub(s.splat(1.0), y);
         let both = s.mul_add(p, y, both);
         if !self.squared {
@@ -939,15 +948,19 @@ fn class_sums<S: Simd, L: Softmax>(
     let zero = s.splat(0.0);
     let marks = args.marks(s, tile);
     let normal = Normal::new(s, tile, args.x, Scale::new(1.0), h, e);
-    let inverse = s.div(s.splat(1.0), normal.sum);
+    let one = s.splat(1.0);
+    let inverse = s.div(one, normal.sum);
+    let rest = s.zero_where(marks.ignored, s.mul(normal.rest, inverse));
     let sums = sums.as_chunks::<LANES>().0.as_chunks::<NUMBERS>().0;
     let (mut value, mut weights) = (zero, zero);
     for block in blocks(args.classes) {
         let ys = args.targets(s, tile, &marks, block.clone(), memory);
         let [h, e] = normal.block(s, block.clone());
         for ((e, y), sums) in e.iter().zip(ys).zip(&sums[block.clone()]) {
-            let [p, q] = odds(s, &normal, inverse, s.load(e));
-            let [p, q] = [p, q].map(|own| s.zero_where(marks.ignored, own));
+            let exp = s.load(e);
+            // Where a position is ignored p is 0 and y too, and 1 − p is finite.
+            let p = s.zero_where(marks.ignored, s.mul(exp, inverse));
+            let q = s.select(s.eq(exp, normal.alone), rest, s.sub(one, p));
             let before = [0, 1, 2].map(|i| s.load(&sums[i]));
             let after = args.add(s, false, [p, q, s.load(y)], before);
             for (sum, own) in sums.iter().zip(after) {
@@ -955,20 +968,14 @@ fn class_sums<S: Simd, L: Softmax>(
             }
         }
         if !L::NOTHING {
-            let groups = h.chunks(GROUP).zip(e.chunks(GROUP)).zip(ys.chunks(GROUP));
-            for (((h, e), ys), first) in groups.zip(block.step_by(GROUP)) {
-                let mut of_group = [zero; 2];
-                for (((h, e), y), class) in h.iter().zip(e).zip(ys).zip(first..) {
-                    let t = share(s, args, tile, class, s.load(y));
-                    let mut own = s.load(h);
-                    if !L::LINEAR {
-                        [own, _] = both(s, loss, normal.odds(s, inverse, own, s.load(e)));
-                    }
-                    let own = s.zero_where(s.eq(t, zero), s.mul(t, own));
-                    of_group = [s.add(of_group[0], own), s.add(of_group[1], t)];
+            for (((h, e), y), class) in h.iter().zip(e).zip(ys).zip(block) {
+                let t = share(s, args, tile, class, s.load(y));
+                let mut own = s.load(h);
+                if !L::LINEAR {
+                    [own, _] = both(s, loss, normal.odds(s, inverse, own, s.load(e)));
                 }
-                value = s.add(value, of_group[0]);
-                weights = s.add(weights, of_group[1]);
+                value = s.add(value, s.zero_where(s.eq(t, zero), s.mul(t, own)));
+                weights = s.add(weights, t);
             }
         }
     }
@@ -1065,41 +1072,34 @@ fn class_terms<S: Simd, L: Softmax>(
     memory: &[Chunk],
 ) -> [S::F32; 4] {
     let zero = s.splat(0.0);
-    let mut totals = [zero; 4];
+    let (mut mean, mut slopes) = (zero, zero);
+    let (mut other_mean, mut other_slopes) = (zero, zero);
     let ys = args.targets(s, tile, marks, block.clone(), memory);
     let [h, e] = normal.block(s, block.clone());
-    let groups = h.chunks(GROUP).zip(e.chunks(GROUP)).zip(ys.chunks(GROUP));
-    for (((h, e), ys), first) in groups.zip(block.step_by(GROUP)) {
-        let [mut mean, mut slopes, mut other_mean, mut other_slopes] = [zero; 4];
-        let planes = (first..).zip(&planes[first..]);
-        for (((h, e), own), (class, plane)) in h.iter().zip(e).zip(ys).zip(planes) {
-            let (y, below, exp) = (s.load(own), s.load(h), s.load(e));
-            let certain = s.eq(exp, normal.alone);
-            let [p, q] = odds(s, normal, inverse, exp);
-            let plane = [0, 1, 2].map(|i| plane[i].get());
-            let off = s.sub(s.splat(1.0), y);
-            let by_p = args.by_p(s, false, plane, [p, q], [y, off]);
-            mean = s.mul_add(by_p, p, mean);
-            other_mean = s.mul_add(by_p, s.zero_where(certain, p), other_mean);
-            if !L::NOTHING {
-                let mut slope = share(s, args, tile, class, y);
-                if !L::LINEAR {
-                    let [_, own] = both(s, loss, normal.odds(s, inverse, below, exp));
-                    slope = s.zero_where(s.eq(slope, zero), s.mul(slope, own));
-                }
-                slopes = s.add(slopes, slope);
-                other_slopes = s.add(other_slopes, s.zero_where(certain, slope));
-                s.store(own, slope);
+    let planes = block.clone().zip(&planes[block]);
+    for (((h, e), own), (class, plane)) in h.iter().zip(e).zip(ys).zip(planes) {
+        let (y, below, exp) = (s.load(own), s.load(h), s.load(e));
+        let certain = s.eq(exp, normal.alone);
+        let [p, q] = odds(s, normal, inverse, exp);
+        let plane = [0, 1, 2].map(|i| plane[i].get());
+        let off = s.sub(s.splat(1.0), y);
+        let by_p = args.by_p(s, false, plane, [p, q], [y, off]);
+        mean = s.mul_add(by_p, p, mean);
+        other_mean = s.mul_add(by_p, s.zero_where(certain, p), other_mean);
+        if !L::NOTHING {
+            let mut slope = share(s, args, tile, class, y);
+            if !L::LINEAR {
+                let [_, own] = both(s, loss, normal.odds(s, inverse, below, exp));
+                slope = s.zero_where(s.eq(slope, zero), s.mul(slope, own));
             }
-            s.store(h, by_p);
-            s.store(e, p);
+            slopes = s.add(slopes, slope);
+            other_slopes = s.add(other_slopes, s.zero_where(certain, slope));
+            s.store(own, slope);
         }
-        let of_group = [mean, slopes, other_mean, other_slopes];
-        for (total, own) in totals.iter_mut().zip(of_group) {
-            *total = s.add(*total, own);
-        }
+        s.store(h, by_p);
+        s.store(e, p);
     }
-    totals
+    [mean, slopes, other_mean, other_slopes]
 }
 
 /// p and 1 − p of a class from its e^z.

@@ -410,11 +410,15 @@ fn sum_of<S: Simd>(s: S, vectors: &[Chunk], first: S::F32) -> f32 {
             *sum = s.add(*sum, own);
         }
     }
+    let (fours, odd) = rest.as_chunks::<4>();
     let mut own = [zero; 4];
-    for four in rest.chunks(4) {
+    for four in fours {
         for (own, vector) in own.iter_mut().zip(four) {
             *own = s.add(*own, s.load(vector));
         }
+    }
+    for (own, vector) in own.iter_mut().zip(odd) {
+        *own = s.add(*own, s.load(vector));
     }
     for (sum, own) in sums.iter_mut().zip(own) {
         *sum = s.add(*sum, own);
