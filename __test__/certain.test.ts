@@ -3,10 +3,10 @@
  * temperatures are at the ends of their range. The truth is computed with 80 digits by decimal.js (10.6): in double precision the
  * logarithm of a probability near 1 has no digit left from a gap of 37 on.
  *
- * Scores are multiples of 1/8, so that their differences are exact, and temperatures powers of two but where it is said: then
- * results are held to the registry's bound, of the true value. What is below the normal numbers may become 0. Up to 64 terms of
- * a sum are added one after the other in single precision, each with an error of up to half a unit, which {@link summed} allows
- * for.
+ * Scores are multiples of 1/8, or of 2^−12 where they are drawn, so that their differences are exact, and temperatures powers of
+ * two but where it is said: then results are held to the registry's bound, of the true value. What is below the normal numbers
+ * may become 0. A term of a sum over classes meets up to 16 roundings in single precision, each with an error of up to half a
+ * unit; they are not all of one sign, not even of equal terms, and {@link summed} allows for half of them.
  */
 
 import type { ExecutionContext } from 'ava'
@@ -22,7 +22,7 @@ type Real = Decimal
 /** The registry's bound. */
 const ulpsOf = (name: string) => registry.find((row) => row.name === name)?.ulp ?? 32
 
-const summed = (classes: number) => Math.min(classes, 64) / 2
+const summed = (classes: number) => Math.min(classes, 16) / 4
 
 /** Smallest normal number: below it there may be a 0. */
 const LEAST = 2 ** -126
@@ -130,11 +130,13 @@ interface Row {
   readonly x: Float32Array
 }
 
-/** A class that is ahead of the others by the gap. The others are within 1, two of them at the same score. */
-function rowsOf(classes: number): Row[] {
+/** A class that is ahead of the others by the gap. The others are within 1, two of them at the same score unless they are drawn. */
+function rowsOf(classes: number, drawn: boolean): Row[] {
+  const random = generator(classes)
   return (classes > 100 ? FEW : GAPS).map((gap, i) => {
     const top = (i * 7) % classes
-    const x = Float32Array.from({ length: classes }, (_, c) => 2 - ((c * 5) % 9) / 8)
+    const score = (c: number) => (drawn ? Math.floor(4096 * random()) / 4096 : ((c * 5) % 9) / 8)
+    const x = Float32Array.from({ length: classes }, (_, c) => 2 - score(c))
     const second = Math.max(...x.map((x, c) => (c === top ? -1 : x)))
     x[top] = second + gap
     return { classes, top, x }
@@ -170,18 +172,32 @@ const kinds: Kind[] = [
   { title: 'one-hot, smoothed', options: { labelSmoothing: 2 ** -10 }, distribution: oneHot, smoothing: 2 ** -10 },
 ]
 
+/** Truths by title, for all platforms. */
+const known = new Map<string, unknown>()
+function once<T>(title: string, make: () => T): T {
+  if (!known.has(title)) known.set(title, make())
+  return known.get(title) as T
+}
+
 /** Truths by loss, kind and number of classes, for all platforms. */
 const truths = new Map<string, Truth[]>()
 
-function sweep(t: ExecutionContext, name: string, gamma: number, slack: (row: Row) => number, extra = kinds): void {
+function sweep(
+  t: ExecutionContext,
+  name: string,
+  gamma: number,
+  slack: (row: Row) => number,
+  extra = kinds,
+  drawn = false,
+): void {
   const loss = loose(name === 'crossEntropy' ? crossEntropy : softmaxFocal)
   const ulps = ulpsOf(name)
   for (const classes of [2, 3, 10, 17, 64, 100, 1000]) {
-    const rows = rowsOf(classes)
+    const rows = rowsOf(classes, drawn)
     const x = Float32Array.from(rows.flatMap(({ x }) => [...x]))
     for (const kind of extra) {
       const { smoothing = 0, temperature = 1 } = kind
-      const key = `${gamma} ${classes} ${kind.title}`
+      const key = `${gamma} ${classes} ${kind.title} ${drawn}`
       const made = rows.map((row): number[] => {
         const y = kind.label?.(row)
         return y === undefined ? kind.distribution!(row) : Array.from(row.x, (_, c) => Number(c === y))
@@ -226,6 +242,42 @@ everywhere('crossEntropy keeps its digits at every gap', (t) => {
 
 everywhere('softmaxFocal keeps its digits at every gap', (t) => {
   for (const gamma of [0, 0.5, 1, 2, 5]) sweep(t, 'softmaxFocal', gamma, () => 0)
+})
+
+everywhere('crossEntropy and softmaxFocal of scores at random', (t) => {
+  const some = kinds.filter(({ title }) => ['label', 'other label, smoothed', 'distribution, hot'].includes(title))
+  sweep(t, 'crossEntropy', 0, () => 0, some, true)
+  sweep(t, 'softmaxFocal', 2, () => 0, some.slice(0, 2), true)
+})
+
+everywhere('sums over many classes of the same score', (t) => {
+  // Equal terms are rounded the same way for as long as their sum has the same exponent: of 62 that are added one after the other,
+  // 15 units are lost for some scores.
+  const far = Array.from({ length: 64 }, (_, i) => 16 + i / 512)
+  for (const classes of [17, 63, 64, 100, 1024, 2000]) {
+    const truth = once(`same score, ${classes}`, () =>
+      far.map((gap) => {
+        const rest = exp(exact(-gap)).times(classes - 1)
+        return { value: rest.plus(1).ln().toNumber(), grad: rest.div(rest.plus(1)).neg().toNumber() }
+      }),
+    )
+    for (const planes of [false, true]) {
+      const x = new Float32Array(far.length * classes)
+      for (const [i, gap] of far.entries()) {
+        for (let c = 1; c < classes; c++) x[planes ? c * far.length + i : i * classes + c] = -gap
+      }
+      const shape = planes ? [1, classes, far.length] : [far.length, classes]
+      const { value, grad } = crossEntropy.valueAndGrad(x, new Int32Array(far.length), { shape, reduction: 'none' })
+      for (const [i, own] of truth.entries()) {
+        const title = `C=${classes} gap ${far[i]} planes ${planes}`
+        const by = ulpsOf('crossEntropy') + summed(classes)
+        if (!near(t, `${title}: value`, (value as Float32Array)[i], own.value, by * ulpOf(own.value))) return
+        const got = grad[planes ? i : i * classes]
+        if (!near(t, `${title}: grad`, got, own.grad, by * ulpOf(own.grad))) return
+      }
+    }
+  }
+  t.pass()
 })
 
 everywhere('crossEntropy at a temperature that divides with rounding', (t) => {

@@ -303,7 +303,7 @@ export const tsBackend: TsBackend = {
   },
 
   regionGradient(call, planes, scale, dx, accumulate) {
-    const { axis, activation, part } = call
+    const { axis, activation, squared, part } = call
     const { classes, positions, last } = axis
     const step = last ? classes : 1
     if (activation === 'softmax') {
@@ -323,7 +323,7 @@ export const tsBackend: TsBackend = {
           let g = 0
           if (kept[i] !== 0) {
             const y = targets[i]
-            g = (a * y + k * probabilities[i] + b * (1 - y)) * slopes[i]
+            g = byP(squared, a, k, b, probabilities[i], complements[i], y, 1 - y) * slopes[i]
             if (part !== undefined) g += scale * partSlopes[i]
           }
           dx[at] = accumulate ? dx[at] + g : g
@@ -333,7 +333,7 @@ export const tsBackend: TsBackend = {
   },
 
   regionTargetGradient(call, planes, dt) {
-    const { axis, activation } = call
+    const { axis, activation, squared } = call
     const { classes, positions, last } = axis
     const step = last ? classes : 1
     if (activation === 'softmax') {
@@ -350,8 +350,8 @@ export const tsBackend: TsBackend = {
         activate(call, sample, plane % classes, start, count)
         let at = indexOf(axis, sample, plane % classes, start)
         for (let i = 0; i < count; i++, at += step) {
-          const p = probabilities[i]
-          dt[at] = kept[i] === 0 ? 0 : a * p + k * targets[i] + b * (1 - p)
+          const y = targets[i]
+          dt[at] = kept[i] === 0 ? 0 : byP(squared, a, k, b, y, 1 - y, probabilities[i], complements[i])
         }
       }
     }
@@ -688,6 +688,8 @@ const scores = new Float32Array(BLOCK)
 const targets = new Float32Array(BLOCK)
 const kept = new Uint8Array(BLOCK)
 const probabilities = new Float64Array(BLOCK)
+/** 1 − p, from the activation, so that it keeps its digits where p is nearly 1. */
+const complements = new Float64Array(BLOCK)
 /** dp/dx where the activation is of each score by itself. */
 const slopes = new Float64Array(BLOCK)
 /** σ(−|x|) of a sigmoid. */
@@ -706,20 +708,38 @@ function gather(from: NumberArray, first: number, step: number, to: Float32Array
 
 /** Adds what {@link activate} has filled in to the three sums of a plane. */
 function addUp(sums: Float64Array, plane: number, squared: boolean, count: number): void {
-  let ofP = sums[plane]
-  let ofY = sums[plane + 1]
-  let ofBoth = sums[plane + 2]
-  for (let i = 0; i < count; i++) {
-    if (kept[i] === 0) continue
-    const p = probabilities[i]
-    const y = targets[i]
-    ofP += squared ? p * p : p
-    ofY += squared ? y * y : y
-    ofBoth += p * y
+  let first = sums[plane]
+  let second = sums[plane + 1]
+  let both = sums[plane + 2]
+  if (squared) {
+    for (let i = 0; i < count; i++) {
+      if (kept[i] === 0) continue
+      const p = probabilities[i]
+      const y = targets[i]
+      // The difference p − y.
+      const apart = p * (1 - y) - complements[i] * y
+      first += apart * apart
+      second += y * y
+      both += p * y
+    }
+  } else {
+    for (let i = 0; i < count; i++) {
+      if (kept[i] === 0) continue
+      const p = probabilities[i]
+      const y = targets[i]
+      first += p * (1 - y)
+      second += complements[i] * y
+      both += p * y
+    }
   }
-  sums[plane] = ofP
-  sums[plane + 1] = ofY
-  sums[plane + 2] = ofBoth
+  sums[plane] = first
+  sums[plane + 1] = second
+  sums[plane + 2] = both
+}
+
+/** a·y + b·(1 − y) or, of squares, a·y + k·(p − y) + b·p with q = 1 − p and z = 1 − y. */
+function byP(squared: boolean, a: number, k: number, b: number, p: number, q: number, y: number, z: number): number {
+  return squared ? a * y + k * (p * z - q * y) + b * p : a * y + b * z
 }
 
 /** Fills the arrays above. */
@@ -740,15 +760,18 @@ function activate(call: RegionCall, sample: number, c: number, start: number, co
     const above = 1 - below
     if (activation === 'none') {
       probabilities[i] = xi
+      complements[i] = 1 - xi
       slopes[i] = 1
     } else if (activation === 'kept') {
       const small = Math.abs(xi)
       probabilities[i] = below * small + above * (1 - small)
+      complements[i] = below * (1 - small) + above * small
       slopes[i] = small * (1 - small)
     } else {
       const e = exp(-Math.abs(xi))
       const large = 1 / (1 + e)
       probabilities[i] = (above + below * e) * large
+      complements[i] = (below + above * e) * large
       slopes[i] = e * large * large
       smalls[i] = e * large
     }
@@ -784,12 +807,20 @@ function sumsOfSoftmax(call: RegionCall, sums: Float64Array): number {
       const max = largest(x, first, first + classes * step, step)
       const sum = exponentials(x, first, first + classes * step, step, max, 1, exps)
       const share = 1 / sum
+      const rest = restOfTop(sum, exps) * share
       const logSum = part === undefined ? 0 : logOf(sum, exps)
       for (let c = 0, at = first, plane = firstPlane; c < classes; c++, at += step, plane += PLANE) {
         const p = exps[c] * share
         const y = target === undefined ? Number(c === label) : Number(target[at])
-        sums[plane] += squared ? p * p : p
-        sums[plane + 1] += squared ? y * y : y
+        const q = exps[c] === 1 ? rest : 1 - p
+        if (squared) {
+          const apart = p * (1 - y) - q * y
+          sums[plane] += apart * apart
+          sums[plane + 1] += y * y
+        } else {
+          sums[plane] += p * (1 - y)
+          sums[plane + 1] += q * y
+        }
         sums[plane + 2] += p * y
         if (part === undefined) continue
         const t = (part.weight?.[c] ?? 1) * own * ((1 - smoothing) * y + spread)
@@ -799,6 +830,9 @@ function sumsOfSoftmax(call: RegionCall, sums: Float64Array): number {
   }
   return value
 }
+
+/** The sum of the exponentials of a position without one that is 1. */
+const restOfTop = (sum: number, exps: Float64Array) => (sum < CERTAIN ? restOf(exps) : sum - 1)
 
 /** ln of the sum of a position's exponentials. */
 function logOf(sum: number, exps: Float64Array): number {
@@ -814,7 +848,7 @@ function labelOf(marks: Marks, { positions }: Axis, sample: number, position: nu
 
 /** With g_c the gradient by p_c it is p_c·(g_c − Σ g·p), and that of the part p_c·Σ s − s_c as in a softmax loss. */
 function throughSoftmax(
-  { x, target, marks, axis, part }: RegionCall,
+  { x, target, marks, axis, squared, part }: RegionCall,
   planes: Planes,
   scale: number,
   dx: Float32Array,
@@ -840,13 +874,16 @@ function throughSoftmax(
       const max = largest(x, first, first + classes * step, step)
       const sum = exponentials(x, first, first + classes * step, step, max, 1, p)
       const share = 1 / sum
+      const rest = restOfTop(sum, p) * share
       const logSum = part === undefined ? 0 : logOf(sum, p)
       let mean = 0
       let slope = 0
       for (let c = 0, at = first, plane = firstPlane; c < classes; c++, at += step, plane += PLANE) {
+        const isTop = p[c] === 1
         p[c] *= share
+        const q = isTop ? rest : 1 - p[c]
         const y = target === undefined ? Number(c === label) : Number(target[at])
-        g[c] = planes[plane] * y + planes[plane + 1] * p[c] + planes[plane + 2] * (1 - y)
+        g[c] = byP(squared, planes[plane], planes[plane + 1], planes[plane + 2], p[c], q, y, 1 - y)
         mean += g[c] * p[c]
         owns[c] = 0
         if (part === undefined) continue
@@ -889,7 +926,7 @@ function settle(p: Float64Array, g: Float64Array, owns: Float64Array, slope: num
 }
 
 /** The gradient by the target where a position's probabilities depend on all its scores. */
-function bySoftmaxTarget({ x, target, marks, axis }: RegionCall, planes: Planes, dt: Float32Array): void {
+function bySoftmaxTarget({ x, target, marks, axis, squared }: RegionCall, planes: Planes, dt: Float32Array): void {
   const { samples, classes, positions, last } = axis
   const step = last ? 1 : positions
   const { exps } = scratchOf(classes)
@@ -902,10 +939,14 @@ function bySoftmaxTarget({ x, target, marks, axis }: RegionCall, planes: Planes,
         for (let at = first; at < end; at += step) dt[at] = 0
         continue
       }
-      const share = 1 / exponentials(x, first, end, step, largest(x, first, end, step), 1, exps)
+      const sum = exponentials(x, first, end, step, largest(x, first, end, step), 1, exps)
+      const share = 1 / sum
+      const rest = restOfTop(sum, exps) * share
       for (let c = 0, at = first, plane = firstPlane; c < classes; c++, at += step, plane += PLANE) {
         const p = exps[c] * share
-        dt[at] = planes[plane] * p + planes[plane + 1] * Number(target![at]) + planes[plane + 2] * (1 - p)
+        const q = exps[c] === 1 ? rest : 1 - p
+        const y = Number(target![at])
+        dt[at] = byP(squared, planes[plane], planes[plane + 1], planes[plane + 2], y, 1 - y, p, q)
       }
     }
   }

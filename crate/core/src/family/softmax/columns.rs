@@ -2,7 +2,7 @@
 //! is empty.
 
 use super::rows::{Below, Call, Gradient, Sums};
-use super::tiles::KEPT;
+use super::tiles::{GROUP, KEPT};
 use super::{Args, Loop, Softmax};
 use crate::share::Total;
 use crate::simd::{Chunk, LANES, Room, SIDE, Simd, Transposed};
@@ -131,22 +131,30 @@ impl Rows {
         let minus_max = s.mul(max, s.splat(-call.scale.half));
         let inverse_temperature = s.splat(call.inverse_temperature);
         let [mut rest, mut e_y, mut x_y, mut weighted] = [s.splat(0.0); 4];
-        for (c, x) in scores.iter().enumerate() {
-            let score = s.load(x);
-            let [e] = s.map(Below, [score, max, inverse_temperature]);
-            let y = s.eq(label, s.splat(c as f32));
-            rest = s.add(rest, s.zero_where(y, e));
-            e_y = s.select(y, e, e_y);
-            x_y = s.select(y, score, x_y);
-            if SMOOTH {
-                let weight = call.spread * class_weight(args, c);
-                if weight != 0.0 {
-                    let h = s.mul_add(score, half, minus_max);
-                    weighted = s.add(weighted, s.mul(h, s.splat(weight)));
+        for (g, group) in scores.chunks(GROUP).enumerate() {
+            let [mut of_group, mut weighted_of_group] = [s.splat(0.0); 2];
+            for (c, x) in group.iter().enumerate() {
+                let c = g * GROUP + c;
+                let score = s.load(x);
+                let [e] = s.map(Below, [score, max, inverse_temperature]);
+                let y = s.eq(label, s.splat(c as f32));
+                of_group = s.add(of_group, s.zero_where(y, e));
+                e_y = s.select(y, e, e_y);
+                x_y = s.select(y, score, x_y);
+                if SMOOTH {
+                    let weight = call.spread * class_weight(args, c);
+                    if weight != 0.0 {
+                        let h = s.mul_add(score, half, minus_max);
+                        weighted_of_group = s.add(weighted_of_group, s.mul(h, s.splat(weight)));
+                    }
+                }
+                if GRAD {
+                    s.store(x, e);
                 }
             }
-            if GRAD {
-                s.store(x, e);
+            rest = s.add(rest, of_group);
+            if SMOOTH {
+                weighted = s.add(weighted, weighted_of_group);
             }
         }
         let h_y = s.mul_add(x_y, half, minus_max);

@@ -14,7 +14,7 @@
 //! The factors of T stay with the differences, which keeps all of it in range for every T, and the differences are quarters of
 //! those of the scores, which keeps them in range too where scores are ±3e38.
 
-use super::tiles::{EachTile, KEPT, Sum, blocks, fill, walk};
+use super::tiles::{EachTile, GROUP, KEPT, Sum, blocks, fill, walk};
 use super::{Args, Extra, Scale};
 use crate::family::axis::{Tile, put, total};
 use crate::math::exp::{Exp, exp_nonpositive, second_order};
@@ -241,20 +241,26 @@ impl<T: Tile> Pair<'_, T> {
             share: self.share,
         };
         let zero = s.splat(0.0);
-        let (mut own, mut others, mut mean) = (zero, zero, zero);
-        let x = self.x_kept[0][..count].iter().zip(self.x_kept[1]);
-        let t = self.t_kept[0][..count].iter().zip(self.t_kept[1]);
-        for ((x, e), (t, other)) in x.zip(t) {
-            let input = [s.load(x), s.load(t), x_max, t_max, top, top_lost];
-            let [d, exp, exp_t, d_exp] = s.map(both, input);
-            own = s.add(own, exp);
-            others = s.add(others, exp_t);
-            mean = s.add(mean, d_exp);
-            s.store(x, d);
-            s.store(e, exp);
-            s.store(other, exp_t);
+        let mut sums = [zero; 3];
+        let [x, e] = self.x_kept.map(|kept| kept[..count].chunks(GROUP));
+        let [t, other] = self.t_kept.map(|kept| kept[..count].chunks(GROUP));
+        for ((x, e), (t, other)) in x.zip(e).zip(t.zip(other)) {
+            let [mut of_x, mut of_t, mut mean] = [zero; 3];
+            for ((x, e), (t, other)) in x.iter().zip(e).zip(t.iter().zip(other)) {
+                let input = [s.load(x), s.load(t), x_max, t_max, top, top_lost];
+                let [d, exp, exp_t, d_exp] = s.map(both, input);
+                of_x = s.add(of_x, exp);
+                of_t = s.add(of_t, exp_t);
+                mean = s.add(mean, d_exp);
+                s.store(x, d);
+                s.store(e, exp);
+                s.store(other, exp_t);
+            }
+            for (sum, own) in sums.iter_mut().zip([of_x, of_t, mean]) {
+                *sum = s.add(*sum, own);
+            }
         }
-        [own, others, mean]
+        sums
     }
 
     /// Reads and computes a block of a long tile again.
@@ -281,21 +287,25 @@ impl<T: Tile> Pair<'_, T> {
     ) -> S::F32 {
         let mut value = s.splat(0.0);
         let count = block.len();
-        let x = self.x_kept[0][..count].iter().zip(self.x_kept[1]);
-        for ((d, e), other) in x.zip(self.t_kept[1]) {
-            let input = [
-                s.load(d),
-                s.load(e),
-                s.load(other),
-                mean,
-                inverse,
-                ratio,
-                limit,
-            ];
-            let [own, t_gap, by_student] = s.map(terms, input);
-            value = s.add(value, own);
-            s.store(d, t_gap);
-            s.store(e, by_student);
+        let [d, e] = self.x_kept.map(|kept| kept[..count].chunks(GROUP));
+        for ((d, e), other) in d.zip(e).zip(self.t_kept[1].chunks(GROUP)) {
+            let mut of_group = s.splat(0.0);
+            for ((d, e), other) in d.iter().zip(e).zip(other) {
+                let input = [
+                    s.load(d),
+                    s.load(e),
+                    s.load(other),
+                    mean,
+                    inverse,
+                    ratio,
+                    limit,
+                ];
+                let [own, t_gap, by_student] = s.map(terms, input);
+                of_group = s.add(of_group, own);
+                s.store(d, t_gap);
+                s.store(e, by_student);
+            }
+            value = s.add(value, of_group);
         }
         value
     }

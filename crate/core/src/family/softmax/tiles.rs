@@ -18,7 +18,7 @@ pub(super) const WIDE: usize = 64;
 pub(in crate::family) const KEPT: usize = 64;
 
 /// Vectors whose sum is made first: of 64 that are added one after the other each addition rounds the sum of all before it.
-const GROUP: usize = 8;
+pub(super) const GROUP: usize = 8;
 
 /// The blocks of so many steps.
 #[inline(always)]
