@@ -57,17 +57,25 @@ function truthOf(x: readonly number[], t: readonly number[], weight: readonly nu
 }
 
 /** Whether it is the truth to so many units in the last place, `unit` being that of the largest term. */
-function agrees(got: number, truth: number, ulps: number, unit = Math.abs(truth)): boolean {
+function agrees(got: number, truth: number, ulps: number, unit = Math.abs(truth), least = LEAST): boolean {
   if (Math.abs(truth) > LARGEST) return Math.abs(got) >= LARGEST * (1 - 1e-5) && Math.sign(got) === Math.sign(truth)
   // Terms beyond the largest number may be ∞ where they cancel.
   if (unit > LARGEST) return true
   // Near the largest number rounding may end in ∞.
   if (!Number.isFinite(got)) return Math.abs(truth) > LARGEST * (1 - 1e-5) && Math.sign(got) === Math.sign(truth)
-  return Math.abs(got - truth) <= ulps * ulpOf(Math.max(Math.abs(truth), unit)) + LEAST
+  return Math.abs(got - truth) <= ulps * ulpOf(Math.max(Math.abs(truth), unit)) + least
 }
 
-function hold(t: ExecutionContext, what: string, got: number, truth: number, ulps: number, unit?: number): void {
-  if (agrees(got, truth, ulps, unit)) return
+function hold(
+  t: ExecutionContext,
+  what: string,
+  got: number,
+  truth: number,
+  ulps: number,
+  unit?: number,
+  least?: number,
+): void {
+  if (agrees(got, truth, ulps, unit, least)) return
   t.fail(`${what} is ${got}, expected ${truth}, a sum of up to ${unit ?? truth}`)
 }
 
@@ -167,6 +175,8 @@ function check(t: ExecutionContext, kind: Kind, way: Way, classes: number, plane
     const own = targets[i].map((t) => t * (1 - smoothing) + smoothing / classes)
     return truthOf(row, own, filled(classes, 1) as never, gamma)
   })
+  // A sum of terms each of which is below the normal numbers.
+  const least = LEAST * classes
   const at = (i: number, c: number) => (planes ? c * rows.length + i : i * classes + c)
   const laid = (values: readonly (readonly number[])[]) => {
     const array = new Float32Array(rows.length * classes)
@@ -187,11 +197,12 @@ function check(t: ExecutionContext, kind: Kind, way: Way, classes: number, plane
       const title = `${kind.title}, ${way.title}: C=${classes} planes ${planes} w=${weight} g=${upstream}`
       const values = truths.map(({ value }) => value * ofValue)
       if (all.value instanceof Float32Array) {
-        for (const [i, value] of values.entries()) hold(t, `${title}, gap ${GAPS[i]}`, all.value[i], value, ulps)
+        for (const [i, value] of values.entries())
+          hold(t, `${title}, gap ${GAPS[i]}`, all.value[i], value, ulps, value, least)
       } else {
         const value = values.reduce((a, b) => a + b, 0)
         // A sum in double precision is no float.
-        const ok = Math.abs((all.value as number) - value) <= 2 ** -22 * ulps * value + LEAST
+        const ok = Math.abs((all.value as number) - value) <= 2 ** -22 * ulps * value + least
         t.true(ok, `${title}: ${all.value}, expected ${value}`)
       }
       const inPlace = x.slice()
@@ -200,9 +211,10 @@ function check(t: ExecutionContext, kind: Kind, way: Way, classes: number, plane
         for (let c = 0; c < classes; c++) {
           const [own, unit] = [truth.grad[c] * ofGrad, truth.unit[c] * ofGrad]
           const what = `${title}, gap ${GAPS[i]}: grad[${c}] of class ${labels[i]}`
-          hold(t, what, all.grad[at(i, c)], own, ulps, unit)
-          if (soft === undefined) hold(t, `${what}, in place`, inPlace[at(i, c)], own, ulps, unit)
-          else hold(t, `targetGrad, ${what}`, all.targetGrad![at(i, c)], truth.targetGrad[c] * ofGrad, ulps)
+          hold(t, what, all.grad[at(i, c)], own, ulps, unit, least)
+          if (soft === undefined) hold(t, `${what}, in place`, inPlace[at(i, c)], own, ulps, unit, least)
+          const byTarget = truth.targetGrad[c] * ofGrad
+          if (soft) hold(t, `targetGrad, ${what}`, all.targetGrad![at(i, c)], byTarget, ulps, byTarget, least)
         }
       }
     }
