@@ -48,6 +48,8 @@ export interface SoftmaxExtra {
   target: Float32Array | undefined
   /** Weight per class. */
   weight: Float32Array | undefined
+  /** In its place, in double precision, for the backend in TypeScript alone: products that are no floats. */
+  exactWeight: Float64Array | undefined
   /** Weight of each `sampleInner` neighbouring positions. */
   sampleWeight: Float32Array | undefined
   sampleInner: number

@@ -11,7 +11,7 @@ import type { PointwiseDefinition } from '../family/pointwise.js'
 import type { Axis } from '../family/positions.js'
 import type { SoftmaxDefinition } from '../family/softmax.js'
 import { exp } from '../math.js'
-import { BLOCK, FOUR, fold, isLarge, LANES, LARGE, positionsOfBlock, total } from '../sum.js'
+import { BLOCK, FOUR, isLarge, LANES, LARGE, positionsOfBlock, total } from '../sum.js'
 import { version } from '../version.js'
 import { type Backend, firstScore, PLANE, type PointwiseExtra, type RegionCall, type SoftmaxExtra } from './contract.js'
 import { classesOf, everything, type Marks, NOTHING, type NumberArray } from './marks.js'
@@ -30,7 +30,8 @@ const values = new Float32Array(BLOCK)
 const dxs = new Float32Array(BLOCK)
 const dts = new Float32Array(BLOCK)
 const auxs = new Float32Array(BLOCK)
-const lanes = new Float32Array(LANES)
+/** Of losses of the softmax family, in double precision: values may be below the floats where their mean is not. */
+const lanes = new Float64Array(LANES)
 
 /** See {@link Backend.firstOutside}; short arrays are scanned here whatever the backend. */
 export function firstOutside(values: NumberArray, low: number, high: number, marks: Marks): number {
@@ -198,7 +199,9 @@ export const tsBackend: TsBackend = {
     if (extra === undefined) separateGrad(loss.name, dx, x, marks.labels)
     if (loss.kind === 'logProbabilities') return picked(loss, x, marks, classes, dx, scale, extra!)
     if (loss.kind === 'teacher') return distilled(x, marks, classes, dx, scale, temperature, extra!)
-    const { inner, target, weight, sampleWeight, sampleInner, gradOutput, targetGrad, out, accumulate } = extra ?? plain
+    const { inner, target, sampleWeight, sampleInner, gradOutput, targetGrad, out, accumulate } = extra ?? plain
+    const weight = extra?.exactWeight ?? extra?.weight
+    const finite = bounded(scale)
     const positions = x.length / classes
     const keep = 1 - labelSmoothing
     const spread = labelSmoothing / classes
@@ -230,14 +233,16 @@ export const tsBackend: TsBackend = {
         const whole = certain ? 1 + rest : sum
         const logSum = certain ? Math.log1p(rest) : Math.log(sum)
         const own = sampleWeight === undefined ? 1 : sampleWeight[Math.floor(position / sampleInner)]
-        const factor = ((gradOutput === undefined ? scale : gradOutput[position]) * own) / temperature
-        let value = 0
+        const factor = ((gradOutput === undefined ? finite : gradOutput[position]) * own) / temperature
+        // A softmax that is none shows, also where no class is asked for.
+        let value = 0 * sum
         // Σ t_c · slope(ln p_c), t_c the weighted target of a class; each term stays in `owns`.
         let slope = 0
         if (atOne) {
           const logP = (x[first + y * inner] - max) * sharpness - logSum
           const w = weight === undefined ? 1 : weight[y]
-          value = loss.value(logP, p0) * w
+          // ∞ · 0 of a class that counts for nothing is 0.
+          if (w !== 0) value = loss.value(logP, p0) * w
           slope = loss.slope(logP, p0) * w
           // p_y − 1 is −rest/whole where that is the largest.
           exps[y] = certain && exps[y] === 1 ? -rest : exps[y] - whole
@@ -275,7 +280,7 @@ export const tsBackend: TsBackend = {
           dx[i] = accumulate ? dx[i] + g : g
         }
       }
-      total += fold(lanes)
+      total += fold()
     }
     return total
   },
@@ -470,10 +475,22 @@ function scaled(from: Float32Array, factor: number, to: Float32Array, start: num
   for (let i = 0; i < count; i++) to[start + i] = from[i] * factor
 }
 
+/** The smallest denominators make even a double ∞. */
+const bounded = (scale: number) => Math.max(-Number.MAX_VALUE, Math.min(scale, Number.MAX_VALUE))
+
+/** The sum of {@link lanes}, which it uses up, in the order of {@link total}. */
+function fold(): number {
+  for (let half = LANES >> 1; half > 0; half >>= 1) {
+    for (let j = 0; j < half; j++) lanes[j] += lanes[j + half]
+  }
+  return lanes[0]
+}
+
 const plain: SoftmaxExtra = {
   inner: 1,
   target: undefined,
   weight: undefined,
+  exactWeight: undefined,
   sampleWeight: undefined,
   sampleInner: 1,
   gradOutput: undefined,
@@ -482,7 +499,10 @@ const plain: SoftmaxExtra = {
   accumulate: false,
 }
 
-/** Input that is ln p already. All values before the first gradient, which may be written over the input. */
+/**
+ * Input that is ln p already. All values before the first gradient, which may be written over the input. Products are in double
+ * precision until they are stored, with the bits of `crate/core/src/family/softmax/picked.rs`.
+ */
 function picked(
   loss: SoftmaxDefinition,
   x: Float32Array,
@@ -497,7 +517,7 @@ function picked(
   const weightOf = (position: number, y: number) => {
     if (y < 0 || y >= classes) return 0
     const own = sampleWeight === undefined ? 1 : sampleWeight[Math.floor(position / sampleInner)]
-    return fround((weight === undefined ? 1 : weight[y]) * own)
+    return (weight === undefined ? 1 : weight[y]) * own
   }
   const size = positionsOfBlock(classes, inner === 1)
   let sum = 0
@@ -511,11 +531,11 @@ function picked(
       const y = classNumbers[position - first]
       const w = weightOf(position, y)
       // ∞ · 0 of a position that counts for nothing is 0.
-      const value = w === 0 ? 0 : fround(w * loss.value(x[at(position, y)], 0))
+      const value = w === 0 ? 0 : w * loss.value(x[at(position, y)], 0)
       if (out !== undefined) out[position] = value
       lanes[(position - first) & (LANES - 1)] += value
     }
-    sum += fold(lanes)
+    sum += fold()
     first = end
   }
   if (dx === undefined) return sum
@@ -526,7 +546,7 @@ function picked(
     for (let position = first; position < first + count; position++) {
       const y = classNumbers[position - first]
       const w = weightOf(position, y)
-      if (w !== 0) dx[at(position, y)] -= fround(w * fround(gradOutput === undefined ? scale : gradOutput[position]))
+      if (w !== 0) dx[at(position, y)] -= fround(w * (gradOutput === undefined ? scale : gradOutput[position]))
     }
   }
   return sum
@@ -558,6 +578,7 @@ function distilled(
   { inner, target, sampleWeight, sampleInner, gradOutput, targetGrad, out, accumulate }: SoftmaxExtra,
 ): number {
   const t = target!
+  const finite = bounded(scale)
   const { exps, owns: expsT } = scratchOf(classes)
   const sharpness = 1 / temperature
   let sum = 0
@@ -593,7 +614,7 @@ function distilled(
     }
     mean *= shareT
     const divergence = Math.log(expX) - Math.log(expT) - (atTop - maxX + mean) * sharpness
-    const factor = own * (gradOutput === undefined ? scale : gradOutput[position])
+    const factor = own * (gradOutput === undefined ? finite : gradOutput[position])
     if (targetGrad !== undefined) {
       for (let c = 0, i = first; c < classes; c++, i += inner) {
         targetGrad[i] = expsT[c] === 0 ? 0 : expsT[c] * shareT * (mean - (x[i] - t[i] - from)) * factor

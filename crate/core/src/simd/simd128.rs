@@ -1,6 +1,6 @@
 //! WebAssembly SIMD: a vector is four registers of 128 bit.
 
-use super::{Cells, Chunk, Kernel, LANES, Lanes, Map, SQRT_HALF_BITS, Simd, Square};
+use super::{ByLane, Cells, Chunk, Kernel, LANES, Lanes, Map, SQRT_HALF_BITS, Simd, Square};
 use core::arch::wasm32::*;
 use core::array;
 
@@ -118,6 +118,16 @@ impl<const N: usize> Lanes for Simd128<N> {
         let n = each!(i in N => i32x4_shr(i32x4_sub(v[i], i32x4_splat(SQRT_HALF_BITS)), 23));
         let m = each!(i in N => i32x4_sub(v[i], i32x4_shl(n[i], 23)));
         (m, each!(i in N => f32x4_convert_i32x4(n[i])))
+    }
+    #[inline(always)]
+    fn by_lane<F: ByLane>(self, f: F, a: Self::F32, b: Self::F32) -> Self::F32 {
+        each!(i in N => {
+            let (mut x, mut y) = ([0.0_f32; 4], [0.0_f32; 4]);
+            v128_store(x.as_mut_ptr().cast(), a[i]);
+            v128_store(y.as_mut_ptr().cast(), b[i]);
+            super::by_lane(f, &mut x, &y);
+            v128_load(x.as_ptr().cast())
+        })
     }
 }
 
