@@ -125,8 +125,8 @@ everywhere('a sum of bound losses', (t) => {
   t.throws(() => make([mse, l1]), {
     message: /^combine: parts\[0\] must be \[loss, weight, options\], got a function$/,
   })
-  t.throws(() => make([[mse, 1, [1]]]), { message: /^mse: options must be an object, got an array of 1/ })
-  t.throws(() => make([[mse, 1, null]]), { message: /^mse: options must be an object, got null/ })
+  t.throws(() => make([[mse, 1, [1]]]), { message: /^mse: options must be a plain object, got an array of 1/ })
+  t.throws(() => make([[mse, 1, null]]), { message: /^mse: options must be a plain object, got null/ })
 })
 
 everywhere('a target for each part', (t) => {

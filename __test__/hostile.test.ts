@@ -26,9 +26,9 @@ everywhere('arguments of the wrong kind', (t) => {
       }
     }
     refuses(t, TypeError, /convert it with Float32Array.from/, loss, [1, 2, 3, 4, 5, 6], target())
-    t.throws(() => loss(x, target(), null), { instanceOf: TypeError, message: /options must be an object, got null/ })
-    t.throws(() => loss(x, target(), 3), { instanceOf: TypeError, message: /options must be an object, got 3/ })
-    t.throws(() => loss.with('mean'), { instanceOf: TypeError, message: /options must be an object, got "mean"/ })
+    t.throws(() => loss(x, target(), null), { instanceOf: TypeError, message: /options must be a plain object, got null/ })
+    t.throws(() => loss(x, target(), 3), { instanceOf: TypeError, message: /options must be a plain object, got 3/ })
+    t.throws(() => loss.with('mean'), { instanceOf: TypeError, message: /options must be a plain object, got "mean"/ })
   }
   refuses(t, TypeError, /target must be class indices/, loose(nll), x, real())
   refuses(t, RangeError, /shape is needed where the target is a Float32Array/, loose(crossEntropy), x, real())

@@ -104,13 +104,13 @@ everywhere('an option of another name', (t) => {
 everywhere('options that are none', (t) => {
   const call = (loss: unknown, options: unknown) => () => loose(loss).valueAndGrad(x, real, options)
   const refused = (message: string) => ({ instanceOf: TypeError, message })
-  t.throws(call(mse, [1, 2]), refused('mse: options must be an object, got an array of 2; weights are { weight }'))
-  t.throws(call(mse, []), refused('mse: options must be an object, got an array of 0; weights are { weight }'))
-  t.throws(call(mse, x), refused('mse: options must be an object, got Float32Array(6); weights are { weight }'))
-  t.throws(call(distillation, [1]), refused('distillation: options must be an object, got an array of 1'))
-  t.throws(call(mse, 'sum'), refused(`mse: options must be an object, got "sum"; a reduction is { reduction: 'sum' }`))
+  t.throws(call(mse, [1, 2]), refused('mse: options must be a plain object, got an array of 2; weights are { weight }'))
+  t.throws(call(mse, []), refused('mse: options must be a plain object, got an array of 0; weights are { weight }'))
+  t.throws(call(mse, x), refused('mse: options must be a plain object, got Float32Array(6); weights are { weight }'))
+  t.throws(call(distillation, [1]), refused('distillation: options must be a plain object, got an array of 1'))
+  t.throws(call(mse, 'sum'), refused(`mse: options must be a plain object, got "sum"; a reduction is { reduction: 'sum' }`))
   t.throws(() => loose(mse).with([1]), { message: /weights are \{ weight \}$/ })
-  t.throws(() => loose(classWeights)(labels, 2, [1]), { message: /^classWeights: options must be an object/ })
+  t.throws(() => loose(classWeights)(labels, 2, [1]), { message: /^classWeights: options must be a plain object/ })
 })
 
 everywhere('inputs and targets of other libraries', (t) => {

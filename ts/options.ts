@@ -1,6 +1,6 @@
 /** Options that are none: what was probably meant. */
 
-import { describe } from './check.js'
+import { describe, isLiteral, isRecord, itemsOf, kindOf, Tensor, tensorOf } from './check.js'
 
 /** Which option is meant, if the loss has it (`''` where that does not matter), and how to say so. */
 type Guess = readonly [option: string, words: string]
@@ -52,30 +52,95 @@ const foreign: Readonly<Record<string, readonly Guess[]>> = {
   toonehoty: [['', 'it is not needed, since class indices are taken as they are']],
 }
 
+/** Options of a call or of a bound loss. */
+export type Options = Readonly<Record<string, unknown>>
+
+/** Where there is an option that a loss does not have, in words for a message. */
+type Elsewhere = (option: string) => string | undefined
+
 /**
- * Refuses what is no object of known options, and says what was probably meant. `elsewhere` says where there is an option that
- * this loss does not have.
+ * The options that are given, in an object of plain properties whose arrays and tensors are plain too: the only place where options
+ * of a caller are read. A getter, a Proxy or a method among them may do anything, such as to detach an array of the call. So each is
+ * read once, and all of them before any array is checked; nothing that runs later is the caller's. Options that are undefined are
+ * left out: they count as not given.
+ *
+ * Refuses what is no object of known options, and says what was probably meant. `elsewhere` says where there is an option that this
+ * loss does not have.
  */
-export function assertOptions(
+export function readOptions(
   loss: string,
   given: unknown,
   options: ReadonlySet<string>,
-  elsewhere?: (option: string) => string | undefined,
-): asserts given is Readonly<Record<string, unknown>> {
-  if (typeof given !== 'object' || given === null || Array.isArray(given) || ArrayBuffer.isView(given)) {
-    throw new TypeError(`${loss}: options must be an object, got ${describe(given)}${optionOf(given, options)}`)
+  elsewhere?: Elsewhere,
+): Options {
+  const read = readProperties(loss, given, options, elsewhere)
+  for (const option in read) {
+    const value = read[option]
+    if (typeof value === 'object' && value !== null && kindOf(value) === undefined) {
+      read[option] = plainValue(loss, option, value)
+    }
   }
-  for (const option in given) {
-    if (options.has(option)) continue
-    const guess = elsewhere?.(option) ?? guessOf(option, options)
-    const all = [...options].join(', ')
-    throw new TypeError(`${loss}: there is no option ${option}; there are ${all}${guess && `; ${guess}`}`)
+  return read
+}
+
+/** As {@link readOptions}, but that arrays and tensors are the caller's own. */
+export function readProperties(
+  loss: string,
+  given: unknown,
+  options: ReadonlySet<string>,
+  elsewhere?: Elsewhere,
+): Record<string, unknown> {
+  if (!isRecord(given)) {
+    const way = optionOf(given, options)
+    throw new TypeError(`${loss}: options must be a plain object, got ${describe(given)}${way}`)
   }
+  const read: Record<string, unknown> = isLiteral(given) ? { ...given } : readInstance(given, options)
+  let isComplete = true
+  for (const option in read) {
+    if (!options.has(option)) {
+      const guess = elsewhere?.(option) ?? guessOf(option, options)
+      const all = [...options].join(', ')
+      throw new TypeError(`${loss}: there is no option ${option}; there are ${all}${guess && `; ${guess}`}`)
+    }
+    if (read[option] === undefined) isComplete = false
+  }
+  return isComplete ? read : Object.fromEntries(Object.entries(read).filter(([, value]) => value !== undefined))
+}
+
+/**
+ * The options of an instance of a class, or of any other object that inherits: each is looked up by its name, since getters of a
+ * class are not enumerable. Other fields and getters are kept, to be refused, unless their names begin with `_`.
+ */
+function readInstance(given: Options, options: ReadonlySet<string>): Record<string, unknown> {
+  const read: Record<string, unknown> = {}
+  for (const name of options) {
+    const value = given[name]
+    if (value !== undefined) read[name] = value
+  }
+  for (let owner: object | null = given; owner !== null && !isRoot(owner); owner = Object.getPrototypeOf(owner)) {
+    for (const name of Object.getOwnPropertyNames(owner)) {
+      if (options.has(name) || name.startsWith('_')) continue
+      const property = Object.getOwnPropertyDescriptor(owner, name)
+      if (property?.enumerable || property?.get) read[name] = undefined
+    }
+  }
+  return read
+}
+
+/** Whether it is the prototype that all objects of a realm have. */
+const isRoot = (owner: object) => Object.hasOwn(owner, 'hasOwnProperty') && Object.getPrototypeOf(owner) === null
+
+/** An array, a tensor or a record of the caller's without any code of the caller's. */
+function plainValue(loss: string, option: string, value: object): unknown {
+  if (Array.isArray(value)) return itemsOf(value)
+  if (value instanceof Tensor || 'data' in value) return tensorOf(loss, option, value)
+  return isRecord(value) ? { ...value } : value
 }
 
 /** The option that a value is probably meant for, where it stands in the place of all. */
 function optionOf(value: unknown, options: ReadonlySet<string>): string {
   if (typeof value === 'string' && options.has('reduction')) return `; a reduction is { reduction: '${value}' }`
+  if (value instanceof Map) return '; convert it with Object.fromEntries'
   const isArray = Array.isArray(value) || ArrayBuffer.isView(value)
   return isArray && options.has('weight') ? '; weights are { weight }' : ''
 }

@@ -13,9 +13,9 @@ import {
   lengthOf,
   number,
   smallArray,
-  type Tensor,
+  Tensor,
   type TensorLike,
-  unwrap,
+  tensorOf,
   wrongType,
   wrongValue,
 } from '../check.js'
@@ -200,13 +200,15 @@ export function sharing(loss: string, name: string, array: ArrayBufferView, axes
 export function maskOf(loss: string, value: unknown): Tensor<NumberArray> | undefined {
   if (value === undefined) return undefined
   if (Array.isArray(value) && value.every((kept) => typeof kept === 'boolean')) {
-    return { data: Uint8Array.from(value, Number), shape: undefined }
+    return new Tensor(Uint8Array.from(value, Number), undefined)
   }
-  const { data, shape } = unwrap(loss, 'mask', value)
+  const tensor = tensorOf(loss, 'mask', value)
+  const { data } = tensor
   if (!areLabels(data) && kindOf(data) !== 'Float32Array') {
     throw wrongType(loss, 'mask', 'an array of integers, a Float32Array or an array of booleans', value)
   }
-  return { data: attached(loss, 'mask', data as NumberArray), shape }
+  attached(loss, 'mask', data as NumberArray)
+  return tensor as Tensor<NumberArray>
 }
 
 /** Which positions count, by a mask and, where they are given, labels; `shape` is that of the input, if it is known. */

@@ -30,7 +30,6 @@ import {
   single,
   smallWeights,
   type Tensor,
-  unwrap,
   word,
   wrongType,
   wrongValue,
@@ -700,13 +699,13 @@ interface Target {
 
 function targetOf(
   loss: string,
-  target: unknown,
+  target: Tensor<unknown>,
   length: number,
   axis: Axis,
   shape: readonly number[] | undefined,
   { mask, ignored, classAxis, weight }: RegionSettings,
 ): Target {
-  const { data, shape: targetShape } = unwrap(loss, 'target', target)
+  const { data, shape: targetShape } = target
   const positions = axis.samples * axis.positions
   const axes = () => positionAxes(shape, axis, classAxis)
   if (kindOf(data) === 'Float32Array' || (areLabels(data) && lengthOf(data) === length)) {
