@@ -26,7 +26,10 @@ everywhere('arguments of the wrong kind', (t) => {
       }
     }
     refuses(t, TypeError, /convert it with Float32Array.from/, loss, [1, 2, 3, 4, 5, 6], target())
-    t.throws(() => loss(x, target(), null), { instanceOf: TypeError, message: /options must be a plain object, got null/ })
+    t.throws(() => loss(x, target(), null), {
+      instanceOf: TypeError,
+      message: /options must be a plain object, got null/,
+    })
     t.throws(() => loss(x, target(), 3), { instanceOf: TypeError, message: /options must be a plain object, got 3/ })
     t.throws(() => loss.with('mean'), { instanceOf: TypeError, message: /options must be a plain object, got "mean"/ })
   }

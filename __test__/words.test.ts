@@ -108,7 +108,10 @@ everywhere('options that are none', (t) => {
   t.throws(call(mse, []), refused('mse: options must be a plain object, got an array of 0; weights are { weight }'))
   t.throws(call(mse, x), refused('mse: options must be a plain object, got Float32Array(6); weights are { weight }'))
   t.throws(call(distillation, [1]), refused('distillation: options must be a plain object, got an array of 1'))
-  t.throws(call(mse, 'sum'), refused(`mse: options must be a plain object, got "sum"; a reduction is { reduction: 'sum' }`))
+  t.throws(
+    call(mse, 'sum'),
+    refused(`mse: options must be a plain object, got "sum"; a reduction is { reduction: 'sum' }`),
+  )
   t.throws(() => loose(mse).with([1]), { message: /weights are \{ weight \}$/ })
   t.throws(() => loose(classWeights)(labels, 2, [1]), { message: /^classWeights: options must be a plain object/ })
 })

@@ -233,6 +233,11 @@ export function shapeOf(loss: string, parameter: string, value: unknown): readon
 
 const isLength = (n: number) => Number.isInteger(n) && n >= 0
 
+/** Whether {@link tensorOf} has made it. */
+export function isTensor(value: object): value is Tensor<unknown> {
+  return Object.getPrototypeOf(value) === Tensor.prototype
+}
+
 /** Product of the axis lengths. */
 function sizeOf(shape: readonly number[]): number {
   let size = 1
@@ -288,8 +293,8 @@ function assertContiguous(loss: string, parameter: string, tensor: Layout, shape
  * as a getter, and so comes before the checks of any array.
  */
 export function tensorOf(loss: string, parameter: string, value: unknown): Tensor<unknown> {
-  if (typeof value !== 'object' || value === null || kindOf(value) !== undefined) return new Tensor(value, undefined)
-  if (value instanceof Tensor) return value
+  if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value)) return new Tensor(value, undefined)
+  if (isTensor(value)) return value
   if (!('data' in value)) return new Tensor<unknown>(value, undefined)
   const tensor = value as TensorLike<unknown> & Layout
   const { data } = tensor
@@ -307,12 +312,13 @@ export function tensorOf(loss: string, parameter: string, value: unknown): Tenso
   const axes = tensor.shape ?? tensor.dims
   const shape = axes === undefined ? undefined : shapeOf(loss, `${parameter}.shape`, axes)
   assertContiguous(loss, parameter, tensor, shape)
-  if (shape !== undefined && kindOf(data) !== undefined) fitsShape(loss, parameter, data as ArrayBufferView, shape)
   return new Tensor<unknown>(data, shape)
 }
 
-/** Refuses data of another length than their shape says. */
-export function fitsShape(loss: string, parameter: string, data: ArrayBufferView, shape: readonly number[]): void {
+/** Refuses data of another length than their shape says, where they are a typed array. */
+export function fitsShape(loss: string, parameter: string, { data, shape }: Tensor<unknown>): void {
+  if (shape === undefined || kindOf(data) === undefined) return
+  attached(loss, parameter, data as ArrayLike<unknown>)
   if (lengthGetter.call(data) !== sizeOf(shape)) {
     throw wrongValue(loss, `${parameter}.data`, `as long as its shape [${shape}] says`, data)
   }
@@ -321,6 +327,7 @@ export function fitsShape(loss: string, parameter: string, data: ArrayBufferView
 /** The same tensor, whose data can be read as floats. */
 export function floatTensor(loss: string, parameter: string, tensor: Tensor<unknown>): Tensor<Float32Array> {
   float32(loss, parameter, tensor.data)
+  if (tensor.shape !== undefined) fitsShape(loss, parameter, tensor)
   return tensor as Tensor<Float32Array>
 }
 

@@ -1,6 +1,6 @@
 /** Options that are none: what was probably meant. */
 
-import { describe, isLiteral, isRecord, itemsOf, kindOf, Tensor, tensorOf } from './check.js'
+import { describe, isLiteral, isRecord, isTensor, itemsOf, tensorOf } from './check.js'
 
 /** Which option is meant, if the loss has it (`''` where that does not matter), and how to say so. */
 type Guess = readonly [option: string, words: string]
@@ -58,11 +58,26 @@ export type Options = Readonly<Record<string, unknown>>
 /** Where there is an option that a loss does not have, in words for a message. */
 type Elsewhere = (option: string) => string | undefined
 
+/** Options that are arrays to write to, or change from call to call for another reason. */
+export interface Buffers {
+  readonly gradOutput?: number | Float32Array
+  readonly grad?: Float32Array
+  readonly out?: Float32Array
+  readonly targetGrad?: boolean | Float32Array
+  /** The gradient is added to what `grad` holds. */
+  readonly accumulate?: boolean
+}
+
+/** The options of a call: those that each call checks, and the others, where there are any. */
+export interface CallOptions extends Buffers {
+  readonly settings: Options | undefined
+}
+
 /**
- * The options that are given, in an object of plain properties whose arrays and tensors are plain too: the only place where options
- * of a caller are read. A getter, a Proxy or a method among them may do anything, such as to detach an array of the call. So each is
- * read once, and all of them before any array is checked; nothing that runs later is the caller's. Options that are undefined are
- * left out: they count as not given.
+ * The options that are given, in an object of plain properties whose arrays and tensors are plain too. Options of a caller are read
+ * here and in {@link readCall}, and nowhere else: a getter, a Proxy or a method among them may do anything, such as to detach an
+ * array of the call. So each is read once, and all of them before any array is checked; nothing that runs later is the caller's.
+ * Options that are undefined are left out: they count as not given.
  *
  * Refuses what is no object of known options, and says what was probably meant. `elsewhere` says where there is an option that this
  * loss does not have.
@@ -73,45 +88,76 @@ export function readOptions(
   options: ReadonlySet<string>,
   elsewhere?: Elsewhere,
 ): Options {
-  const read = readProperties(loss, given, options, elsewhere)
-  for (const option in read) {
-    const value = read[option]
-    if (typeof value === 'object' && value !== null && kindOf(value) === undefined) {
-      read[option] = plainValue(loss, option, value)
-    }
+  const source = sourceOf(loss, given, options)
+  const read: Record<string, unknown> = {}
+  for (const option in source) {
+    if (!options.has(option)) throw unknownOption(loss, option, options, elsewhere)
+    const value = plainValue(loss, option, source[option])
+    if (value !== undefined) read[option] = value
   }
   return read
 }
 
-/** As {@link readOptions}, but that arrays and tensors are the caller's own. */
-export function readProperties(
+/** As {@link readOptions}, of a call; what it leaves to the bound options is taken from there. */
+export function readCall(
   loss: string,
   given: unknown,
   options: ReadonlySet<string>,
-  elsewhere?: Elsewhere,
-): Record<string, unknown> {
-  if (!isRecord(given)) {
-    const way = optionOf(given, options)
-    throw new TypeError(`${loss}: options must be a plain object, got ${describe(given)}${way}`)
-  }
-  const read: Record<string, unknown> = isLiteral(given) ? { ...given } : readInstance(given, options)
-  let isComplete = true
-  for (const option in read) {
-    if (!options.has(option)) {
-      const guess = elsewhere?.(option) ?? guessOf(option, options)
-      const all = [...options].join(', ')
-      throw new TypeError(`${loss}: there is no option ${option}; there are ${all}${guess && `; ${guess}`}`)
+  elsewhere: Elsewhere | undefined,
+  bound: Buffers,
+): CallOptions {
+  const source = sourceOf(loss, given, options)
+  let { gradOutput, grad, out, targetGrad, accumulate }: { [Name in keyof Buffers]?: unknown } = bound
+  let settings: Record<string, unknown> | undefined
+  for (const option in source) {
+    if (!options.has(option)) throw unknownOption(loss, option, options, elsewhere)
+    const value = source[option]
+    if (value === undefined) continue
+    if (option === 'grad') grad = value
+    else if (option === 'gradOutput') gradOutput = value
+    else if (option === 'out') out = value
+    else if (option === 'targetGrad') targetGrad = value
+    else if (option === 'accumulate') accumulate = value
+    else {
+      settings ??= {}
+      settings[option] = plainValue(loss, option, value)
     }
-    if (read[option] === undefined) isComplete = false
   }
-  return isComplete ? read : Object.fromEntries(Object.entries(read).filter(([, value]) => value !== undefined))
+  return { gradOutput, grad, out, targetGrad, accumulate, settings } as CallOptions
+}
+
+/** As {@link readOptions}, but that arrays and tensors are the caller's own. */
+export function readProperties(loss: string, given: unknown, options: ReadonlySet<string>): Options {
+  const source = sourceOf(loss, given, options)
+  const read: Record<string, unknown> = {}
+  for (const option in source) {
+    if (!options.has(option)) throw unknownOption(loss, option, options)
+    read[option] = source[option]
+  }
+  return read
+}
+
+/** An object whose enumerable properties are the options. */
+function sourceOf(loss: string, given: unknown, options: ReadonlySet<string>): Options {
+  if (typeof given === 'object' && given !== null) {
+    if (isLiteral(given)) return given as Options
+    if (isRecord(given)) return instanceOptions(given, options)
+  }
+  const way = optionOf(given, options)
+  throw new TypeError(`${loss}: options must be a plain object, got ${describe(given)}${way}`)
+}
+
+function unknownOption(loss: string, option: string, options: ReadonlySet<string>, elsewhere?: Elsewhere): TypeError {
+  const guess = elsewhere?.(option) ?? guessOf(option, options)
+  const all = [...options].join(', ')
+  return new TypeError(`${loss}: there is no option ${option}; there are ${all}${guess && `; ${guess}`}`)
 }
 
 /**
  * The options of an instance of a class, or of any other object that inherits: each is looked up by its name, since getters of a
  * class are not enumerable. Other fields and getters are kept, to be refused, unless their names begin with `_`.
  */
-function readInstance(given: Options, options: ReadonlySet<string>): Record<string, unknown> {
+function instanceOptions(given: Options, options: ReadonlySet<string>): Record<string, unknown> {
   const read: Record<string, unknown> = {}
   for (const name of options) {
     const value = given[name]
@@ -131,9 +177,10 @@ function readInstance(given: Options, options: ReadonlySet<string>): Record<stri
 const isRoot = (owner: object) => Object.hasOwn(owner, 'hasOwnProperty') && Object.getPrototypeOf(owner) === null
 
 /** An array, a tensor or a record of the caller's without any code of the caller's. */
-function plainValue(loss: string, option: string, value: object): unknown {
+function plainValue(loss: string, option: string, value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value)) return value
   if (Array.isArray(value)) return itemsOf(value)
-  if (value instanceof Tensor || 'data' in value) return tensorOf(loss, option, value)
+  if (isTensor(value) || 'data' in value) return tensorOf(loss, option, value)
   return isRecord(value) ? { ...value } : value
 }
 

@@ -74,13 +74,14 @@ export type CombinedLoss<P extends readonly PartOf[]> = Loss<
 /** What the parts have as `denominator` or, where they have parts of their own, as `denominators`. */
 type Denominators<P extends readonly PartOf[]> = { -readonly [I in keyof P]: DenominatorOf<LossOf<P[I]>> }
 
-type DenominatorOf<L> = MoreOf<L> extends infer More
-  ? More extends Denominator
-    ? number
-    : More extends { denominators: infer D }
-      ? D
-      : unknown
-  : never
+type DenominatorOf<L> =
+  MoreOf<L> extends infer More
+    ? More extends Denominator
+      ? number
+      : More extends { denominators: infer D }
+        ? D
+        : unknown
+    : never
 
 type LossOf<Part> = Part extends readonly [infer L extends AnyLoss, ...unknown[]] ? L : never
 // biome-ignore-start lint/suspicious/noExplicitAny: what is not asked for.

@@ -1,12 +1,26 @@
 /** What all losses share: the three verbs, bound options, reductions. */
 
 import type { Named } from '../check.js'
-import { flag, float32Of, kindOf, number, separate, separateGrad, Tensor, tensorOf, word, wrongType } from '../check.js'
-import { type Options, readOptions } from '../options.js'
+import {
+  flag,
+  float32Of,
+  isTensor,
+  kindOf,
+  number,
+  separate,
+  separateGrad,
+  Tensor,
+  tensorOf,
+  word,
+  wrongType,
+} from '../check.js'
+import { type Buffers, type Options, readCall, readOptions } from '../options.js'
 import type { CombinedDefinition } from './combine.js'
 import type { PointwiseDefinition } from './pointwise.js'
 import type { CompoundDefinition, RegionDefinition } from './region.js'
 import type { SoftmaxDefinition } from './softmax.js'
+
+export type { Buffers }
 
 export type Reduction = 'mean' | 'sum' | 'none'
 
@@ -108,16 +122,6 @@ export interface Settings {
   readonly emptyMean: 'nan' | 'zero'
   readonly normalizer: number | undefined
   readonly validate: boolean
-}
-
-/** The options that change from call to call, and are checked in each. */
-export interface Buffers {
-  readonly gradOutput?: number | Float32Array
-  readonly grad?: Float32Array
-  readonly out?: Float32Array
-  readonly targetGrad?: boolean | Float32Array
-  /** The gradient is added to what `grad` holds. */
-  readonly accumulate?: boolean
 }
 
 /** Which results a verb wants. */
@@ -242,17 +246,18 @@ export function makeLoss<S extends Settings, L, T = Tensor<unknown>>(family: Fam
   const read = family.read ?? ((target: unknown) => tensorOf(name, 'target', target) as T)
   const isBound = Object.keys(bound).length > 0
   const boundSettings = family.resolve(bound)
-  const boundBuffers = buffersOf(bound, {})
+  const { gradOutput, grad, out, targetGrad, accumulate } = bound as Buffers
+  const boundBuffers = { gradOutput, grad, out, targetGrad, accumulate } as Buffers
 
   const call: Inside['call'] = (wanted, input, target, options, accumulate = false) => {
     // All that may run code of the caller comes first: then what the checks have found cannot change any more.
-    const given = options === undefined ? undefined : readOptions(name, options, family.options, family.elsewhere)
+    const given =
+      options === undefined ? undefined : readCall(name, options, family.options, family.elsewhere, boundBuffers)
     const x = tensorOf(name, 'input', input)
     const t = read(target)
-    if (given === undefined) return run(wanted, x, t, boundSettings, boundBuffers)
-    const buffers = buffersOf(given, boundBuffers, accumulate)
-    for (const option in given) if (!bufferOptions.has(option)) return run(wanted, x, t, resolve(given), buffers)
-    return run(wanted, x, t, boundSettings, buffers)
+    const settings = given?.settings === undefined ? boundSettings : resolve(given.settings)
+    const buffers = given ?? boundBuffers
+    return run(wanted, x, t, settings, accumulate ? { ...buffers, accumulate } : buffers)
   }
 
   /** The given options over the bound ones. */
@@ -278,7 +283,8 @@ function bind(options: Options): Options {
   const bound: Record<string, unknown> = { ...options }
   for (const [name, value] of Object.entries(bound)) {
     if (bufferOptions.has(name)) continue
-    if (value instanceof Tensor) bound[name] = new Tensor(copyOf(value.data), value.shape)
+    if (typeof value === 'object' && value !== null && isTensor(value))
+      bound[name] = new Tensor(copyOf(value.data), value.shape)
     else bound[name] = copyOf(value)
   }
   return bound
@@ -303,12 +309,6 @@ const copiers = new Map<string | undefined, (array: never) => unknown>([
 /** A copy of a typed array; its own method `slice` might be the caller's. Anything else is given back. */
 function copyOf(value: unknown): unknown {
   return copiers.get(kindOf(value))?.(value as never) ?? value
-}
-
-function buffersOf(options: Options, bound: Buffers, adds = false): Buffers {
-  const { gradOutput = bound.gradOutput, grad = bound.grad, out = bound.out } = options as Buffers
-  const { targetGrad = bound.targetGrad, accumulate = bound.accumulate } = options as Buffers
-  return { gradOutput, grad, out, targetGrad, accumulate: adds || accumulate } as Buffers
 }
 
 /** The options of every loss, checked; `reductions` are those of this one. */

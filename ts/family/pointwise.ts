@@ -7,6 +7,7 @@ import {
   agreedShape,
   attached,
   type DynamicTensor,
+  fitsShape,
   flag,
   floatTensor,
   gradBuffer,
@@ -307,6 +308,7 @@ export function pointwise<
     const { data } = target
     if (!integers || !areLabels(data)) return floatTensor(loss, 'target', target)
     attached(loss, 'target', data)
+    fitsShape(loss, 'target', target)
     return target as Tensor<LabelArray>
   }
 

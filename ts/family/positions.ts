@@ -7,6 +7,7 @@ import {
   attached,
   type DynamicTensor,
   describe,
+  fitsShape,
   float32Of,
   isShape,
   kindOf,
@@ -221,6 +222,7 @@ export function marksOf(
   axes: () => readonly number[],
 ): Marks {
   if (mask === undefined) return labels === undefined ? everything : { labels, ignored, mask, maskInner: 1 }
+  fitsShape(loss, 'mask', mask)
   const lengths = axes()
   const maskInner = sharing(loss, 'mask', mask.data, lengths)
   if (mask.shape !== undefined && shape !== undefined) {

@@ -18,10 +18,13 @@ import { tsBackend } from '../backend/ts.js'
 import {
   agreedShape,
   attached,
+  describe,
+  fitsShape,
   flag,
   float32Of,
   floatTensor,
   gradBuffer,
+  isRecord,
   kindOf,
   lengthOf,
   number,
@@ -329,9 +332,9 @@ function normalizersOf(
 ): Readonly<Record<string, number>> {
   if (given === undefined) return {}
   const names = parts.join(', ')
-  if (typeof given !== 'object' || given === null) throw wrongType(loss, 'normalizer', `an object of ${names}`, given)
+  if (!isRecord(given)) throw wrongType(loss, 'normalizer', `an object of ${names}`, given)
   if (reduction !== 'mean') {
-    throw new RangeError(`${loss}: normalizer needs the reduction 'mean', got '${reduction}'`)
+    throw new RangeError(`${loss}: normalizer needs the reduction 'mean', got ${describe(reduction)}`)
   }
   const normalizers: Record<string, number> = {}
   for (const [part, value] of Object.entries(given)) {
@@ -706,6 +709,7 @@ function targetOf(
   { mask, ignored, classAxis, weight }: RegionSettings,
 ): Target {
   const { data, shape: targetShape } = target
+  fitsShape(loss, 'target', target)
   const positions = axis.samples * axis.positions
   const axes = () => positionAxes(shape, axis, classAxis)
   if (kindOf(data) === 'Float32Array' || (areLabels(data) && lengthOf(data) === length)) {

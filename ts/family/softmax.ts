@@ -6,6 +6,7 @@ import { classesOf, type Marks, NOTHING, type NumberArray } from '../backend/mar
 import {
   agreedShape,
   conversion,
+  fitsShape,
   floatTensor,
   gradBuffer,
   kindOf,
@@ -181,6 +182,7 @@ export function softmax(definition: SoftmaxDefinition): unknown {
   ): Result {
     const { data: x, shape: inputShape } = floatTensor(loss, 'input', input)
     const { data: given, shape: targetShape } = target
+    fitsShape(loss, 'target', target)
     const shape = agreedShape(loss, settings.shape, inputShape, x.length)
     const { ignored, mask } = settings
     let distribution: Float32Array | undefined
