@@ -31,24 +31,40 @@ const foreign: Readonly<Record<string, readonly Guess[]>> = {
   ignoreclass: [meant('ignoreIndex')],
   ignorevalue: [meant('ignoreIndex')],
   jaccard: [['', 'use the loss jaccard']],
-  lambdace: [meant('ceWeight')],
-  lambdadice: [meant('diceWeight')],
-  lambdafocal: [meant('focalWeight')],
+  lambdace: [meant('ceWeight'), ['', 'for a sum of losses use diceCe, or combine']],
+  lambdadice: [meant('diceWeight'), ['', 'for a sum of losses use diceCe, diceFocal or bceDice, or combine']],
+  lambdafocal: [meant('focalWeight'), ['', 'for a sum of losses use diceFocal, or combine']],
   mode: [meant('activation')],
   nclasses: [['shape', 'classes are read from shape: [N, C, …]']],
   numclasses: [['shape', 'classes are read from shape: [N, C, …]']],
   numitemsinbatch: [meant('normalizer')],
   otheract: [meant('activation')],
   padtokenid: [meant('ignoreIndex')],
-  reduce: [meant('reduction')],
+  reduce: [['reduction', "did you mean reduction: 'none', for reduce: false?"]],
   sigmoid: [meant('activation', "activation: 'sigmoid'")],
-  sizeaverage: [meant('reduction')],
+  sizeaverage: [['reduction', "did you mean reduction: 'mean' or, for size_average: false, 'sum'?"]],
   smooth: [['smoothNr', 'did you mean smoothNr and smoothDr?']],
-  smoothing: [meant('labelSmoothing'), ['smoothNr', 'did you mean smoothNr and smoothDr?']],
+  smoothing: [
+    meant('labelSmoothing'),
+    ['smoothNr', 'did you mean smoothNr and smoothDr?'],
+    ['', 'bce, bceWithLogits, bceDice, crossEntropy, softmaxFocal and diceCe have labelSmoothing'],
+  ],
   softmax: [meant('activation', "activation: 'softmax'")],
   t: [meant('temperature')],
   tau: [meant('temperature')],
   temp: [meant('temperature')],
+  labelsmoothing: [
+    meant('labelSmoothing'),
+    ['', 'bce, bceWithLogits, bceDice, crossEntropy, softmaxFocal and diceCe have labelSmoothing'],
+  ],
+  posweight: [meant('posWeight'), ['', 'for posWeight use bceWithLogits or bceDice']],
+  softlabel: [['', 'it is not needed, since a target of probabilities is taken as it is']],
+  logits: [
+    ['activation', "for logits give activation: 'sigmoid' or 'softmax'"],
+    ['', 'for logits use bceWithLogits or crossEntropy'],
+  ],
+  weights: [meant('weight')],
+  sampleweights: [meant('sampleWeight')],
   toonehoty: [['', 'it is not needed, since class indices are taken as they are']],
 }
 
@@ -194,6 +210,11 @@ function optionOf(value: unknown, options: ReadonlySet<string>): string {
 
 function guessOf(option: string, options: ReadonlySet<string>): string {
   const name = plain(option)
+  // MONAI's are weights of classes, and ours, of nearly the same name, the factor of a part.
+  const part = option === 'ce_weight' ? 'ceWeight' : option === 'focal_weight' ? 'focalWeight' : undefined
+  if (part !== undefined && options.has('weight')) {
+    return `did you mean weight, of one per class${options.has(part) ? `, or ${part}, the factor of the part` : ''}?`
+  }
   for (const known of options) if (plain(known) === name) return `did you mean ${known}?`
   const guess = Object.hasOwn(foreign, name) ? foreign[name] : []
   for (const [needed, words] of guess) if (needed === '' || options.has(needed)) return words

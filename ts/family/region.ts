@@ -315,7 +315,11 @@ export function compound<Options extends CompoundOptions, Name extends string>(
       }
       const settings = partSettings(loss, part, parts[chosen]!, weightOf(other), { ...partOptions, ...given })
       const { normalizer, ...rest } = given
-      const normalizers = normalizersOf(loss, normalizer, [part, 'dice'], given.reduction)
+      const names = [part, 'dice']
+      const normalizers = normalizersOf(loss, normalizer, names, given.reduction)
+      // What has no normalizer still has its weights.
+      const all = names.every((name) => normalizers[name] !== undefined)
+      meanByOf(loss, given.meanBy ?? 'count', 'mean', all ? 1 : undefined)
       return regionSettings(loss, region, rest, chosen, weightOf(own), settings, normalizers)
     },
     run: runOf(loss, region, choices, definition.foreground),
