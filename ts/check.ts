@@ -318,7 +318,7 @@ export function tensorOf(loss: string, parameter: string, value: unknown): Tenso
 /** Refuses data of another length than their shape says, where they are a typed array. */
 export function fitsShape(loss: string, parameter: string, { data, shape }: Tensor<unknown>): void {
   if (shape === undefined || kindOf(data) === undefined) return
-  attached(loss, parameter, data as ArrayLike<unknown>)
+  if (lengthGetter.call(data) === 0) attached(loss, parameter, data as ArrayLike<unknown>)
   if (lengthGetter.call(data) !== sizeOf(shape)) {
     throw wrongValue(loss, `${parameter}.data`, `as long as its shape [${shape}] says`, data)
   }
@@ -371,16 +371,25 @@ export function gradBuffer(loss: string, given: unknown, length: number): Float3
   return given === undefined ? new Float32Array(length) : float32Of(loss, 'grad', length, given)
 }
 
-/** The gradient may be written over the input itself, but not over a part of it nor over the target. */
+/**
+ * The gradient may be written over the input itself, but not over a part of it nor over the target. Where it is added to what is
+ * there, it may not be the input either, nor another view of its memory.
+ */
 export function separateGrad(
   loss: string,
   grad: Float32Array | undefined,
   input: Float32Array,
   target?: ArrayBufferView,
+  accumulate = false,
 ): void {
   if (grad === undefined) return
-  if (grad !== input && overlaps(grad, input) && grad.byteOffset !== input.byteOffset) {
-    throw new RangeError(`${loss}: grad must be the input itself or not overlap it`)
+  if ((accumulate || grad !== input) && overlaps(grad, input)) {
+    if (grad.byteOffset !== input.byteOffset) {
+      throw new RangeError(`${loss}: grad must be the input itself or not overlap it`)
+    }
+    if (accumulate) {
+      throw new RangeError(`${loss}: grad must not be the input with accumulate, since the gradient is added to it`)
+    }
   }
   if (target !== undefined && overlaps(grad, target)) throw new RangeError(`${loss}: grad must not overlap target`)
 }
@@ -389,7 +398,7 @@ export function separateGrad(
 export type Named = readonly [name: string, array: ArrayBufferView | undefined]
 
 /** Refuses outputs that share memory with each other or with what is read, but for the gradient over the input itself. */
-export function separate(loss: string, written: readonly Named[], read: readonly Named[]): void {
+export function separate(loss: string, written: readonly Named[], read: readonly Named[], accumulate = false): void {
   const outputs = written.filter(isGiven)
   const all = [...outputs, ...read.filter(isGiven)]
   const buffers = all.map(([, array]) => array!.buffer)
@@ -399,7 +408,7 @@ export function separate(loss: string, written: readonly Named[], read: readonly
       const [name, output] = all[i]
       const [otherName, other] = all[j]
       if (name === 'grad' && otherName === 'input') {
-        separateGrad(loss, output as Float32Array, other as Float32Array)
+        separateGrad(loss, output as Float32Array, other as Float32Array, undefined, accumulate)
       } else if (overlaps(output!, other!)) {
         throw new RangeError(`${loss}: ${name} must not overlap ${otherName}`)
       }

@@ -385,14 +385,11 @@ export function separateCall(
   accumulate: boolean,
 ): void {
   const { grad } = outputs
-  if (accumulate && grad === input) {
-    throw new RangeError(`${loss}: grad must not be the input with accumulate, since the gradient is added to it`)
-  }
   const { out, targetGrad } = outputs
   const arrays = arraysOf(settings)
   const upstream = typeof gradOutput === 'object' ? gradOutput : undefined
   if (out === undefined && targetGrad === undefined && upstream === undefined && arrays.length === 0) {
-    separateGrad(loss, grad, input, target)
+    separateGrad(loss, grad, input, target, accumulate)
     return
   }
   separate(
@@ -403,6 +400,7 @@ export function separateCall(
       ['targetGrad', targetGrad],
     ],
     [['input', input], ['target', target], ['gradOutput', upstream], ...arrays],
+    accumulate,
   )
 }
 
