@@ -120,7 +120,10 @@ export const tsBackend: TsBackend = {
     const isFloats = kindOf(t) === 'Float32Array'
     const all = marks === everything && sampleWeight === undefined
     const plain = weight === undefined && gradOutput === undefined && !accumulate && all
-    const wide = gradOutput === undefined && (dx !== undefined || targetGrad !== undefined) && !fits(scale)
+    const slopes = dx !== undefined || targetGrad !== undefined
+    const wide = gradOutput === undefined && slopes && !fits(scale)
+    // See LIFT.
+    let lifted = plain && slopes && Math.abs(factor) >= LIFT
     const dt = targetGrad === undefined ? undefined : dts
     if (loss.aux !== undefined && extra?.aux === undefined) auxs.fill(aux, 0, Math.min(BLOCK, x.length))
     let sum = 0
@@ -156,6 +159,9 @@ export const tsBackend: TsBackend = {
           values[i] *= w
           // Sums of a four may be large where that of the block is not: weights may be negative.
           if (!(Math.abs(values[i]) < LARGE / 4)) probe = Number.NaN
+          if (Math.max(Math.abs(w), slopes ? Math.abs(f) : 0) >= LIFT) lifted = true
+          if (dx !== undefined && Math.abs(dxs[i]) >= LIFT) lifted = true
+          if (targetGrad !== undefined && Math.abs(dts[i]) >= LIFT) lifted = true
           if (dx !== undefined) dxs[i] = accumulate ? dx[start + i] + fround(dxs[i] * f) : dxs[i] * f
           if (targetGrad !== undefined) dts[i] *= f
         }
@@ -165,18 +171,16 @@ export const tsBackend: TsBackend = {
       if (targetGrad !== undefined && !(plain && loss.inDouble !== undefined)) probe += probed(dts, count)
       let own = total(values, count)
       let left = plain ? factor : 1
-      if (wide || !(Math.abs(own + probe) < LARGE)) {
+      if (out !== undefined) scaled(values, 1, out, start, count)
+      if (wide || lifted || !(Math.abs(own + probe) < LARGE)) {
         if (plain) {
           scaled(dxs, factor, dxs, 0, count)
           scaled(dts, factor, dts, 0, count)
           left = 1
         }
-        const apart = again(loss, x, t, dx, scale, p0, p1, extra, start, count, wide)
-        if (out !== undefined) scaled(values, 1, out, start, count)
+        const apart = again(loss, x, t, dx, scale, p0, p1, extra, start, count, wide, lifted)
         for (const at of large) values.fill(0, at, at + LANES)
         own = total(values, count) + apart
-      } else if (out !== undefined) {
-        scaled(values, 1, out, start, count)
       }
       if (left === 1) {
         dx?.set(count === BLOCK ? dxs : dxs.subarray(0, count), start)
@@ -366,9 +370,19 @@ const large: number[] = []
 const HUGE = 1e250
 
 /**
- * What has left the range of single precision in a block, once more in double, as `in_double` of
- * `crate/core/src/family/pointwise.rs` has it: what is finite stays, but for gradients by a factor that is too `wide`.
- * The sum of those vectors that {@link large} names then.
+ * A factor by which less than the smallest normal float, which has lost digits or all of itself, shows in a result. Below it the
+ * error is less than the smallest normal float.
+ */
+const LIFT = 2 ** 24
+
+/** Whether single precision has too few digits of one factor for what the other makes of it. */
+const delicate = (a: number, b: number) => lifts(a, b) || lifts(b, a)
+const lifts = (small: number, large: number) => small !== 0 && Math.abs(small) < LEAST && Math.abs(large) >= LIFT
+
+/**
+ * What has left the range of single precision in a block, once more in double, as
+ * `crate/core/src/family/pointwise/double.rs` has it: what single precision holds stays, but for gradients by a factor that is too
+ * `wide`. What the sum lacks, without those vectors that {@link large} names then.
  */
 function again(
   loss: PointwiseDefinition,
@@ -382,6 +396,7 @@ function again(
   start: number,
   count: number,
   wide: boolean,
+  lifted: boolean,
 ): number {
   const { weight, sampleWeight, sampleInner = 1, gradOutput, targetGrad, marks = everything } = extra ?? {}
   classesOf(marks, start, count, classNumbers)
@@ -394,7 +409,7 @@ function again(
   for (let at = 0; at < count; at += LANES) {
     const length = Math.min(LANES, count - at)
     if (at % FOUR === 0) apart = isLarge(values, at)
-    let again = wide
+    let again = wide || lifted
     for (let i = at; i < at + length; i++) {
       if ((dx !== undefined && !keeps(dxs[i])) || (targetGrad !== undefined && !keeps(dts[i]))) again = true
     }
@@ -423,15 +438,17 @@ function again(
         slope = 0
         targetSlope = 0
       }
+      const low = extra !== undefined && delicate(value, w)
       value *= w
-      own += value
-      if (!Number.isFinite(values[i])) values[i] = value
-      if (dx !== undefined && !keeps(dxs[i])) dxs[i] = (extra?.accumulate ? dx[start + i] : 0) + slope * f
-      if (targetGrad !== undefined && !keeps(dts[i])) dts[i] = targetSlope * f
+      own += apart ? value : low ? value - values[i] : 0
+      if (extra?.out !== undefined && (low || !Number.isFinite(values[i]))) extra.out[start + i] = value
+      if (dx !== undefined && (!keeps(dxs[i]) || delicate(slope, f))) {
+        dxs[i] = (extra?.accumulate ? dx[start + i] : 0) + slope * f
+      }
+      if (targetGrad !== undefined && (!keeps(dts[i]) || delicate(targetSlope, f))) dts[i] = targetSlope * f
     }
-    if (!apart) continue
-    large.push(at)
     sum += own
+    if (apart) large.push(at)
   }
   return sum
 }

@@ -16,6 +16,10 @@ impl Lanes for Double {
     type F32 = f64;
     type Mask = bool;
 
+    const EXP_ZERO: f32 = -708.0;
+    const EXP_MIN: f32 = -745.0;
+    const EXP_MAX: f32 = 709.7;
+
     #[inline(always)]
     fn splat(self, value: f32) -> f64 {
         f64::from(value)

@@ -68,6 +68,13 @@ pub trait Lanes: Copy {
     /// As many truth values.
     type Mask: Copy;
 
+    /// The power of two in e^this has the exponent field 0: below it there are no normal numbers.
+    const EXP_ZERO: f32 = -88.0;
+    /// Below this eˣ is nearer to 0 than to the smallest subnormal.
+    const EXP_MIN: f32 = -104.0;
+    /// Above this eˣ is larger than any number.
+    const EXP_MAX: f32 = 88.72283;
+
     /// The same value in every lane.
     fn splat(self, value: f32) -> Self::F32;
     /// a + b

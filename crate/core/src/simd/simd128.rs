@@ -180,17 +180,31 @@ impl Simd for Simd128<4> {
     }
     #[inline(always)]
     fn load_head(self, from: Cells, fill: f32) -> Self::F32 {
-        // The set has no masked load.
-        let mut lanes = [fill; LANES];
-        for (lane, from) in lanes.iter_mut().zip(from) {
-            *lane = from.get();
+        // The set has no masked load. Tails share one function: they are in every kernel, and take more code than its loop.
+        #[inline(never)]
+        fn part(from: Cells, fill: f32) -> [f32; LANES] {
+            let mut lanes = [fill; LANES];
+            for (lane, from) in lanes.iter_mut().zip(from) {
+                *lane = from.get();
+            }
+            lanes
         }
-        self.vector(lanes)
+        match <&Chunk>::try_from(from) {
+            Ok(whole) => self.load(whole),
+            Err(_) => self.vector(part(from, fill)),
+        }
     }
     #[inline(always)]
     fn store_head(self, to: Cells, v: Self::F32) {
-        for (to, v) in to.iter().zip(self.to_array(v)) {
-            to.set(v);
+        #[inline(never)]
+        fn part(to: Cells, lanes: &[f32; LANES]) {
+            for (to, v) in to.iter().zip(lanes) {
+                to.set(*v);
+            }
+        }
+        match <&Chunk>::try_from(to) {
+            Ok(whole) => self.store(whole, v),
+            Err(_) => part(to, &self.to_array(v)),
         }
     }
     #[inline(always)]
