@@ -18,10 +18,13 @@ import { tsBackend } from '../backend/ts.js'
 import {
   agreedShape,
   attached,
+  describe,
+  fitsShape,
   flag,
   float32Of,
   floatTensor,
   gradBuffer,
+  isRecord,
   kindOf,
   lengthOf,
   number,
@@ -30,7 +33,6 @@ import {
   single,
   smallWeights,
   type Tensor,
-  unwrap,
   word,
   wrongType,
   wrongValue,
@@ -328,7 +330,11 @@ export function compound<Options extends CompoundOptions, Name extends string>(
       }
       const settings = partSettings(loss, part, parts[chosen]!, weightOf(other), { ...partOptions, ...given })
       const { normalizer, ...rest } = given
-      const normalizers = normalizersOf(loss, normalizer, [part, 'dice'], given.reduction)
+      const names = [part, 'dice']
+      const normalizers = normalizersOf(loss, normalizer, names, given.reduction)
+      // What has no normalizer still has its weights.
+      const all = names.every((name) => normalizers[name] !== undefined)
+      meanByOf(loss, given.meanBy ?? 'count', 'mean', all ? 1 : undefined)
       return regionSettings(loss, region, rest, chosen, weightOf(own), settings, normalizers)
     },
     run: runOf(loss, region, choices, definition.foreground),
@@ -345,9 +351,9 @@ function normalizersOf(
 ): Readonly<Record<string, number>> {
   if (given === undefined) return {}
   const names = parts.join(', ')
-  if (typeof given !== 'object' || given === null) throw wrongType(loss, 'normalizer', `an object of ${names}`, given)
+  if (!isRecord(given)) throw wrongType(loss, 'normalizer', `an object of ${names}`, given)
   if (reduction !== 'mean') {
-    throw new RangeError(`${loss}: normalizer needs the reduction 'mean', got '${reduction}'`)
+    throw new RangeError(`${loss}: normalizer needs the reduction 'mean', got ${describe(reduction)}`)
   }
   const normalizers: Record<string, number> = {}
   for (const [part, value] of Object.entries(given)) {
@@ -729,13 +735,14 @@ interface Target {
 
 function targetOf(
   loss: string,
-  target: unknown,
+  target: Tensor<unknown>,
   length: number,
   axis: Axis,
   shape: readonly number[] | undefined,
   { mask, ignored, classAxis, weight }: RegionSettings,
 ): Target {
-  const { data, shape: targetShape } = unwrap(loss, 'target', target)
+  const { data, shape: targetShape } = target
+  fitsShape(loss, 'target', target)
   const positions = axis.samples * axis.positions
   const axes = () => positionAxes(shape, axis, classAxis)
   if (kindOf(data) === 'Float32Array' || (areLabels(data) && lengthOf(data) === length)) {

@@ -7,6 +7,7 @@ import { tsBackend } from '../backend/ts.js'
 import {
   agreedShape,
   conversion,
+  fitsShape,
   floatTensor,
   gradBuffer,
   kindOf,
@@ -17,7 +18,6 @@ import {
   single,
   smallWeights,
   type Tensor,
-  unwrap,
   wrongType,
   wrongValue,
 } from '../check.js'
@@ -174,9 +174,16 @@ export function softmax(definition: SoftmaxDefinition): unknown {
     ...(definition.alpha ? ['alpha'] : []),
   ])
 
-  function run(wanted: Wanted, input: unknown, target: unknown, settings: SoftmaxSettings, buffers: Buffers): Result {
+  function run(
+    wanted: Wanted,
+    input: Tensor<unknown>,
+    target: Tensor<unknown>,
+    settings: SoftmaxSettings,
+    buffers: Buffers,
+  ): Result {
     const { data: x, shape: inputShape } = floatTensor(loss, 'input', input)
-    const { data: given, shape: targetShape } = unwrap(loss, 'target', target)
+    const { data: given, shape: targetShape } = target
+    fitsShape(loss, 'target', target)
     const shape = agreedShape(loss, settings.shape, inputShape, x.length)
     const { ignored, mask } = settings
     let distribution: Float32Array | undefined
