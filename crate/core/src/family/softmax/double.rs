@@ -582,7 +582,8 @@ fn distilled(args: &Args, position: usize, label: i32) -> f64 {
         }
     }
     let divergence = student.log_sum - other.log_sum - (at_top - student.max + mean) * sharp;
-    let far = divergence.is_nan() || divergence > 0.1;
+    // NaN is on this side too: it shows in all results.
+    let far = divergence > 0.1 || divergence.is_nan();
     // t_c, u_c and t_c·(e^−u − 1), where nothing cancels: see there.
     let terms = |x: f64, y: f64| {
         let t = share(other.z(y));
