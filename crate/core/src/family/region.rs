@@ -7,10 +7,10 @@
 //! loss keeps its digits where the prediction is nearly the target. Sums of p and of y are nearly the same there, and their
 //! difference has none left. For the same reason 1 − p comes from the activation, not from p.
 
-use super::axis::{Axis, Block, LaneTile, Tile, mark};
+use super::axis::{Axis, Block, Tile, mark};
 use super::pointwise::{PASS, Pointwise, prepare};
 use super::positions::{NOTHING, Positions, Values};
-use super::softmax::tiles::{KEPT, Normal, blocks, both, kept, memory};
+use super::softmax::tiles::{self, KEPT, Normal, blocks, kept, memory};
 use super::softmax::{Scale, Softmax};
 use crate::loss::{self, Params};
 use crate::math::sigmoid::{sigmoid, tail};
@@ -183,11 +183,7 @@ pub fn region(level: Level, args: Args, pass: Pass) -> f64 {
             pass,
         }),
         (Activation::Sigmoid, Some(part)) => loss::sigmoid_part(level, part, args, pass),
-        (Activation::Softmax, None) => level.run(Classes {
-            loss: Nothing,
-            args,
-            pass,
-        }),
+        (Activation::Softmax, None) => over_classes(level, None, args, pass),
         (Activation::Softmax, Some(part)) => loss::softmax_part(level, part, args, pass),
     }
 }
@@ -210,7 +206,16 @@ pub(crate) fn with_pointwise<L: Pointwise>(level: Level, loss: L, args: Args, pa
 }
 
 pub(crate) fn with_softmax<L: Softmax>(level: Level, loss: L, args: Args, pass: Pass) -> f64 {
-    level.run(Classes { loss, args, pass })
+    over_classes(level, Some(&tiles::Whole(loss)), args, pass)
+}
+
+fn over_classes(level: Level, part: Option<&dyn tiles::Formula>, args: Args, pass: Pass) -> f64 {
+    level.run(Classes {
+        level,
+        part,
+        args,
+        pass,
+    })
 }
 
 /// p, 1 − p, dp/dx, and value and derivative of the part, of x, [`Tail`] of x, y and the part's extra parameter.
@@ -323,23 +328,6 @@ impl<L: Pointwise> Formula for SigmoidWith<L> {
     const PREPARES: bool = true;
 }
 
-/// No part beside a softmax.
-#[derive(Clone, Copy)]
-struct Nothing;
-
-impl Softmax for Nothing {
-    const NOTHING: bool = true;
-
-    #[inline(always)]
-    fn value<V: Lanes>(self, v: V, _: V::F32, _: V::F32) -> V::F32 {
-        v.splat(0.0)
-    }
-    #[inline(always)]
-    fn slope<V: Lanes>(self, v: V, _: [V::F32; 3]) -> V::F32 {
-        v.splat(0.0)
-    }
-}
-
 /// What is known of the positions of a tile.
 struct Marks<S: Simd> {
     /// [`mark`] of its class; of −1 where a position counts for nothing, so that it has none.
@@ -449,7 +437,7 @@ impl Args<'_> {
     }
 
     #[inline(always)]
-    fn marks<S: Simd>(&self, s: S, tile: LaneTile) -> Marks<S> {
+    fn marks<S: Simd>(&self, s: S, tile: Tile) -> Marks<S> {
         let mut classes = [NOTHING; LANES];
         self.marks
             .classes(tile.position(), &mut classes[..tile.count()]);
@@ -462,7 +450,7 @@ impl Args<'_> {
 
     /// y of a class.
     #[inline(always)]
-    fn target<S: Simd>(&self, s: S, tile: LaneTile, marks: &Marks<S>, class: usize) -> S::F32 {
+    fn target<S: Simd>(&self, s: S, tile: Tile, marks: &Marks<S>, class: usize) -> S::F32 {
         let y = match self.target {
             Some(Values::F32(target)) => tile.load_class(s, target, class, 0.0),
             Some(target) => s.vector(lanes_of(target, tile, class)),
@@ -476,7 +464,7 @@ impl Args<'_> {
     fn targets<'m, S: Simd>(
         &self,
         s: S,
-        tile: LaneTile,
+        tile: Tile,
         marks: &Marks<S>,
         classes: Range<usize>,
         memory: &'m [Chunk],
@@ -505,7 +493,7 @@ impl Args<'_> {
 }
 
 /// The target of a class at the positions of a tile, where it is no array of floats; 0 behind them.
-fn lanes_of(target: Values, tile: LaneTile, class: usize) -> [f32; LANES] {
+fn lanes_of(target: Values, tile: Tile, class: usize) -> [f32; LANES] {
     let mut lanes = [0.0; LANES];
     let first = tile.at(0, class);
     let step = tile.at(1, class) - first;
@@ -862,18 +850,24 @@ impl<'a> TargetRun<'a> {
 }
 
 /// All classes of 16 positions, for a softmax over them.
-struct Classes<'a, L> {
-    loss: L,
+struct Classes<'a> {
+    level: Level,
+    part: Option<&'a dyn tiles::Formula>,
     args: Args<'a>,
     pass: Pass<'a>,
 }
 
-impl<L: Softmax> Kernel for Classes<'_, L> {
+impl Kernel for Classes<'_> {
     type Out = f64;
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> f64 {
-        let Self { loss, args, pass } = self;
+        let Self {
+            level,
+            part: loss,
+            args,
+            pass,
+        } = self;
         let axis = args.axis();
         let mut memory = memory();
         let kept = kept(&mut memory, args.classes);
@@ -892,7 +886,7 @@ impl<L: Softmax> Kernel for Classes<'_, L> {
                 for block in args.blocks() {
                     let mut part = 0.0;
                     for tile in axis.tiles(block) {
-                        part += class_sums(s, loss, &args, tile, kept, lanes);
+                        part += class_sums(s, level, loss, &args, tile, kept, lanes);
                     }
                     let planes = lanes.as_chunks::<LANES>().0.chunks_exact(NUMBERS);
                     for (class, plane) in planes.enumerate() {
@@ -915,7 +909,7 @@ impl<L: Softmax> Kernel for Classes<'_, L> {
                     let plane = block.sample * args.classes * NUMBERS;
                     let planes = &planes[plane..plane + args.classes * NUMBERS];
                     for tile in axis.tiles(block) {
-                        class_gradient(s, loss, &args, tile, kept, planes, dx, accumulate);
+                        class_gradient(s, level, loss, &args, tile, kept, planes, dx, accumulate);
                     }
                 }
                 0.0
@@ -928,7 +922,7 @@ impl<L: Softmax> Kernel for Classes<'_, L> {
 
 /// The part's share of a class: w·((1 − ε)·y + ε/C).
 #[inline(always)]
-fn share<S: Simd>(s: S, args: &Args, tile: LaneTile, class: usize, y: S::F32) -> S::F32 {
+fn share<S: Simd>(s: S, args: &Args, tile: Tile, class: usize, y: S::F32) -> S::F32 {
     let smoothing = args.part.map_or(0.0, |part| part.label_smoothing);
     let (_, weight) = args.part_numbers(tile.position() / args.positions, class);
     let spread = smoothing / args.classes as f32;
@@ -937,12 +931,13 @@ fn share<S: Simd>(s: S, args: &Args, tile: LaneTile, class: usize, y: S::F32) ->
 }
 
 #[inline(always)]
-fn class_sums<S: Simd, L: Softmax>(
+fn class_sums<S: Simd>(
     s: S,
-    loss: L,
+    level: Level,
+    loss: Option<&dyn tiles::Formula>,
     args: &Args,
-    tile: LaneTile,
-    [h, e, memory]: [&[Chunk]; 3],
+    tile: Tile,
+    [h, e, memory, slopes]: [&[Chunk]; 4],
     sums: Cells,
 ) -> f64 {
     let zero = s.splat(0.0);
@@ -967,22 +962,19 @@ fn class_sums<S: Simd, L: Softmax>(
                 s.store(sum, own);
             }
         }
-        if !L::NOTHING {
-            for (((h, e), y), class) in h.iter().zip(e).zip(ys).zip(block) {
+        if let Some(loss) = loss {
+            loss.fill(level, &normal.classwise(h, e), slopes);
+            for ((own, y), class) in h.iter().zip(ys).zip(block) {
                 let t = share(s, args, tile, class, s.load(y));
-                let mut own = s.load(h);
-                if !L::LINEAR {
-                    [own, _] = both(s, loss, normal.odds(s, inverse, own, s.load(e)));
-                }
-                value = s.add(value, s.zero_where(s.eq(t, zero), s.mul(t, own)));
+                value = s.add(value, s.zero_where(s.eq(t, zero), s.mul(t, s.load(own))));
                 weights = s.add(weights, t);
             }
         }
     }
-    if L::NOTHING {
+    let Some(loss) = loss else {
         return 0.0;
-    }
-    if L::LINEAR {
+    };
+    if loss.is_linear() {
         value = normal.linear(s, weights, value);
     }
     f64::from(s.sum(s.zero_where(marks.ignored, value)))
@@ -991,12 +983,13 @@ fn class_sums<S: Simd, L: Softmax>(
 /// With g_c the gradient by p_c it is p_c·(g_c − Σ g·p), and that of the part p_c·Σ s − s_c as in the softmax family. At a class
 /// that is nearly certain both are written with 1 − p_c and the sums over the other classes, of which nothing is lost.
 #[inline(always)]
-fn class_gradient<S: Simd, L: Softmax>(
+fn class_gradient<S: Simd>(
     s: S,
-    loss: L,
+    level: Level,
+    loss: Option<&dyn tiles::Formula>,
     args: &Args,
-    tile: LaneTile,
-    [h, e, memory]: [&[Chunk]; 3],
+    tile: Tile,
+    [h, e, memory, slopes]: [&[Chunk]; 4],
     planes: Cells,
     dx: Cells,
     accumulate: bool,
@@ -1009,14 +1002,15 @@ fn class_gradient<S: Simd, L: Softmax>(
     let planes = planes.as_chunks::<NUMBERS>().0;
     let mut totals = [zero; 4];
     for block in blocks(args.classes) {
+        let kept = [memory, slopes];
         let sums = class_terms(
-            s, loss, args, tile, &marks, &normal, inverse, planes, block, memory,
+            s, level, loss, args, tile, &marks, &normal, inverse, planes, block, kept,
         );
         for (total, sum) in totals.iter_mut().zip(sums) {
             *total = s.add(*total, sum);
         }
     }
-    let [mean, slopes, other_mean, other_slopes] = totals;
+    let [mean, all, other_mean, other_all] = totals;
     // The p that a class which stands alone has.
     let q = s.mul(normal.rest, inverse);
     let alone = s.mul(normal.alone, inverse);
@@ -1024,6 +1018,7 @@ fn class_gradient<S: Simd, L: Softmax>(
         if args.classes > KEPT {
             class_terms(
                 s,
+                level,
                 loss,
                 args,
                 tile,
@@ -1032,7 +1027,7 @@ fn class_gradient<S: Simd, L: Softmax>(
                 inverse,
                 planes,
                 block.clone(),
-                memory,
+                [memory, slopes],
             );
         }
         let [h, e, own] = [h, e, memory].map(|kept| &kept[..block.len()]);
@@ -1045,9 +1040,9 @@ fn class_gradient<S: Simd, L: Softmax>(
                 s.sub(by_p, mean),
             );
             let mut g = s.mul(p, past);
-            if !L::NOTHING {
-                let own = s.sub(s.mul(slopes, p), s.load(own));
-                let own = s.select(certain, s.sub(other_slopes, s.mul(slopes, q)), own);
+            if loss.is_some() {
+                let own = s.sub(s.mul(all, p), s.load(own));
+                let own = s.select(certain, s.sub(other_all, s.mul(all, q)), own);
                 g = s.mul_add(own, scale, g);
             }
             s.store(e, s.zero_where(marks.ignored, g));
@@ -1059,26 +1054,31 @@ fn class_gradient<S: Simd, L: Softmax>(
 /// Σ g·p and Σ s of some classes, then both without a class that stands alone. g takes the place of h, p that of e^z, and s
 /// that of y.
 #[inline(always)]
-fn class_terms<S: Simd, L: Softmax>(
+fn class_terms<S: Simd>(
     s: S,
-    loss: L,
+    level: Level,
+    loss: Option<&dyn tiles::Formula>,
     args: &Args,
-    tile: LaneTile,
+    tile: Tile,
     marks: &Marks<S>,
-    normal: &Normal<S, LaneTile>,
+    normal: &Normal<S>,
     inverse: S::F32,
     planes: &[[Cell<f32>; NUMBERS]],
     block: Range<usize>,
-    memory: &[Chunk],
+    [memory, slopes]: [&[Chunk]; 2],
 ) -> [S::F32; 4] {
     let zero = s.splat(0.0);
-    let (mut mean, mut slopes) = (zero, zero);
-    let (mut other_mean, mut other_slopes) = (zero, zero);
+    let (mut mean, mut all) = (zero, zero);
+    let (mut other_mean, mut other_all) = (zero, zero);
     let ys = args.targets(s, tile, marks, block.clone(), memory);
     let [h, e] = normal.block(s, block.clone());
-    let planes = block.clone().zip(&planes[block]);
-    for (((h, e), own), (class, plane)) in h.iter().zip(e).zip(ys).zip(planes) {
-        let (y, below, exp) = (s.load(own), s.load(h), s.load(e));
+    if let Some(loss) = loss {
+        loss.fill(level, &normal.classwise(h, e), slopes);
+    }
+    let linear = loss.is_none_or(|loss| loss.is_linear());
+    let classes = block.clone().zip(&planes[block]).zip(slopes);
+    for (((h, e), own), ((class, plane), by_log)) in h.iter().zip(e).zip(ys).zip(classes) {
+        let (y, exp) = (s.load(own), s.load(e));
         let certain = s.eq(exp, normal.alone);
         let [p, q] = odds(s, normal, inverse, exp);
         let plane = [0, 1, 2].map(|i| plane[i].get());
@@ -1086,25 +1086,24 @@ fn class_terms<S: Simd, L: Softmax>(
         let by_p = args.by_p(s, false, plane, [p, q], [y, off]);
         mean = s.mul_add(by_p, p, mean);
         other_mean = s.mul_add(by_p, s.zero_where(certain, p), other_mean);
-        if !L::NOTHING {
+        if loss.is_some() {
             let mut slope = share(s, args, tile, class, y);
-            if !L::LINEAR {
-                let [_, own] = both(s, loss, normal.odds(s, inverse, below, exp));
-                slope = s.zero_where(s.eq(slope, zero), s.mul(slope, own));
+            if !linear {
+                slope = s.zero_where(s.eq(slope, zero), s.mul(slope, s.load(by_log)));
             }
-            slopes = s.add(slopes, slope);
-            other_slopes = s.add(other_slopes, s.zero_where(certain, slope));
+            all = s.add(all, slope);
+            other_all = s.add(other_all, s.zero_where(certain, slope));
             s.store(own, slope);
         }
         s.store(h, by_p);
         s.store(e, p);
     }
-    [mean, slopes, other_mean, other_slopes]
+    [mean, all, other_mean, other_all]
 }
 
 /// p and 1 − p of a class from its e^z.
 #[inline(always)]
-fn odds<S: Simd>(s: S, normal: &Normal<S, LaneTile>, inverse: S::F32, exp: S::F32) -> [S::F32; 2] {
+fn odds<S: Simd>(s: S, normal: &Normal<S>, inverse: S::F32, exp: S::F32) -> [S::F32; 2] {
     let [_, p, q] = normal.odds(s, inverse, exp, exp);
     [p, q]
 }

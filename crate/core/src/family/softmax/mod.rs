@@ -45,8 +45,6 @@ pub trait Softmax: Copy {
     fn gamma(self) -> f32 {
         0.0
     }
-    /// Whether there is no loss at all, beside a region.
-    const NOTHING: bool = false;
     /// The loss as a function of ln p and q = 1 − p, which does not lose the digits of a p near 1; −ln p unless it says
     /// otherwise.
     #[inline(always)]
@@ -258,7 +256,7 @@ pub(crate) fn run<L: Softmax>(level: Level, loss: L, args: &Args) -> f64 {
             }
         }
         Kind::Teacher => teacher::run(level, args, watch),
-        _ => tiles::run(level, loss, args, watch),
+        _ => tiles::run(level, &tiles::Whole(loss), args, watch),
     }
 }
 
