@@ -403,12 +403,24 @@ impl<const TO_ROWS: bool> Kernel for Transpose<'_, TO_ROWS> {
     }
 }
 
+/// [`Transposed::to_columns`] in one function for all loops.
+#[inline(always)]
+pub(super) fn to_columns<S: Simd>(s: S, transposed: Transposed, count: usize) {
+    s.vectorize(Transpose::<false>(transposed, count));
+}
+
+/// [`Transposed::to_rows`], likewise.
+#[inline(always)]
+pub(super) fn to_rows<S: Simd>(s: S, transposed: Transposed, count: usize) {
+    s.vectorize(Transpose::<true>(transposed, count));
+}
+
 /// The scores of as many classes as `into` has vectors, of which `from` has the first at its start. Out of line: a tile has many
 /// places that load, and copies of this in each make kernels that take minutes to compile.
 #[inline(never)]
 fn gather<S: Simd>(s: S, from: Cells, tile: Tile, fill: f32, into: &[Chunk]) {
     if let Some(transposed) = tile.transposed(from, into) {
-        s.vectorize(Transpose::<false>(transposed, tile.count));
+        to_columns(s, transposed, tile.count);
         for into in into {
             into[tile.count..].iter().for_each(|into| into.set(fill));
         }
@@ -436,7 +448,7 @@ fn gather<S: Simd>(s: S, from: Cells, tile: Tile, fill: f32, into: &[Chunk]) {
 #[inline(never)]
 fn scatter<S: Simd>(s: S, to: Cells, tile: Tile, from: &[Chunk], add: bool) {
     if let Some(transposed) = tile.transposed(to, from).filter(|_| !add) {
-        return s.vectorize(Transpose::<true>(transposed, tile.count));
+        return to_rows(s, transposed, tile.count);
     }
     for (class, from) in from.iter().enumerate() {
         let to = &to[class * tile.class..];
