@@ -158,6 +158,12 @@ impl Tile {
         fill: f32,
         into: &[Chunk],
     ) {
+        if self.is_run() {
+            for (class, into) in steps.zip(into) {
+                s.store(into, s.load(self.chunk(from, class)));
+            }
+            return;
+        }
         s.vectorize(Load {
             tile: self,
             from,
@@ -176,6 +182,12 @@ impl Tile {
         from: &[Chunk],
         add: bool,
     ) {
+        if self.is_run() {
+            for (class, from) in steps.zip(from) {
+                put(s, self.chunk(to, class), from, add);
+            }
+            return;
+        }
         s.vectorize(Store {
             tile: self,
             to,
@@ -293,7 +305,7 @@ impl Tile {
     }
 }
 
-/// See [`Tile::load`].
+/// [`Tile::load`] where the scores of a class are no whole vector of neighbours.
 struct Load<'a> {
     tile: Tile,
     from: Cells<'a>,
@@ -322,10 +334,6 @@ impl Kernel for Load<'_> {
             if let Some(into) = into.get(chunks.len()) {
                 s.store(into, s.load_head(tail, fill));
             }
-        } else if tile.is_run() {
-            for (class, into) in steps.zip(into) {
-                s.store(into, s.load(tile.chunk(from, class)));
-            }
         } else {
             let first = tile.at(0, steps.start);
             gather(s, &from[first..], tile, fill, into);
@@ -342,7 +350,7 @@ fn put<S: Simd>(s: S, to: &Chunk, from: &Chunk, add: bool) {
     s.store(to, v);
 }
 
-/// See [`Tile::store`].
+/// [`Tile::store`], likewise.
 struct Store<'a> {
     tile: Tile,
     to: Cells<'a>,
@@ -374,10 +382,6 @@ impl Kernel for Store<'_> {
                     v = s.add(s.load_head(tail, 0.0), v);
                 }
                 s.store_head(tail, v);
-            }
-        } else if tile.is_run() {
-            for (class, from) in steps.zip(from) {
-                put(s, tile.chunk(to, class), from, add);
             }
         } else {
             let first = tile.at(0, steps.start);

@@ -10,7 +10,7 @@
 use super::axis::{Axis, Block, Tile, mark};
 use super::pointwise::{PASS, Pointwise, prepare};
 use super::positions::{NOTHING, Positions, Values};
-use super::softmax::tiles::{self, KEPT, Normal, blocks, kept, memory};
+use super::softmax::tiles::{self, Exponents, KEPT, Normal, blocks, kept, memory};
 use super::softmax::{Scale, Softmax};
 use crate::loss::{self, Params};
 use crate::math::sigmoid::{sigmoid, tail};
@@ -770,7 +770,9 @@ impl Kernel for TargetClasses<'_> {
             let planes = &planes[block.sample * args.classes..][..args.classes];
             for tile in args.axis().tiles(block) {
                 let marks = args.marks(s, tile);
-                let normal = Normal::new(s, tile, args.x, Scale::new(1.0), z, e);
+                let exponents = args.exponents(tile, [z, e]);
+                let numbers = exponents.numbers(s);
+                let normal = Normal::of(s, &exponents, &numbers);
                 let inverse = s.div(s.splat(1.0), normal.sum);
                 for classes in blocks(args.classes) {
                     let ys = args.targets(s, tile, &marks, classes.clone(), memory);
@@ -792,6 +794,18 @@ impl Kernel for TargetClasses<'_> {
 }
 
 impl<'a> Args<'a> {
+    /// Of the scores of a tile, with memory for h and e^z.
+    #[inline(always)]
+    fn exponents(&self, tile: Tile, [h, e]: [&'a [Chunk]; 2]) -> Exponents<'a> {
+        Exponents {
+            tile,
+            x: self.x,
+            scale: Scale::new(1.0),
+            h,
+            e,
+        }
+    }
+
     /// The whole vectors of a block and a class, of an array like the scores whose classes are planes.
     #[inline(always)]
     fn run(&self, array: Cells<'a>, block: Block, class: usize) -> &'a [Chunk] {
@@ -920,14 +934,38 @@ impl Kernel for Classes<'_> {
     }
 }
 
-/// The part's share of a class: w·((1 − ε)·y + ε/C).
-#[inline(always)]
-fn share<S: Simd>(s: S, args: &Args, tile: Tile, class: usize, y: S::F32) -> S::F32 {
-    let smoothing = args.part.map_or(0.0, |part| part.label_smoothing);
-    let (_, weight) = args.part_numbers(tile.position() / args.positions, class);
-    let spread = smoothing / args.classes as f32;
-    let keep = s.splat((1.0 - smoothing) * weight);
-    s.mul_add(y, keep, s.splat(spread * weight))
+/// The part's share of the classes of a tile: w·((1 − ε)·y + ε/C).
+struct Shares<'a> {
+    weight: Option<Cells<'a>>,
+    of_sample: f32,
+    /// 1 − ε
+    keep: f32,
+    /// ε/C
+    spread: f32,
+}
+
+impl<'a> Shares<'a> {
+    #[inline(always)]
+    fn new(args: &Args<'a>, tile: Tile) -> Self {
+        let smoothing = args.part.map_or(0.0, |part| part.label_smoothing);
+        let of_samples = args.part.and_then(|part| part.sample_weight);
+        Self {
+            weight: args.part.and_then(|part| part.weight),
+            of_sample: of_samples.map_or(1.0, |own| own[tile.position() / args.positions].get()),
+            keep: 1.0 - smoothing,
+            spread: smoothing / args.classes as f32,
+        }
+    }
+
+    #[inline(always)]
+    fn at<S: Simd>(&self, s: S, class: usize, y: S::F32) -> S::F32 {
+        let weight = self.weight.map_or(1.0, |weight| weight[class].get()) * self.of_sample;
+        s.mul_add(
+            y,
+            s.splat(self.keep * weight),
+            s.splat(self.spread * weight),
+        )
+    }
 }
 
 #[inline(always)]
@@ -942,12 +980,15 @@ fn class_sums<S: Simd>(
 ) -> f64 {
     let zero = s.splat(0.0);
     let marks = args.marks(s, tile);
-    let normal = Normal::new(s, tile, args.x, Scale::new(1.0), h, e);
+    let exponents = args.exponents(tile, [h, e]);
+    let numbers = exponents.numbers(s);
+    let normal = Normal::of(s, &exponents, &numbers);
     let one = s.splat(1.0);
     let inverse = s.div(one, normal.sum);
     let rest = s.zero_where(marks.ignored, s.mul(normal.rest, inverse));
     let sums = sums.as_chunks::<LANES>().0.as_chunks::<NUMBERS>().0;
     let (mut value, mut weights) = (zero, zero);
+    let shares = Shares::new(args, tile);
     for block in blocks(args.classes) {
         let ys = args.targets(s, tile, &marks, block.clone(), memory);
         let [h, e] = normal.block(s, block.clone());
@@ -963,9 +1004,11 @@ fn class_sums<S: Simd>(
             }
         }
         if let Some(loss) = loss {
-            loss.fill(level, &normal.classwise(h, e), slopes);
+            if !loss.is_linear() {
+                loss.fill(level, &normal.classwise(h, e), slopes);
+            }
             for ((own, y), class) in h.iter().zip(ys).zip(block) {
-                let t = share(s, args, tile, class, s.load(y));
+                let t = shares.at(s, class, s.load(y));
                 value = s.add(value, s.zero_where(s.eq(t, zero), s.mul(t, s.load(own))));
                 weights = s.add(weights, t);
             }
@@ -996,7 +1039,9 @@ fn class_gradient<S: Simd>(
 ) {
     let zero = s.splat(0.0);
     let marks = args.marks(s, tile);
-    let normal = Normal::new(s, tile, args.x, Scale::new(1.0), h, e);
+    let exponents = args.exponents(tile, [h, e]);
+    let numbers = exponents.numbers(s);
+    let normal = Normal::of(s, &exponents, &numbers);
     let inverse = s.div(s.splat(1.0), normal.sum);
     let scale = s.splat(args.part.map_or(0.0, |part| part.scale));
     let planes = planes.as_chunks::<NUMBERS>().0;
@@ -1072,10 +1117,13 @@ fn class_terms<S: Simd>(
     let (mut other_mean, mut other_all) = (zero, zero);
     let ys = args.targets(s, tile, marks, block.clone(), memory);
     let [h, e] = normal.block(s, block.clone());
-    if let Some(loss) = loss {
+    let linear = loss.is_none_or(|loss| loss.is_linear());
+    if let Some(loss) = loss
+        && !linear
+    {
         loss.fill(level, &normal.classwise(h, e), slopes);
     }
-    let linear = loss.is_none_or(|loss| loss.is_linear());
+    let shares = Shares::new(args, tile);
     let classes = block.clone().zip(&planes[block]).zip(slopes);
     for (((h, e), own), ((class, plane), by_log)) in h.iter().zip(e).zip(ys).zip(classes) {
         let (y, exp) = (s.load(own), s.load(e));
@@ -1087,7 +1135,7 @@ fn class_terms<S: Simd>(
         mean = s.mul_add(by_p, p, mean);
         other_mean = s.mul_add(by_p, s.zero_where(certain, p), other_mean);
         if loss.is_some() {
-            let mut slope = share(s, args, tile, class, y);
+            let mut slope = shares.at(s, class, y);
             if !linear {
                 slope = s.zero_where(s.eq(slope, zero), s.mul(slope, s.load(by_log)));
             }

@@ -190,8 +190,8 @@ struct Call<'a> {
 /// The softmax of a tile, in each lane that of its position.
 #[derive(Clone, Copy)]
 pub(in crate::family) struct Normal<'a, S: Simd> {
-    exponents: Exponents<'a>,
-    numbers: Numbers,
+    exponents: &'a Exponents<'a>,
+    numbers: &'a Numbers,
     pub max: S::F32,
     /// Σ e^z
     pub sum: S::F32,
@@ -204,40 +204,20 @@ pub(in crate::family) struct Normal<'a, S: Simd> {
 }
 
 /// What [`Normal`] has, in memory: max, sum, rest, log_sum and alone.
-type Numbers = [[f32; LANES]; 5];
+pub(in crate::family) type Numbers = [[f32; LANES]; 5];
 
 impl<'a, S: Simd> Normal<'a, S> {
-    /// A NaN, a +∞ or a position of −∞ alone gives NaN. `h` and `e` are memory for a block.
+    /// From [`Exponents::numbers`].
     #[inline(always)]
-    pub(in crate::family) fn new(
-        s: S,
-        tile: Tile,
-        x: Cells<'a>,
-        scale: Scale,
-        h: &'a [Chunk],
-        e: &'a [Chunk],
-    ) -> Self {
-        let exponents = Exponents {
-            tile,
-            x,
-            scale,
-            h,
-            e,
-        };
-        Self::of(s, exponents, s.vectorize(Normalize(exponents)))
-    }
-
-    #[inline(always)]
-    fn of(s: S, exponents: Exponents<'a>, numbers: Numbers) -> Self {
-        let [max, sum, rest, log_sum, alone] = numbers.map(|own| s.vector(own));
+    pub(in crate::family) fn of(s: S, exponents: &'a Exponents<'a>, numbers: &'a Numbers) -> Self {
         Self {
             exponents,
             numbers,
-            max,
-            sum,
-            rest,
-            log_sum,
-            alone,
+            max: s.vector(numbers[0]),
+            sum: s.vector(numbers[1]),
+            rest: s.vector(numbers[2]),
+            log_sum: s.vector(numbers[3]),
+            alone: s.vector(numbers[4]),
         }
     }
 
@@ -272,7 +252,7 @@ impl<'a, S: Simd> Normal<'a, S> {
     ) -> Classwise<'b> {
         Classwise {
             exponents: self.exponents,
-            numbers: &self.numbers,
+            numbers: self.numbers,
             h,
             e,
         }
@@ -288,17 +268,23 @@ impl<'a, S: Simd> Normal<'a, S> {
 
 /// The exponents of a tile's scores, as [`Scale`] has them, block by block.
 #[derive(Clone, Copy)]
-struct Exponents<'a> {
-    tile: Tile,
-    x: Cells<'a>,
-    scale: Scale,
+pub(in crate::family) struct Exponents<'a> {
+    pub tile: Tile,
+    pub x: Cells<'a>,
+    pub scale: Scale,
     /// h of a block
-    h: &'a [Chunk],
+    pub h: &'a [Chunk],
     /// e^z of a block
-    e: &'a [Chunk],
+    pub e: &'a [Chunk],
 }
 
 impl<'a> Exponents<'a> {
+    /// What [`Normal`] is made of, in memory that the caller keeps. A NaN, a +∞ or a position of −∞ alone gives NaN.
+    #[inline(always)]
+    pub(in crate::family) fn numbers<S: Simd>(&self, s: S) -> Numbers {
+        s.vectorize(Normalize(self))
+    }
+
     /// The largest score of each position. Leaves the scores of the last block in the place of h.
     #[inline(always)]
     fn max<S: Simd>(&self, s: S) -> S::F32 {
@@ -339,7 +325,7 @@ impl<'a> Exponents<'a> {
 }
 
 /// The first passes over a tile, to the numbers of [`Normal`]. A function of its own, which all loops over tiles share.
-struct Normalize<'a>(Exponents<'a>);
+struct Normalize<'a>(&'a Exponents<'a>);
 
 impl Kernel for Normalize<'_> {
     type Out = Numbers;
@@ -363,7 +349,13 @@ impl Kernel for Normalize<'_> {
         let rest = s.select(alone, rest, s.sub(sum, one));
         let sum = s.select(alone, s.add(one, rest), sum);
         let alone = s.select(alone, one, two);
-        [max, sum, rest, log1p(s, rest), alone].map(|own| s.to_array(own))
+        [
+            s.to_array(max),
+            s.to_array(sum),
+            s.to_array(rest),
+            s.to_array(log1p(s, rest)),
+            s.to_array(alone),
+        ]
     }
 }
 
@@ -420,7 +412,7 @@ pub(in crate::family) trait Formula {
 /// What the values of some classes are computed from.
 #[derive(Clone, Copy)]
 pub(in crate::family) struct Classwise<'a> {
-    exponents: Exponents<'a>,
+    exponents: &'a Exponents<'a>,
     numbers: &'a Numbers,
     h: &'a [Chunk],
     e: &'a [Chunk],
@@ -462,7 +454,7 @@ impl<L: Softmax> Kernel for Fill<'_, L> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Self(loss, from, slopes) = self;
-        let normal = Normal::of(s, from.exponents, *from.numbers);
+        let normal = Normal::of(s, from.exponents, from.numbers);
         let inverse = s.div(s.splat(1.0), normal.sum);
         for ((h, e), slope) in from.h.iter().zip(from.e).zip(slopes) {
             let odds = normal.odds(s, inverse, s.load(h), s.load(e));
@@ -523,7 +515,9 @@ impl EachTile<2> for AtLabels<'_> {
             return call.in_double(tile);
         }
         let (labels, positions) = call.positions(s, tile);
-        let normal = Normal::new(s, tile, call.args.x, call.scale, h, e);
+        let exponents = call.exponents(tile, [h, e]);
+        let numbers = exponents.numbers(s);
+        let normal = Normal::of(s, &exponents, &numbers);
         if call.is_certain(s, positions.ignored, normal.rest) {
             return call.in_double(tile);
         }
@@ -545,7 +539,9 @@ impl EachTile<4> for OverDistribution<'_> {
         }
         let (labels, positions) = call.positions(s, tile);
         let [h, e, t, slopes] = kept;
-        let normal = Normal::new(s, tile, call.args.x, call.scale, h, e);
+        let exponents = call.exponents(tile, [h, e]);
+        let numbers = exponents.numbers(s);
+        let normal = Normal::of(s, &exponents, &numbers);
         if call.is_certain(s, positions.ignored, normal.rest) {
             return call.in_double(tile);
         }
@@ -554,7 +550,18 @@ impl EachTile<4> for OverDistribution<'_> {
     }
 }
 
-impl Call<'_> {
+impl<'a> Call<'a> {
+    #[inline(always)]
+    fn exponents(&self, tile: Tile, [h, e]: [&'a [Chunk]; 2]) -> Exponents<'a> {
+        Exponents {
+            tile,
+            x: self.args.x,
+            scale: self.scale,
+            h,
+            e,
+        }
+    }
+
     /// Whether single precision loses some of a tile, before its sums are known.
     #[inline(always)]
     fn is_lost(&self, tile: Tile) -> bool {
@@ -792,7 +799,9 @@ impl Call<'_> {
         slopes: &[Chunk],
     ) -> [S::F32; 3] {
         let linear = self.loss.is_linear();
-        self.loss.fill(self.level, &normal.classwise(h, e), slopes);
+        if !linear {
+            self.loss.fill(self.level, &normal.classwise(h, e), slopes);
+        }
         let zero = s.splat(0.0);
         let (mut values, mut sum, mut others) = (zero, zero, zero);
         let groups = h.chunks(GROUP).zip(e.chunks(GROUP)).zip(t.chunks(GROUP));
