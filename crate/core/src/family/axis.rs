@@ -164,13 +164,15 @@ impl Tile {
             }
             return;
         }
-        s.vectorize(Load {
-            tile: self,
-            from,
-            steps,
-            fill,
-            into,
-        });
+        if self.by_row {
+            s.vectorize(LoadRow {
+                row: self.run(from, steps),
+                fill,
+                into,
+            });
+        } else {
+            gather(s, &from[self.at(0, steps.start)..], self, fill, into);
+        }
     }
     /// The reverse, or added to what is there.
     #[inline(always)]
@@ -188,13 +190,15 @@ impl Tile {
             }
             return;
         }
-        s.vectorize(Store {
-            tile: self,
-            to,
-            steps,
-            from,
-            add,
-        });
+        if self.by_row {
+            s.vectorize(StoreRow {
+                row: self.run(to, steps),
+                from,
+                add,
+            });
+        } else {
+            scatter(s, &to[self.at(0, steps.start)..], self, from, add);
+        }
     }
     /// Sum over the classes of what was added up over the steps: in each lane that of its position.
     #[inline(always)]
@@ -305,38 +309,24 @@ impl Tile {
     }
 }
 
-/// [`Tile::load`] where the scores of a class are no whole vector of neighbours.
-struct Load<'a> {
-    tile: Tile,
-    from: Cells<'a>,
-    steps: Range<usize>,
+/// [`Tile::load`] where lanes are classes.
+struct LoadRow<'a> {
+    row: Cells<'a>,
     fill: f32,
     into: &'a [Chunk],
 }
 
-impl Kernel for Load<'_> {
+impl Kernel for LoadRow<'_> {
     type Out = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Self {
-            tile,
-            from,
-            steps,
-            fill,
-            into,
-        } = self;
-        if tile.by_row {
-            let (chunks, tail) = tile.run(from, steps).as_chunks();
-            for (into, chunk) in into.iter().zip(chunks) {
-                s.store(into, s.load(chunk));
-            }
-            if let Some(into) = into.get(chunks.len()) {
-                s.store(into, s.load_head(tail, fill));
-            }
-        } else {
-            let first = tile.at(0, steps.start);
-            gather(s, &from[first..], tile, fill, into);
+        let (chunks, tail) = self.row.as_chunks();
+        for (into, chunk) in self.into.iter().zip(chunks) {
+            s.store(into, s.load(chunk));
+        }
+        if let Some(into) = self.into.get(chunks.len()) {
+            s.store(into, s.load_head(tail, self.fill));
         }
     }
 }
@@ -351,41 +341,28 @@ fn put<S: Simd>(s: S, to: &Chunk, from: &Chunk, add: bool) {
 }
 
 /// [`Tile::store`], likewise.
-struct Store<'a> {
-    tile: Tile,
-    to: Cells<'a>,
-    steps: Range<usize>,
+struct StoreRow<'a> {
+    row: Cells<'a>,
     from: &'a [Chunk],
     add: bool,
 }
 
-impl Kernel for Store<'_> {
+impl Kernel for StoreRow<'_> {
     type Out = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Self {
-            tile,
-            to,
-            steps,
-            from,
-            add,
-        } = self;
-        if tile.by_row {
-            let (chunks, tail) = tile.run(to, steps).as_chunks();
-            for (to, from) in chunks.iter().zip(from) {
-                put(s, to, from, add);
+        let Self { row, from, add } = self;
+        let (chunks, tail) = row.as_chunks();
+        for (to, from) in chunks.iter().zip(from) {
+            put(s, to, from, add);
+        }
+        if let Some(from) = from.get(chunks.len()) {
+            let mut v = s.load(from);
+            if add {
+                v = s.add(s.load_head(tail, 0.0), v);
             }
-            if let Some(from) = from.get(chunks.len()) {
-                let mut v = s.load(from);
-                if add {
-                    v = s.add(s.load_head(tail, 0.0), v);
-                }
-                s.store_head(tail, v);
-            }
-        } else {
-            let first = tile.at(0, steps.start);
-            scatter(s, &to[first..], tile, from, add);
+            s.store_head(tail, v);
         }
     }
 }

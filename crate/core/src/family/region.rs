@@ -773,12 +773,11 @@ impl Kernel for TargetClasses<'_> {
                 let exponents = args.exponents(tile, [z, e]);
                 let numbers = exponents.numbers(s);
                 let normal = Normal::of(s, &exponents, &numbers);
-                let inverse = s.div(s.splat(1.0), normal.sum);
                 for classes in blocks(args.classes) {
                     let ys = args.targets(s, tile, &marks, classes.clone(), memory);
                     let [_, e] = normal.block(s, classes.clone());
                     for ((e, own), plane) in e.iter().zip(ys).zip(&planes[classes.clone()]) {
-                        let odds = odds(s, &normal, inverse, s.load(e));
+                        let odds = odds(s, &normal, s.load(e));
                         let y = s.load(own);
                         let off = s.sub(s.splat(1.0), y);
                         let plane = [0, 1, 2].map(|i| plane[i].get());
@@ -878,7 +877,7 @@ impl Kernel for Classes<'_> {
     fn run<S: Simd>(self, s: S) -> f64 {
         let Self {
             level,
-            part: loss,
+            part,
             args,
             pass,
         } = self;
@@ -898,17 +897,17 @@ impl Kernel for Classes<'_> {
                     cells(&mut many)
                 };
                 for block in args.blocks() {
-                    let mut part = 0.0;
+                    let mut of_part = 0.0;
                     for tile in axis.tiles(block) {
-                        part += class_sums(s, level, loss, &args, tile, kept, lanes);
+                        of_part += class_sums(s, level, part, &args, tile, kept, lanes);
                     }
                     let planes = lanes.as_chunks::<LANES>().0.chunks_exact(NUMBERS);
                     for (class, plane) in planes.enumerate() {
                         let [first, second, both] =
                             [0, 1, 2].map(|i| f64::from(s.sum(s.load(&plane[i]))));
-                        sums.add(block, class, [part, first, second, both]);
+                        sums.add(block, class, [of_part, first, second, both]);
                         // Counted with the first class.
-                        part = 0.0;
+                        of_part = 0.0;
                     }
                     lanes.iter().for_each(|lane| lane.set(0.0));
                 }
@@ -923,7 +922,7 @@ impl Kernel for Classes<'_> {
                     let plane = block.sample * args.classes * NUMBERS;
                     let planes = &planes[plane..plane + args.classes * NUMBERS];
                     for tile in axis.tiles(block) {
-                        class_gradient(s, level, loss, &args, tile, kept, planes, dx, accumulate);
+                        class_gradient(s, level, part, &args, tile, kept, planes, dx, accumulate);
                     }
                 }
                 0.0
@@ -972,7 +971,7 @@ impl<'a> Shares<'a> {
 fn class_sums<S: Simd>(
     s: S,
     level: Level,
-    loss: Option<&dyn tiles::Formula>,
+    part: Option<&dyn tiles::Formula>,
     args: &Args,
     tile: Tile,
     [h, e, memory, slopes]: [&[Chunk]; 4],
@@ -984,7 +983,7 @@ fn class_sums<S: Simd>(
     let numbers = exponents.numbers(s);
     let normal = Normal::of(s, &exponents, &numbers);
     let one = s.splat(1.0);
-    let inverse = s.div(one, normal.sum);
+    let inverse = normal.inverse;
     let rest = s.zero_where(marks.ignored, s.mul(normal.rest, inverse));
     let sums = sums.as_chunks::<LANES>().0.as_chunks::<NUMBERS>().0;
     let (mut value, mut weights) = (zero, zero);
@@ -1003,9 +1002,9 @@ fn class_sums<S: Simd>(
                 s.store(sum, own);
             }
         }
-        if let Some(loss) = loss {
-            if !loss.is_linear() {
-                loss.fill(level, &normal.classwise(h, e), slopes);
+        if let Some(part) = part {
+            if !part.is_linear() {
+                part.fill(level, &normal.classwise(h, e), slopes);
             }
             for ((own, y), class) in h.iter().zip(ys).zip(block) {
                 let t = shares.at(s, class, s.load(y));
@@ -1014,10 +1013,10 @@ fn class_sums<S: Simd>(
             }
         }
     }
-    let Some(loss) = loss else {
+    let Some(part) = part else {
         return 0.0;
     };
-    if loss.is_linear() {
+    if part.is_linear() {
         value = normal.linear(s, weights, value);
     }
     f64::from(s.sum(s.zero_where(marks.ignored, value)))
@@ -1029,7 +1028,7 @@ fn class_sums<S: Simd>(
 fn class_gradient<S: Simd>(
     s: S,
     level: Level,
-    loss: Option<&dyn tiles::Formula>,
+    part: Option<&dyn tiles::Formula>,
     args: &Args,
     tile: Tile,
     [h, e, memory, slopes]: [&[Chunk]; 4],
@@ -1042,14 +1041,13 @@ fn class_gradient<S: Simd>(
     let exponents = args.exponents(tile, [h, e]);
     let numbers = exponents.numbers(s);
     let normal = Normal::of(s, &exponents, &numbers);
-    let inverse = s.div(s.splat(1.0), normal.sum);
     let scale = s.splat(args.part.map_or(0.0, |part| part.scale));
     let planes = planes.as_chunks::<NUMBERS>().0;
     let mut totals = [zero; 4];
     for block in blocks(args.classes) {
         let kept = [memory, slopes];
         let sums = class_terms(
-            s, level, loss, args, tile, &marks, &normal, inverse, planes, block, kept,
+            s, level, part, args, tile, &marks, &normal, planes, block, kept,
         );
         for (total, sum) in totals.iter_mut().zip(sums) {
             *total = s.add(*total, sum);
@@ -1057,57 +1055,60 @@ fn class_gradient<S: Simd>(
     }
     let [mean, all, other_mean, other_all] = totals;
     // The p that a class which stands alone has.
-    let q = s.mul(normal.rest, inverse);
-    let alone = s.mul(normal.alone, inverse);
+    let q = s.mul(normal.rest, normal.inverse);
+    let alone = s.mul(normal.alone, normal.inverse);
     for block in blocks(args.classes) {
         if args.classes > KEPT {
             class_terms(
                 s,
                 level,
-                loss,
+                part,
                 args,
                 tile,
                 &marks,
                 &normal,
-                inverse,
                 planes,
                 block.clone(),
                 [memory, slopes],
             );
         }
-        let [h, e, own] = [h, e, memory].map(|kept| &kept[..block.len()]);
-        for ((by_p, e), own) in h.iter().zip(e).zip(own) {
-            let (p, by_p) = (s.load(e), s.load(by_p));
-            let certain = s.eq(p, alone);
+        let [h, e, slopes] = [h, e, slopes].map(|kept| &kept[..block.len()]);
+        for (by_p, e) in h.iter().zip(e) {
+            let (p, own) = (s.load(e), s.load(by_p));
             let past = s.select(
-                certain,
-                s.sub(s.mul(q, by_p), other_mean),
-                s.sub(by_p, mean),
+                s.eq(p, alone),
+                s.sub(s.mul(q, own), other_mean),
+                s.sub(own, mean),
             );
-            let mut g = s.mul(p, past);
-            if loss.is_some() {
-                let own = s.sub(s.mul(all, p), s.load(own));
-                let own = s.select(certain, s.sub(other_all, s.mul(all, q)), own);
-                g = s.mul_add(own, scale, g);
-            }
-            s.store(e, s.zero_where(marks.ignored, g));
+            s.store(by_p, s.zero_where(marks.ignored, s.mul(p, past)));
         }
-        tile.store(s, dx, block, e, accumulate);
+        if part.is_some() {
+            for ((g, e), slope) in h.iter().zip(e).zip(slopes) {
+                let (p, slope) = (s.load(e), s.load(slope));
+                let own = s.select(
+                    s.eq(p, alone),
+                    s.sub(other_all, s.mul(all, q)),
+                    s.sub(s.mul(all, p), slope),
+                );
+                let g_part = s.mul_add(own, scale, s.load(g));
+                s.store(g, s.zero_where(marks.ignored, g_part));
+            }
+        }
+        tile.store(s, dx, block, h, accumulate);
     }
 }
 
-/// Σ g·p and Σ s of some classes, then both without a class that stands alone. g takes the place of h, p that of e^z, and s
-/// that of y.
+/// Σ g·p and Σ s of some classes, then both without a class that stands alone. g takes the place of h, and p that of e^z; s goes
+/// into memory of its own.
 #[inline(always)]
 fn class_terms<S: Simd>(
     s: S,
     level: Level,
-    loss: Option<&dyn tiles::Formula>,
+    part: Option<&dyn tiles::Formula>,
     args: &Args,
     tile: Tile,
     marks: &Marks<S>,
     normal: &Normal<S>,
-    inverse: S::F32,
     planes: &[[Cell<f32>; NUMBERS]],
     block: Range<usize>,
     [memory, slopes]: [&[Chunk]; 2],
@@ -1117,32 +1118,32 @@ fn class_terms<S: Simd>(
     let (mut other_mean, mut other_all) = (zero, zero);
     let ys = args.targets(s, tile, marks, block.clone(), memory);
     let [h, e] = normal.block(s, block.clone());
-    let linear = loss.is_none_or(|loss| loss.is_linear());
-    if let Some(loss) = loss
-        && !linear
-    {
-        loss.fill(level, &normal.classwise(h, e), slopes);
+    if let Some(part) = part {
+        let linear = part.is_linear();
+        if !linear {
+            part.fill(level, &normal.classwise(h, e), slopes);
+        }
+        let shares = Shares::new(args, tile);
+        for (((e, y), to), class) in e.iter().zip(ys).zip(slopes).zip(block.clone()) {
+            let mut slope = shares.at(s, class, s.load(y));
+            if !linear {
+                slope = s.zero_where(s.eq(slope, zero), s.mul(slope, s.load(to)));
+            }
+            all = s.add(all, slope);
+            let certain = s.eq(s.load(e), normal.alone);
+            other_all = s.add(other_all, s.zero_where(certain, slope));
+            s.store(to, slope);
+        }
     }
-    let shares = Shares::new(args, tile);
-    let classes = block.clone().zip(&planes[block]).zip(slopes);
-    for (((h, e), own), ((class, plane), by_log)) in h.iter().zip(e).zip(ys).zip(classes) {
-        let (y, exp) = (s.load(own), s.load(e));
-        let certain = s.eq(exp, normal.alone);
-        let [p, q] = odds(s, normal, inverse, exp);
+    for (((h, e), y), plane) in h.iter().zip(e).zip(ys).zip(&planes[block]) {
+        let (y, exp) = (s.load(y), s.load(e));
+        let [p, q] = odds(s, normal, exp);
         let plane = [0, 1, 2].map(|i| plane[i].get());
         let off = s.sub(s.splat(1.0), y);
         let by_p = args.by_p(s, false, plane, [p, q], [y, off]);
         mean = s.mul_add(by_p, p, mean);
-        other_mean = s.mul_add(by_p, s.zero_where(certain, p), other_mean);
-        if loss.is_some() {
-            let mut slope = shares.at(s, class, y);
-            if !linear {
-                slope = s.zero_where(s.eq(slope, zero), s.mul(slope, s.load(by_log)));
-            }
-            all = s.add(all, slope);
-            other_all = s.add(other_all, s.zero_where(certain, slope));
-            s.store(own, slope);
-        }
+        let others = s.zero_where(s.eq(exp, normal.alone), p);
+        other_mean = s.mul_add(by_p, others, other_mean);
         s.store(h, by_p);
         s.store(e, p);
     }
@@ -1151,7 +1152,7 @@ fn class_terms<S: Simd>(
 
 /// p and 1 − p of a class from its e^z.
 #[inline(always)]
-fn odds<S: Simd>(s: S, normal: &Normal<S>, inverse: S::F32, exp: S::F32) -> [S::F32; 2] {
-    let [_, p, q] = normal.odds(s, inverse, exp, exp);
+fn odds<S: Simd>(s: S, normal: &Normal<S>, exp: S::F32) -> [S::F32; 2] {
+    let [_, p, q] = normal.odds(s, exp, exp);
     [p, q]
 }

@@ -195,6 +195,8 @@ pub(in crate::family) struct Normal<'a, S: Simd> {
     pub max: S::F32,
     /// Σ e^z
     pub sum: S::F32,
+    /// 1/Σ e^z
+    pub inverse: S::F32,
     /// Σ e^z without one class of the largest score: it keeps its digits where that class is nearly certain.
     pub rest: S::F32,
     pub log_sum: S::F32,
@@ -203,8 +205,8 @@ pub(in crate::family) struct Normal<'a, S: Simd> {
     pub alone: S::F32,
 }
 
-/// What [`Normal`] has, in memory: max, sum, rest, log_sum and alone.
-pub(in crate::family) type Numbers = [[f32; LANES]; 5];
+/// What [`Normal`] has, in memory: max, sum, its inverse, rest, log_sum and alone.
+pub(in crate::family) type Numbers = [[f32; LANES]; 6];
 
 impl<'a, S: Simd> Normal<'a, S> {
     /// From [`Exponents::numbers`].
@@ -215,9 +217,10 @@ impl<'a, S: Simd> Normal<'a, S> {
             numbers,
             max: s.vector(numbers[0]),
             sum: s.vector(numbers[1]),
-            rest: s.vector(numbers[2]),
-            log_sum: s.vector(numbers[3]),
-            alone: s.vector(numbers[4]),
+            inverse: s.vector(numbers[2]),
+            rest: s.vector(numbers[3]),
+            log_sum: s.vector(numbers[4]),
+            alone: s.vector(numbers[5]),
         }
     }
 
@@ -227,15 +230,10 @@ impl<'a, S: Simd> Normal<'a, S> {
         self.exponents.block(s, &self.numbers[0], block)
     }
 
-    /// [ln p, p, 1 − p] of a class from its h and e^z, with the inverse of the sum.
+    /// [ln p, p, 1 − p] of a class from its h and e^z.
     #[inline(always)]
-    pub(in crate::family) fn odds(
-        &self,
-        s: S,
-        inverse: S::F32,
-        h: S::F32,
-        e: S::F32,
-    ) -> [S::F32; 3] {
+    pub(in crate::family) fn odds(&self, s: S, h: S::F32, e: S::F32) -> [S::F32; 3] {
+        let inverse = self.inverse;
         let p = s.mul(e, inverse);
         let alone = s.eq(e, self.alone);
         let q = s.select(alone, s.mul(self.rest, inverse), s.sub(s.splat(1.0), p));
@@ -352,6 +350,7 @@ impl Kernel for Normalize<'_> {
         [
             s.to_array(max),
             s.to_array(sum),
+            s.to_array(s.div(one, sum)),
             s.to_array(rest),
             s.to_array(log1p(s, rest)),
             s.to_array(alone),
@@ -455,9 +454,8 @@ impl<L: Softmax> Kernel for Fill<'_, L> {
     fn run<S: Simd>(self, s: S) {
         let Self(loss, from, slopes) = self;
         let normal = Normal::of(s, from.exponents, from.numbers);
-        let inverse = s.div(s.splat(1.0), normal.sum);
         for ((h, e), slope) in from.h.iter().zip(from.e).zip(slopes) {
-            let odds = normal.odds(s, inverse, s.load(h), s.load(e));
+            let odds = normal.odds(s, s.load(h), s.load(e));
             let [value, own] = s.map_compact(loss, odds);
             s.store(h, value);
             s.store(slope, own);
@@ -665,7 +663,6 @@ impl<'a> Call<'a> {
         let weight = tile.per_position(s, weights);
         let h = tile.per_position(s, h_y);
         let nothing = s.eq(weight, s.splat(0.0));
-        let inverse = s.div(s.splat(1.0), normal.sum);
         let (value, slope) = if self.loss.is_linear() {
             let below = s.zero_where(nothing, s.mul(weight, h));
             (normal.linear(s, weight, below), weight)
@@ -679,7 +676,7 @@ impl<'a> Call<'a> {
         };
         if let Some(dx) = args.dx {
             let all = s.mul(slope, positions.upstream);
-            let factor = s.mul(all, inverse);
+            let factor = s.mul(all, normal.inverse);
             // Where the label is the largest, p_y − 1 is −rest/sum.
             let largest = s.to_array(s.sub(s.splat(0.0), s.mul(normal.rest, factor)));
             let all = s.to_array(all);
@@ -721,7 +718,6 @@ impl<'a> Call<'a> {
     ) -> S::F32 {
         let args = &self.args;
         let label = tile.per_position(s, labels.map(mark));
-        let inverse = s.div(s.splat(1.0), normal.sum);
         let (mut value, mut slope, mut others) = (Sum::new(s), Sum::new(s), Sum::new(s));
         for block in blocks(tile.steps()) {
             let t = self.target(s, tile, label, block.clone(), memory);
@@ -742,7 +738,7 @@ impl<'a> Call<'a> {
                 s.mul(by_target, s.splat(self.scale.sharp)),
             );
             let all = s.mul(slope, positions.upstream);
-            let factor = s.mul(all, inverse);
+            let factor = s.mul(all, normal.inverse);
             // At a class that stands alone.
             let lost = s.mul(normal.rest, factor);
             let alone = s.sub(s.mul(others, positions.upstream), lost);
@@ -798,34 +794,11 @@ impl<'a> Call<'a> {
         t: &[Chunk],
         slopes: &[Chunk],
     ) -> [S::F32; 3] {
-        let linear = self.loss.is_linear();
-        if !linear {
-            self.loss.fill(self.level, &normal.classwise(h, e), slopes);
+        if self.loss.is_linear() {
+            return sums::<S, true>(s, normal, h, e, t, slopes);
         }
-        let zero = s.splat(0.0);
-        let (mut values, mut sum, mut others) = (zero, zero, zero);
-        let groups = h.chunks(GROUP).zip(e.chunks(GROUP)).zip(t.chunks(GROUP));
-        for (((h, e), t), slopes) in groups.zip(slopes.chunks(GROUP)) {
-            let mut of_group = [zero; 3];
-            for (((h, e), t), by_log) in h.iter().zip(e).zip(t).zip(slopes) {
-                let (value, exp, own) = (s.load(h), s.load(e), s.load(t));
-                // 0 · ∞ is 0 here: a class that cannot be and is not asked for costs nothing.
-                let none = s.eq(own, zero);
-                let mut slope = own;
-                if !linear {
-                    slope = s.zero_where(none, s.mul(own, s.load(by_log)));
-                    s.store(t, slope);
-                }
-                of_group[0] = s.add(of_group[0], s.zero_where(none, s.mul(own, value)));
-                of_group[1] = s.add(of_group[1], slope);
-                let other = s.zero_where(s.eq(exp, normal.alone), slope);
-                of_group[2] = s.add(of_group[2], other);
-            }
-            values = s.add(values, of_group[0]);
-            sum = s.add(sum, of_group[1]);
-            others = s.add(others, of_group[2]);
-        }
-        [values, sum, others]
+        self.loss.fill(self.level, &normal.classwise(h, e), slopes);
+        sums::<S, false>(s, normal, h, e, t, slopes)
     }
 
     /// w_c·((1 − ε)·q_c + ε/C) of a block.
@@ -856,4 +829,40 @@ impl<'a> Call<'a> {
         }
         memory
     }
+}
+
+/// The loop of [`Call::of_classes`].
+#[inline(always)]
+fn sums<S: Simd, const LINEAR: bool>(
+    s: S,
+    normal: &Normal<S>,
+    h: &[Chunk],
+    e: &[Chunk],
+    t: &[Chunk],
+    slopes: &[Chunk],
+) -> [S::F32; 3] {
+    let zero = s.splat(0.0);
+    let (mut values, mut sum, mut others) = (zero, zero, zero);
+    let groups = h.chunks(GROUP).zip(e.chunks(GROUP)).zip(t.chunks(GROUP));
+    for (((h, e), t), slopes) in groups.zip(slopes.chunks(GROUP)) {
+        let mut of_group = [zero; 3];
+        for (((h, e), t), by_log) in h.iter().zip(e).zip(t).zip(slopes) {
+            let (value, exp, own) = (s.load(h), s.load(e), s.load(t));
+            // 0 · ∞ is 0 here: a class that cannot be and is not asked for costs nothing.
+            let none = s.eq(own, zero);
+            let mut slope = own;
+            if !LINEAR {
+                slope = s.zero_where(none, s.mul(own, s.load(by_log)));
+                s.store(t, slope);
+            }
+            of_group[0] = s.add(of_group[0], s.zero_where(none, s.mul(own, value)));
+            of_group[1] = s.add(of_group[1], slope);
+            let other = s.zero_where(s.eq(exp, normal.alone), slope);
+            of_group[2] = s.add(of_group[2], other);
+        }
+        values = s.add(values, of_group[0]);
+        sum = s.add(sum, of_group[1]);
+        others = s.add(others, of_group[2]);
+    }
+    [values, sum, others]
 }
