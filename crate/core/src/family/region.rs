@@ -10,7 +10,7 @@
 use super::axis::{Axis, Block, Tile, mark};
 use super::pointwise::{PASS, Pointwise, prepare};
 use super::positions::{NOTHING, Positions, Values};
-use super::softmax::tiles::{self, Exponents, KEPT, Normal, blocks, kept, memory};
+use super::softmax::tiles::{self, Exponents, KEPT, Normal, Numbers, blocks, kept, memory};
 use super::softmax::{Scale, Softmax};
 use crate::loss::{self, Params};
 use crate::math::sigmoid::{sigmoid, tail};
@@ -771,8 +771,8 @@ impl Kernel for TargetClasses<'_> {
             for tile in args.axis().tiles(block) {
                 let marks = args.marks(s, tile);
                 let exponents = args.exponents(tile, [z, e]);
-                let numbers = exponents.numbers(s);
-                let normal = Normal::of(s, &exponents, &numbers);
+                let mut numbers = Numbers::new();
+                let normal = Normal::new(s, &exponents, &mut numbers);
                 for classes in blocks(args.classes) {
                     let ys = args.targets(s, tile, &marks, classes.clone(), memory);
                     let [_, e] = normal.block(s, classes.clone());
@@ -980,8 +980,8 @@ fn class_sums<S: Simd>(
     let zero = s.splat(0.0);
     let marks = args.marks(s, tile);
     let exponents = args.exponents(tile, [h, e]);
-    let numbers = exponents.numbers(s);
-    let normal = Normal::of(s, &exponents, &numbers);
+    let mut numbers = Numbers::new();
+    let normal = Normal::new(s, &exponents, &mut numbers);
     let one = s.splat(1.0);
     let inverse = normal.inverse;
     let rest = s.zero_where(marks.ignored, s.mul(normal.rest, inverse));
@@ -1039,8 +1039,8 @@ fn class_gradient<S: Simd>(
     let zero = s.splat(0.0);
     let marks = args.marks(s, tile);
     let exponents = args.exponents(tile, [h, e]);
-    let numbers = exponents.numbers(s);
-    let normal = Normal::of(s, &exponents, &numbers);
+    let mut numbers = Numbers::new();
+    let normal = Normal::new(s, &exponents, &mut numbers);
     let scale = s.splat(args.part.map_or(0.0, |part| part.scale));
     let planes = planes.as_chunks::<NUMBERS>().0;
     let mut totals = [zero; 4];

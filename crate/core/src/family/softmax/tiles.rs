@@ -191,7 +191,7 @@ struct Call<'a> {
 #[derive(Clone, Copy)]
 pub(in crate::family) struct Normal<'a, S: Simd> {
     exponents: &'a Exponents<'a>,
-    numbers: &'a Numbers,
+    numbers: &'a [Chunk; 6],
     pub max: S::F32,
     /// Σ e^z
     pub sum: S::F32,
@@ -205,22 +205,46 @@ pub(in crate::family) struct Normal<'a, S: Simd> {
     pub alone: S::F32,
 }
 
-/// What [`Normal`] has, in memory: max, sum, its inverse, rest, log_sum and alone.
-pub(in crate::family) type Numbers = [[f32; LANES]; 6];
+/// Memory for what [`Normal`] has: max, sum, its inverse, rest, log_sum and alone.
+pub(in crate::family) struct Numbers([[f32; LANES]; 6]);
+
+impl Numbers {
+    #[inline(always)]
+    pub(in crate::family) fn new() -> Self {
+        Self([[0.0; LANES]; 6])
+    }
+
+    #[inline(always)]
+    fn chunks(&mut self) -> &[Chunk; 6] {
+        let chunks = cells(self.0.as_flattened_mut()).as_chunks().0;
+        chunks.first_chunk().unwrap()
+    }
+}
 
 impl<'a, S: Simd> Normal<'a, S> {
-    /// From [`Exponents::numbers`].
+    /// A NaN, a +∞ or a position of −∞ alone gives NaN.
     #[inline(always)]
-    pub(in crate::family) fn of(s: S, exponents: &'a Exponents<'a>, numbers: &'a Numbers) -> Self {
+    pub(in crate::family) fn new(
+        s: S,
+        exponents: &'a Exponents<'a>,
+        numbers: &'a mut Numbers,
+    ) -> Self {
+        let numbers = numbers.chunks();
+        s.vectorize(Normalize(exponents, numbers));
+        Self::of(s, exponents, numbers)
+    }
+
+    #[inline(always)]
+    fn of(s: S, exponents: &'a Exponents<'a>, numbers: &'a [Chunk; 6]) -> Self {
         Self {
             exponents,
             numbers,
-            max: s.vector(numbers[0]),
-            sum: s.vector(numbers[1]),
-            inverse: s.vector(numbers[2]),
-            rest: s.vector(numbers[3]),
-            log_sum: s.vector(numbers[4]),
-            alone: s.vector(numbers[5]),
+            max: s.load(&numbers[0]),
+            sum: s.load(&numbers[1]),
+            inverse: s.load(&numbers[2]),
+            rest: s.load(&numbers[3]),
+            log_sum: s.load(&numbers[4]),
+            alone: s.load(&numbers[5]),
         }
     }
 
@@ -277,12 +301,6 @@ pub(in crate::family) struct Exponents<'a> {
 }
 
 impl<'a> Exponents<'a> {
-    /// What [`Normal`] is made of, in memory that the caller keeps. A NaN, a +∞ or a position of −∞ alone gives NaN.
-    #[inline(always)]
-    pub(in crate::family) fn numbers<S: Simd>(&self, s: S) -> Numbers {
-        s.vectorize(Normalize(self))
-    }
-
     /// The largest score of each position. Leaves the scores of the last block in the place of h.
     #[inline(always)]
     fn max<S: Simd>(&self, s: S) -> S::F32 {
@@ -309,7 +327,7 @@ impl<'a> Exponents<'a> {
 
     /// A block after all were computed.
     #[inline(always)]
-    fn block<S: Simd>(&self, s: S, max: &[f32; LANES], block: Range<usize>) -> [&'a [Chunk]; 2] {
+    fn block<S: Simd>(&self, s: S, max: &Chunk, block: Range<usize>) -> [&'a [Chunk]; 2] {
         let (h, e) = (&self.h[..block.len()], &self.e[..block.len()]);
         if self.tile.steps() > KEPT {
             s.vectorize(Again {
@@ -323,14 +341,14 @@ impl<'a> Exponents<'a> {
 }
 
 /// The first passes over a tile, to the numbers of [`Normal`]. A function of its own, which all loops over tiles share.
-struct Normalize<'a>(&'a Exponents<'a>);
+struct Normalize<'a>(&'a Exponents<'a>, &'a [Chunk; 6]);
 
 impl Kernel for Normalize<'_> {
-    type Out = Numbers;
+    type Out = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) -> Numbers {
-        let Self(exponents) = self;
+    fn run<S: Simd>(self, s: S) {
+        let Self(exponents, to) = self;
         let tile = exponents.tile;
         let max = exponents.max(s);
         let (mut sum, mut rest) = (Sum::new(s), Sum::new(s));
@@ -347,14 +365,12 @@ impl Kernel for Normalize<'_> {
         let rest = s.select(alone, rest, s.sub(sum, one));
         let sum = s.select(alone, s.add(one, rest), sum);
         let alone = s.select(alone, one, two);
-        [
-            s.to_array(max),
-            s.to_array(sum),
-            s.to_array(s.div(one, sum)),
-            s.to_array(rest),
-            s.to_array(log1p(s, rest)),
-            s.to_array(alone),
-        ]
+        s.store(&to[0], max);
+        s.store(&to[1], sum);
+        s.store(&to[2], s.div(one, sum));
+        s.store(&to[3], rest);
+        s.store(&to[4], log1p(s, rest));
+        s.store(&to[5], alone);
     }
 }
 
@@ -362,7 +378,7 @@ impl Kernel for Normalize<'_> {
 struct Again<'a> {
     exponents: &'a Exponents<'a>,
     block: Range<usize>,
-    max: &'a [f32; LANES],
+    max: &'a Chunk,
 }
 
 impl Kernel for Again<'_> {
@@ -370,7 +386,7 @@ impl Kernel for Again<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let max = s.vector(*self.max);
+        let max = s.load(self.max);
         self.exponents.first(s, max, self.block);
     }
 }
@@ -412,7 +428,7 @@ pub(in crate::family) trait Formula {
 #[derive(Clone, Copy)]
 pub(in crate::family) struct Classwise<'a> {
     exponents: &'a Exponents<'a>,
-    numbers: &'a Numbers,
+    numbers: &'a [Chunk; 6],
     h: &'a [Chunk],
     e: &'a [Chunk],
 }
@@ -514,8 +530,8 @@ impl EachTile<2> for AtLabels<'_> {
         }
         let (labels, positions) = call.positions(s, tile);
         let exponents = call.exponents(tile, [h, e]);
-        let numbers = exponents.numbers(s);
-        let normal = Normal::of(s, &exponents, &numbers);
+        let mut numbers = Numbers::new();
+        let normal = Normal::new(s, &exponents, &mut numbers);
         if call.is_certain(s, positions.ignored, normal.rest) {
             return call.in_double(tile);
         }
@@ -538,8 +554,8 @@ impl EachTile<4> for OverDistribution<'_> {
         let (labels, positions) = call.positions(s, tile);
         let [h, e, t, slopes] = kept;
         let exponents = call.exponents(tile, [h, e]);
-        let numbers = exponents.numbers(s);
-        let normal = Normal::of(s, &exponents, &numbers);
+        let mut numbers = Numbers::new();
+        let normal = Normal::new(s, &exponents, &mut numbers);
         if call.is_certain(s, positions.ignored, normal.rest) {
             return call.in_double(tile);
         }
@@ -668,10 +684,11 @@ impl<'a> Call<'a> {
             (normal.linear(s, weight, below), weight)
         } else {
             let [e] = s.map_compact(Exp, [s.mul(h, s.splat(self.scale.sharp))]);
-            let mut own = [h, e, e].map(|own| s.to_array(own));
-            let [h, e, slope] = own.each_mut().map(|own| cells(own).as_chunks().0);
-            self.loss.fill(self.level, &normal.classwise(h, e), slope);
-            let [value, slope] = [h, slope].map(|own| s.load(&own[0]));
+            let mut own = [s.to_array(h), s.to_array(e), [0.0; LANES]];
+            let own = cells(own.as_flattened_mut()).as_chunks().0;
+            let from = normal.classwise(&own[..1], &own[1..2]);
+            self.loss.fill(self.level, &from, &own[2..]);
+            let (value, slope) = (s.load(&own[0]), s.load(&own[2]));
             (weigh(s, value, weight), s.mul(slope, weight))
         };
         if let Some(dx) = args.dx {
