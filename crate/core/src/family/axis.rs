@@ -1,6 +1,7 @@
 //! Where the scores of a position lie: next to each other, or a plane apart. Kernels walk them in tiles, and are written
 //! and compiled once for both ways of putting a tile into vectors.
 
+use super::step;
 use crate::share::Share;
 use crate::simd::{Cells, Chunk, Kernel, LANES, SIDE, Simd, Transposed, cells};
 use core::ops::Range;
@@ -165,11 +166,8 @@ impl Tile {
             return;
         }
         if self.by_row {
-            s.vectorize(LoadRow {
-                row: self.run(from, steps),
-                fill,
-                into,
-            });
+            let row = self.run(from, steps);
+            step(s, LoadRow { row, fill, into });
         } else {
             gather(s, &from[self.at(0, steps.start)..], self, fill, into);
         }
@@ -191,11 +189,8 @@ impl Tile {
             return;
         }
         if self.by_row {
-            s.vectorize(StoreRow {
-                row: self.run(to, steps),
-                from,
-                add,
-            });
+            let row = self.run(to, steps);
+            step(s, StoreRow { row, from, add });
         } else {
             scatter(s, &to[self.at(0, steps.start)..], self, from, add);
         }
@@ -230,11 +225,9 @@ impl Tile {
     /// Where the vectors of `steps` have the score of a class of position number `lane`, if they do.
     #[inline(always)]
     pub(super) fn slot(self, lane: usize, class: usize, steps: Range<usize>) -> Option<usize> {
-        if self.by_row {
-            class.checked_sub(steps.start * LANES)
-        } else {
-            Some(class.checked_sub(steps.start)? * LANES + lane)
-        }
+        // Without a branch, which would be taken for each lane. The position of a row is number 0.
+        let (per_step, width) = if self.by_row { (LANES, 1) } else { (1, LANES) };
+        Some(class.checked_sub(steps.start * per_step)? * width + lane)
     }
     /// The classes in the lanes of a step, see [`mark`].
     #[inline(always)]

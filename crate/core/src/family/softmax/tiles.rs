@@ -4,6 +4,7 @@ use super::double::{self, Watch};
 use super::{Args, Extra, Kind, Scale, Softmax};
 use crate::family::axis::{Tile, mark, put_values, total};
 use crate::family::positions::NOTHING;
+use crate::family::step;
 use crate::math::exp::Exp;
 use crate::math::log::log1p;
 use crate::share::Total;
@@ -230,7 +231,7 @@ impl<'a, S: Simd> Normal<'a, S> {
         numbers: &'a mut Numbers,
     ) -> Self {
         let numbers = numbers.chunks();
-        s.vectorize(Normalize(exponents, numbers));
+        step(s, Normalize(exponents, numbers));
         Self::of(s, exponents, numbers)
     }
 
@@ -340,7 +341,7 @@ impl<'a> Exponents<'a> {
     }
 }
 
-/// The first passes over a tile, to the numbers of [`Normal`]. A function of its own, which all loops over tiles share.
+/// The first passes over a tile, to the numbers of [`Normal`].
 struct Normalize<'a>(&'a Exponents<'a>, &'a [Chunk; 6]);
 
 impl Kernel for Normalize<'_> {
@@ -708,11 +709,9 @@ impl<'a> Call<'a> {
                     if labels[j] >= 0
                         && let Some(g) = slot.and_then(|slot| e.as_flattened().get(slot))
                     {
-                        g.set(if h_y[j] == 0.0 {
-                            largest[j]
-                        } else {
-                            g.get() - all[j]
-                        });
+                        // No branch: which class is the largest nothing foresees.
+                        let usual = g.get() - all[j];
+                        g.set([usual, largest[j]][usize::from(h_y[j] == 0.0)]);
                     }
                 }
                 tile.store(s, dx, block, e, self.extra.accumulate);
