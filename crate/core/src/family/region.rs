@@ -772,7 +772,7 @@ impl Kernel for TargetClasses<'_> {
                 let marks = args.marks(s, tile);
                 let exponents = args.exponents(tile, [z, e]);
                 let mut numbers = Numbers::new();
-                let normal = Normal::new(s, &exponents, &mut numbers);
+                let normal = Normal::new(s, exponents, &mut numbers);
                 for classes in blocks(args.classes) {
                     let ys = args.targets(s, tile, &marks, classes.clone(), memory);
                     let [_, e] = normal.block(s, classes.clone());
@@ -981,7 +981,7 @@ fn class_sums<S: Simd>(
     let marks = args.marks(s, tile);
     let exponents = args.exponents(tile, [h, e]);
     let mut numbers = Numbers::new();
-    let normal = Normal::new(s, &exponents, &mut numbers);
+    let normal = Normal::new(s, exponents, &mut numbers);
     let one = s.splat(1.0);
     let inverse = normal.inverse;
     let rest = s.zero_where(marks.ignored, s.mul(normal.rest, inverse));
@@ -1040,7 +1040,7 @@ fn class_gradient<S: Simd>(
     let marks = args.marks(s, tile);
     let exponents = args.exponents(tile, [h, e]);
     let mut numbers = Numbers::new();
-    let normal = Normal::new(s, &exponents, &mut numbers);
+    let normal = Normal::new(s, exponents, &mut numbers);
     let scale = s.splat(args.part.map_or(0.0, |part| part.scale));
     let planes = planes.as_chunks::<NUMBERS>().0;
     let mut totals = [zero; 4];

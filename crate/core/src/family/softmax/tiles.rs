@@ -191,7 +191,8 @@ struct Call<'a> {
 /// The softmax of a tile, in each lane that of its position.
 #[derive(Clone, Copy)]
 pub(in crate::family) struct Normal<'a, S: Simd> {
-    exponents: &'a Exponents<'a>,
+    // No reference: what a call may read stays in memory.
+    exponents: Exponents<'a>,
     numbers: &'a [Chunk; 6],
     pub max: S::F32,
     /// Σ e^z
@@ -225,18 +226,9 @@ impl Numbers {
 impl<'a, S: Simd> Normal<'a, S> {
     /// A NaN, a +∞ or a position of −∞ alone gives NaN.
     #[inline(always)]
-    pub(in crate::family) fn new(
-        s: S,
-        exponents: &'a Exponents<'a>,
-        numbers: &'a mut Numbers,
-    ) -> Self {
+    pub(in crate::family) fn new(s: S, exponents: Exponents<'a>, numbers: &'a mut Numbers) -> Self {
         let numbers = numbers.chunks();
         step(s, Normalize(exponents, numbers));
-        Self::of(s, exponents, numbers)
-    }
-
-    #[inline(always)]
-    fn of(s: S, exponents: &'a Exponents<'a>, numbers: &'a [Chunk; 6]) -> Self {
         Self {
             exponents,
             numbers,
@@ -258,12 +250,8 @@ impl<'a, S: Simd> Normal<'a, S> {
     /// [ln p, p, 1 − p] of a class from its h and e^z.
     #[inline(always)]
     pub(in crate::family) fn odds(&self, s: S, h: S::F32, e: S::F32) -> [S::F32; 3] {
-        let inverse = self.inverse;
-        let p = s.mul(e, inverse);
-        let alone = s.eq(e, self.alone);
-        let q = s.select(alone, s.mul(self.rest, inverse), s.sub(s.splat(1.0), p));
-        let z = s.mul(h, s.splat(self.exponents.scale.sharp));
-        [s.sub(z, self.log_sum), p, q]
+        let shared = [self.inverse, self.rest, self.log_sum, self.alone];
+        odds(s, self.exponents.scale.sharp, shared, h, e)
     }
 
     /// The same for [`Formula::fill`].
@@ -274,7 +262,7 @@ impl<'a, S: Simd> Normal<'a, S> {
         e: &'b [Chunk],
     ) -> Classwise<'b> {
         Classwise {
-            exponents: self.exponents,
+            sharp: self.exponents.scale.sharp,
             numbers: self.numbers,
             h,
             e,
@@ -287,6 +275,21 @@ impl<'a, S: Simd> Normal<'a, S> {
         let below = s.mul(t_h, s.splat(self.exponents.scale.sharp));
         s.sub(s.mul(t, self.log_sum), below)
     }
+}
+
+/// [ln p, p, 1 − p] of a class from what [`Normal`] has of its position.
+#[inline(always)]
+fn odds<S: Simd>(
+    s: S,
+    sharp: f32,
+    [inverse, rest, log_sum, alone]: [S::F32; 4],
+    h: S::F32,
+    e: S::F32,
+) -> [S::F32; 3] {
+    let p = s.mul(e, inverse);
+    let q = s.select(s.eq(e, alone), s.mul(rest, inverse), s.sub(s.splat(1.0), p));
+    let z = s.mul(h, s.splat(sharp));
+    [s.sub(z, log_sum), p, q]
 }
 
 /// The exponents of a tile's scores, as [`Scale`] has them, block by block.
@@ -332,7 +335,7 @@ impl<'a> Exponents<'a> {
         let (h, e) = (&self.h[..block.len()], &self.e[..block.len()]);
         if self.tile.steps() > KEPT {
             s.vectorize(Again {
-                exponents: self,
+                exponents: *self,
                 block,
                 max,
             });
@@ -342,7 +345,7 @@ impl<'a> Exponents<'a> {
 }
 
 /// The first passes over a tile, to the numbers of [`Normal`].
-struct Normalize<'a>(&'a Exponents<'a>, &'a [Chunk; 6]);
+struct Normalize<'a>(Exponents<'a>, &'a [Chunk; 6]);
 
 impl Kernel for Normalize<'_> {
     type Out = ();
@@ -377,7 +380,7 @@ impl Kernel for Normalize<'_> {
 
 /// Reads and computes a block of a long tile again. A function of its own, as that is not what most calls do.
 struct Again<'a> {
-    exponents: &'a Exponents<'a>,
+    exponents: Exponents<'a>,
     block: Range<usize>,
     max: &'a Chunk,
 }
@@ -428,7 +431,7 @@ pub(in crate::family) trait Formula {
 /// What the values of some classes are computed from.
 #[derive(Clone, Copy)]
 pub(in crate::family) struct Classwise<'a> {
-    exponents: &'a Exponents<'a>,
+    sharp: f32,
     numbers: &'a [Chunk; 6],
     h: &'a [Chunk],
     e: &'a [Chunk],
@@ -470,9 +473,10 @@ impl<L: Softmax> Kernel for Fill<'_, L> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Self(loss, from, slopes) = self;
-        let normal = Normal::of(s, from.exponents, from.numbers);
+        let [_, _, inverse, rest, log_sum, alone] = from.numbers;
+        let shared = [inverse, rest, log_sum, alone].map(|own| s.load(own));
         for ((h, e), slope) in from.h.iter().zip(from.e).zip(slopes) {
-            let odds = normal.odds(s, s.load(h), s.load(e));
+            let odds = odds(s, from.sharp, shared, s.load(h), s.load(e));
             let [value, own] = s.map_compact(loss, odds);
             s.store(h, value);
             s.store(slope, own);
@@ -532,7 +536,7 @@ impl EachTile<2> for AtLabels<'_> {
         let (labels, positions) = call.positions(s, tile);
         let exponents = call.exponents(tile, [h, e]);
         let mut numbers = Numbers::new();
-        let normal = Normal::new(s, &exponents, &mut numbers);
+        let normal = Normal::new(s, exponents, &mut numbers);
         if call.is_certain(s, positions.ignored, normal.rest) {
             return call.in_double(tile);
         }
@@ -556,7 +560,7 @@ impl EachTile<4> for OverDistribution<'_> {
         let [h, e, t, slopes] = kept;
         let exponents = call.exponents(tile, [h, e]);
         let mut numbers = Numbers::new();
-        let normal = Normal::new(s, &exponents, &mut numbers);
+        let normal = Normal::new(s, exponents, &mut numbers);
         if call.is_certain(s, positions.ignored, normal.rest) {
             return call.in_double(tile);
         }
