@@ -7,6 +7,7 @@
 //! loss keeps its digits where the prediction is nearly the target. Sums of p and of y are nearly the same there, and their
 //! difference has none left. For the same reason 1 − p comes from the activation, not from p.
 
+use super::SMALL;
 use super::axis::{Axis, Block, Tile, mark};
 use super::pointwise::{PASS, Pointwise, prepare};
 use super::positions::{NOTHING, Positions, Values};
@@ -210,12 +211,38 @@ pub(crate) fn with_softmax<L: Softmax>(level: Level, loss: L, args: Args, pass: 
 }
 
 fn over_classes(level: Level, part: Option<&dyn tiles::Formula>, args: Args, pass: Pass) -> f64 {
-    level.run(Classes {
-        level,
-        part,
-        args,
-        pass,
-    })
+    match part {
+        _ if SMALL => level.run(Classes::<ANY>(level, part, args, pass)),
+        None => level.run(Classes::<NONE>(level, part, args, pass)),
+        Some(part) if part.is_linear() => {
+            level.run(Classes::<LINEAR>(level, Some(part), args, pass))
+        }
+        _ => level.run(Classes::<ANY>(level, part, args, pass)),
+    }
+}
+
+/// Parts beside a softmax for which loops are compiled: none, −ln p, and whatever there is. The last would do for all, but that a
+/// call of the part's function, even one that is never made, keeps numbers in memory, which takes a fifth where classes are few.
+const NONE: u8 = 0;
+const LINEAR: u8 = 1;
+const ANY: u8 = 2;
+
+/// The part, where loops of this kind have one that is called.
+#[inline(always)]
+fn called<'a, const KIND: u8>(
+    part: Option<&'a dyn tiles::Formula>,
+) -> Option<&'a dyn tiles::Formula> {
+    part.filter(|part| KIND == ANY && !part.is_linear())
+}
+
+/// Whether there is a part.
+#[inline(always)]
+fn has<const KIND: u8>(part: Option<&dyn tiles::Formula>) -> bool {
+    match KIND {
+        NONE => false,
+        LINEAR => true,
+        _ => part.is_some(),
+    }
 }
 
 /// p, 1 − p, dp/dx, and value and derivative of the part, of x, [`Tail`] of x, y and the part's extra parameter.
@@ -863,24 +890,14 @@ impl<'a> TargetRun<'a> {
 }
 
 /// All classes of 16 positions, for a softmax over them.
-struct Classes<'a> {
-    level: Level,
-    part: Option<&'a dyn tiles::Formula>,
-    args: Args<'a>,
-    pass: Pass<'a>,
-}
+struct Classes<'a, const KIND: u8>(Level, Option<&'a dyn tiles::Formula>, Args<'a>, Pass<'a>);
 
-impl Kernel for Classes<'_> {
+impl<const KIND: u8> Kernel for Classes<'_, KIND> {
     type Out = f64;
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> f64 {
-        let Self {
-            level,
-            part,
-            args,
-            pass,
-        } = self;
+        let Self(level, part, args, pass) = self;
         let axis = args.axis();
         let mut memory = memory();
         let kept = kept(&mut memory, args.classes);
@@ -899,7 +916,7 @@ impl Kernel for Classes<'_> {
                 for block in args.blocks() {
                     let mut of_part = 0.0;
                     for tile in axis.tiles(block) {
-                        of_part += class_sums(s, level, part, &args, tile, kept, lanes);
+                        of_part += class_sums::<S, KIND>(s, level, part, &args, tile, kept, lanes);
                     }
                     let planes = lanes.as_chunks::<LANES>().0.chunks_exact(NUMBERS);
                     for (class, plane) in planes.enumerate() {
@@ -922,7 +939,9 @@ impl Kernel for Classes<'_> {
                     let plane = block.sample * args.classes * NUMBERS;
                     let planes = &planes[plane..plane + args.classes * NUMBERS];
                     for tile in axis.tiles(block) {
-                        class_gradient(s, level, part, &args, tile, kept, planes, dx, accumulate);
+                        class_gradient::<S, KIND>(
+                            s, level, part, &args, tile, kept, planes, dx, accumulate,
+                        );
                     }
                 }
                 0.0
@@ -968,7 +987,7 @@ impl<'a> Shares<'a> {
 }
 
 #[inline(always)]
-fn class_sums<S: Simd>(
+fn class_sums<S: Simd, const KIND: u8>(
     s: S,
     level: Level,
     part: Option<&dyn tiles::Formula>,
@@ -1002,10 +1021,10 @@ fn class_sums<S: Simd>(
                 s.store(sum, own);
             }
         }
-        if let Some(part) = part {
-            if !part.is_linear() {
-                part.fill(level, &normal.classwise(h, e), slopes);
-            }
+        if let Some(part) = called::<KIND>(part) {
+            part.fill(level, &normal.classwise(h, e), slopes);
+        }
+        if has::<KIND>(part) {
             for ((own, y), class) in h.iter().zip(ys).zip(block) {
                 let t = shares.at(s, class, s.load(y));
                 value = s.add(value, s.zero_where(s.eq(t, zero), s.mul(t, s.load(own))));
@@ -1013,10 +1032,10 @@ fn class_sums<S: Simd>(
             }
         }
     }
-    let Some(part) = part else {
+    if !has::<KIND>(part) {
         return 0.0;
-    };
-    if part.is_linear() {
+    }
+    if called::<KIND>(part).is_none() {
         value = normal.linear(s, weights, value);
     }
     f64::from(s.sum(s.zero_where(marks.ignored, value)))
@@ -1025,7 +1044,7 @@ fn class_sums<S: Simd>(
 /// With g_c the gradient by p_c it is p_c·(g_c − Σ g·p), and that of the part p_c·Σ s − s_c as in the softmax family. At a class
 /// that is nearly certain both are written with 1 − p_c and the sums over the other classes, of which nothing is lost.
 #[inline(always)]
-fn class_gradient<S: Simd>(
+fn class_gradient<S: Simd, const KIND: u8>(
     s: S,
     level: Level,
     part: Option<&dyn tiles::Formula>,
@@ -1046,7 +1065,7 @@ fn class_gradient<S: Simd>(
     let mut totals = [zero; 4];
     for block in blocks(args.classes) {
         let kept = [memory, slopes];
-        let sums = class_terms(
+        let sums = class_terms::<S, KIND>(
             s, level, part, args, tile, &marks, &normal, planes, block, kept,
         );
         for (total, sum) in totals.iter_mut().zip(sums) {
@@ -1059,7 +1078,7 @@ fn class_gradient<S: Simd>(
     let alone = s.mul(normal.alone, normal.inverse);
     for block in blocks(args.classes) {
         if args.classes > KEPT {
-            class_terms(
+            class_terms::<S, KIND>(
                 s,
                 level,
                 part,
@@ -1073,35 +1092,30 @@ fn class_gradient<S: Simd>(
             );
         }
         let [h, e, slopes] = [h, e, slopes].map(|kept| &kept[..block.len()]);
-        for (by_p, e) in h.iter().zip(e) {
-            let (p, own) = (s.load(e), s.load(by_p));
+        for ((by_p, e), slope) in h.iter().zip(e).zip(slopes) {
+            let (p, by_p) = (s.load(e), s.load(by_p));
+            let certain = s.eq(p, alone);
             let past = s.select(
-                s.eq(p, alone),
-                s.sub(s.mul(q, own), other_mean),
-                s.sub(own, mean),
+                certain,
+                s.sub(s.mul(q, by_p), other_mean),
+                s.sub(by_p, mean),
             );
-            s.store(by_p, s.zero_where(marks.ignored, s.mul(p, past)));
-        }
-        if part.is_some() {
-            for ((g, e), slope) in h.iter().zip(e).zip(slopes) {
-                let (p, slope) = (s.load(e), s.load(slope));
-                let own = s.select(
-                    s.eq(p, alone),
-                    s.sub(other_all, s.mul(all, q)),
-                    s.sub(s.mul(all, p), slope),
-                );
-                let g_part = s.mul_add(own, scale, s.load(g));
-                s.store(g, s.zero_where(marks.ignored, g_part));
+            let mut g = s.mul(p, past);
+            if has::<KIND>(part) {
+                let own = s.sub(s.mul(all, p), s.load(slope));
+                let own = s.select(certain, s.sub(other_all, s.mul(all, q)), own);
+                g = s.mul_add(own, scale, g);
             }
+            s.store(e, s.zero_where(marks.ignored, g));
         }
-        tile.store(s, dx, block, h, accumulate);
+        tile.store(s, dx, block, e, accumulate);
     }
 }
 
 /// Σ g·p and Σ s of some classes, then both without a class that stands alone. g takes the place of h, and p that of e^z; s goes
 /// into memory of its own.
 #[inline(always)]
-fn class_terms<S: Simd>(
+fn class_terms<S: Simd, const KIND: u8>(
     s: S,
     level: Level,
     part: Option<&dyn tiles::Formula>,
@@ -1118,32 +1132,30 @@ fn class_terms<S: Simd>(
     let (mut other_mean, mut other_all) = (zero, zero);
     let ys = args.targets(s, tile, marks, block.clone(), memory);
     let [h, e] = normal.block(s, block.clone());
-    if let Some(part) = part {
-        let linear = part.is_linear();
-        if !linear {
-            part.fill(level, &normal.classwise(h, e), slopes);
-        }
-        let shares = Shares::new(args, tile);
-        for (((e, y), to), class) in e.iter().zip(ys).zip(slopes).zip(block.clone()) {
-            let mut slope = shares.at(s, class, s.load(y));
-            if !linear {
-                slope = s.zero_where(s.eq(slope, zero), s.mul(slope, s.load(to)));
-            }
-            all = s.add(all, slope);
-            let certain = s.eq(s.load(e), normal.alone);
-            other_all = s.add(other_all, s.zero_where(certain, slope));
-            s.store(to, slope);
-        }
+    let called = called::<KIND>(part);
+    if let Some(part) = called {
+        part.fill(level, &normal.classwise(h, e), slopes);
     }
-    for (((h, e), y), plane) in h.iter().zip(e).zip(ys).zip(&planes[block]) {
+    let shares = Shares::new(args, tile);
+    let classes = block.clone().zip(&planes[block]);
+    for ((((h, e), y), to), (class, plane)) in h.iter().zip(e).zip(ys).zip(slopes).zip(classes) {
         let (y, exp) = (s.load(y), s.load(e));
+        let certain = s.eq(exp, normal.alone);
         let [p, q] = odds(s, normal, exp);
         let plane = [0, 1, 2].map(|i| plane[i].get());
         let off = s.sub(s.splat(1.0), y);
         let by_p = args.by_p(s, false, plane, [p, q], [y, off]);
         mean = s.mul_add(by_p, p, mean);
-        let others = s.zero_where(s.eq(exp, normal.alone), p);
-        other_mean = s.mul_add(by_p, others, other_mean);
+        other_mean = s.mul_add(by_p, s.zero_where(certain, p), other_mean);
+        if has::<KIND>(part) {
+            let mut slope = shares.at(s, class, y);
+            if called.is_some() {
+                slope = s.zero_where(s.eq(slope, zero), s.mul(slope, s.load(to)));
+            }
+            all = s.add(all, slope);
+            other_all = s.add(other_all, s.zero_where(certain, slope));
+            s.store(to, slope);
+        }
         s.store(h, by_p);
         s.store(e, p);
     }

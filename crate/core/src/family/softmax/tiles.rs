@@ -815,7 +815,7 @@ impl<'a> Call<'a> {
         slopes: &[Chunk],
     ) -> [S::F32; 3] {
         if self.loss.is_linear() {
-            return sums::<S, true>(s, normal, h, e, t, slopes);
+            return sums::<S, true>(s, normal, h, e, t, t);
         }
         self.loss.fill(self.level, &normal.classwise(h, e), slopes);
         sums::<S, false>(s, normal, h, e, t, slopes)
