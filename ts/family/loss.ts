@@ -14,7 +14,7 @@ import {
   word,
   wrongType,
 } from '../check.js'
-import { type Buffers, type Options, readCall, readOptions } from '../options.js'
+import { type Buffers, type Compared, type Options, readCall, readOptions, toCompare } from '../options.js'
 import type { CombinedDefinition } from './combine.js'
 import type { PointwiseDefinition } from './pointwise.js'
 import type { CompoundDefinition, RegionDefinition } from './region/index.js'
@@ -249,20 +249,28 @@ export function makeLoss<S extends Settings, L, T = Tensor<unknown>>(family: Fam
   const { gradOutput, grad, out, targetGrad, accumulate } = bound as Buffers
   const boundBuffers = { gradOutput, grad, out, targetGrad, accumulate } as Buffers
 
+  // The settings of the call before, and what came of them.
+  let last: Compared | undefined
+  let lastSettings = boundSettings
+
   const call: Inside['call'] = (wanted, input, target, options, accumulate = false) => {
     // All that may run code of the caller comes first: then what the checks have found cannot change any more.
     const given =
-      options === undefined ? undefined : readCall(name, options, family.options, family.elsewhere, boundBuffers)
+      options === undefined ? undefined : readCall(name, options, family.options, family.elsewhere, boundBuffers, last)
     const x = tensorOf(name, 'input', input)
     const t = read(target)
-    const settings = given?.settings === undefined ? boundSettings : resolve(given.settings)
+    const settings = given?.settings === undefined ? boundSettings : settingsOf(given.settings)
     const buffers = given ?? boundBuffers
     return run(wanted, x, t, settings, accumulate ? { ...buffers, accumulate } : buffers)
   }
 
   /** The given options over the bound ones. */
-  function resolve(given: Options): S {
-    return family.resolve(isBound ? { ...bound, ...given } : given)
+  function settingsOf(given: Options): S {
+    if (given === last?.all) return lastSettings
+    const settings = family.resolve(isBound ? { ...bound, ...given } : given)
+    last = toCompare(given)
+    lastSettings = settings
+    return settings
   }
 
   const loss = (input: unknown, target: unknown, options?: unknown) => call(forward, input, target, options).value
