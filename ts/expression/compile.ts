@@ -31,7 +31,7 @@ export interface Compiled {
  * program may depend on what was compiled before. `inputs` are the columns of each input.
  */
 export function compile(name: string, trace: () => Value, inputs: readonly number[], wanted: Wanted): Compiled {
-  return inGraph(() => compileInGraph(name, trace(), inputs, wanted))
+  return inGraph(name, () => compileInGraph(name, trace(), inputs, wanted))
 }
 
 function compileInGraph(name: string, value: Value, inputs: readonly number[], wanted: Wanted): Compiled {

@@ -71,11 +71,11 @@ export class Node<T extends Type = Type> {
 
   /** `a * b` or `a < b` written as JavaScript ends up here. */
   valueOf(): never {
-    throw new TypeError(HINT)
+    throw new TypeError(said(HINT))
   }
 
   [Symbol.toPrimitive](): never {
-    throw new TypeError(HINT)
+    throw new TypeError(said(HINT))
   }
 }
 
@@ -90,17 +90,23 @@ export type Operand = Value | number
 export type Graph = Map<string, Node>
 
 let graph: Graph | undefined
+let loss = ''
 
-/** Runs a function whose builders fill a graph of their own. */
-export function inGraph<R>(work: () => R, own: Graph = new Map()): R {
-  const before = graph
-  graph = own
+/** Runs a function whose builders fill a graph of their own; `name` is that of the loss, for errors. */
+export function inGraph<R>(name: string, work: () => R): R {
+  const before = { graph, loss }
+  graph = new Map()
+  loss = name
   try {
     return work()
   } finally {
-    graph = before
+    graph = before.graph
+    loss = before.loss
   }
 }
+
+/** A message that names the loss, where one is being defined. */
+const said = (message: string): string => (loss === '' ? message : `${loss}: ${message}`)
 
 const { fround } = Math
 const CONDITIONS: ReadonlySet<Kind> = new Set<Kind>(['lt', 'le', 'eq', 'and', 'or', 'not'])
@@ -127,24 +133,26 @@ function make(
 
 function sameGraph(name: string, node: Node): void {
   if (node.graph !== graph) {
-    throw new TypeError(`${name}: a node of another definition cannot be used; build it within this function loss`)
+    throw new TypeError(said(`${name}: a node of another definition cannot be used; build it within this function loss`))
   }
 }
 
 /** What came as an argument of a builder, as a node. */
 function value(name: string, given: Operand): Value {
   if (typeof given === 'number') {
-    if (Number.isNaN(given)) throw new RangeError(`${name}: a constant must not be NaN`)
+    if (Number.isNaN(given)) throw new RangeError(said(`${name}: a constant must not be NaN`))
     if (Number.isFinite(given) && !Number.isFinite(fround(given))) {
-      throw new RangeError(`${name}: a constant must be a 32-bit float, which reaches to 3.4e38, got ${given}`)
+      throw new RangeError(said(`${name}: a constant must be a 32-bit float, which reaches to 3.4e38, got ${given}`))
     }
     return constant(given)
   }
   if (!((given as unknown) instanceof Node)) {
-    throw new TypeError(`${name}: an argument must be an expression or a number, got ${describe(given)}`)
+    throw new TypeError(said(`${name}: an argument must be an expression or a number, got ${describe(given)}`))
   }
   if ((given.type as Type) === 'condition') {
-    throw new TypeError(`${name}: an argument must be a number, got a condition; where(condition, 1, 0) makes one of it`)
+    throw new TypeError(
+      said(`${name}: an argument must be a number, got a condition; where(condition, 1, 0) makes one of it`),
+    )
   }
   sameGraph(name, given)
   return given
@@ -153,7 +161,7 @@ function value(name: string, given: Operand): Value {
 function condition(name: string, given: Condition): Condition {
   if (!((given as unknown) instanceof Node) || (given.type as Type) !== 'condition') {
     const what = (given as unknown) instanceof Node ? 'a number' : describe(given)
-    throw new TypeError(`${name}: the condition must come from lt, le, gt, ge, eq, and, or or not, got ${what}`)
+    throw new TypeError(said(`${name}: the condition must come from lt, le, gt, ge, eq, and, or or not, got ${what}`))
   }
   sameGraph(name, given)
   return given
@@ -458,7 +466,7 @@ export const detach = (x: Operand): Value => make('detach', [value('detach', x)]
 export function custom(result: Operand, ...slopes: readonly (readonly [Value, Operand])[]): Value {
   const pairs = slopes.flatMap((pair) => {
     if (!Array.isArray(pair) || pair.length !== 2) {
-      throw new TypeError('custom: after the value there must be pairs [expression, slope]')
+      throw new TypeError(said('custom: after the value there must be pairs [expression, slope]'))
     }
     return [value('custom', pair[0]), value('custom', pair[1])]
   })
