@@ -101,7 +101,7 @@ export interface ExpressionLoss<I extends Inputs, P extends Params, D extends Re
 export interface ExpressionDefinition<I extends Inputs, P extends Params> {
   readonly name: string
   readonly inputs: I
-  readonly params?: P
+  readonly params?: P & { readonly [K in keyof P]: ParamSpec }
   /** The loss of one row, of what the builders make. It is called several times and must give the same each time. */
   loss(inputs: Symbols<I>, params: { readonly [K in keyof P]: Value }): Value
 }
