@@ -161,11 +161,12 @@ export function run(
   let sum: number | undefined
   if (!isRaw && (grads.length === 0 || isSingle(scale))) {
     const plain = programs.of({ ...program, kind: 'plain' }, settings.params)
-    const uniforms = plainUniforms(plain, settings.params, grads.length === 0 ? 1 : scale)
-    if (uniforms !== undefined) sum = runExpression({ ...call, program: plain.program, uniforms, raw: undefined })
+    const uniforms = plain && plainUniforms(plain, settings.params, grads.length === 0 ? 1 : scale)
+    if (uniforms !== undefined) sum = runExpression({ ...call, program: plain!.program, uniforms, raw: undefined })
   }
   if (sum === undefined) {
-    const raw = programs.of({ ...program, kind: 'raw', inPlace: false }, settings.params)
+    // There is room for it with all gradients, which the definition has made sure of.
+    const raw = programs.of({ ...program, kind: 'raw', inPlace: false }, settings.params)!
     const uniforms = evaluateUniforms(raw.uniforms, settings.params, 1)
     const extra = { scale, weight, sampleWeight, sampleInner, marks, gradOutput, out, accumulate }
     sum = runExpression({ ...call, program: raw.program, uniforms, raw: extra })

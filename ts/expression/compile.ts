@@ -1,11 +1,12 @@
 /** From an expression to a program: derivatives, lowering, fusing, scheduling, registers. */
 
-import type { Program } from '../backend/contract.js'
+import type { OPERANDS, Program } from '../backend/contract.js'
 import { gradientsOf } from './derivative.js'
 import { fuse, isExact } from './fuse.js'
+import type { InputSpec } from './inputs.js'
 import { type Item, Lowering, nameLogistics, newItem, reachable } from './lower.js'
 import { inGraph, inputNode, mul, scale, type Value } from './node.js'
-import { encode, fits, outputsAfterInputs } from './registers.js'
+import { encode, outputsAfterInputs } from './registers.js'
 import { schedule } from './schedule.js'
 
 /** Which program of a loss. */
@@ -24,77 +25,83 @@ export interface Compiled {
   /** Nodes whose values are the uniforms. */
   readonly uniforms: readonly Value[]
   readonly listing: string
+  /** Registers, uniforms, inputs and outputs together; interpreters have room for {@link OPERANDS}. */
+  readonly operands: number
 }
 
 /**
  * Compiles what `trace` builds, in a graph of its own: the order in which nodes are made decides the order of sums, so that no
- * program may depend on what was compiled before. `inputs` are the columns of each input.
+ * program may depend on what was compiled before.
+ *
+ * Whatever changes a bit is decided for the value and all gradients together, and only then comes what is wanted of them: a gradient
+ * has the same bits whether the value is computed beside it or not.
  */
-export function compile(name: string, trace: () => Value, inputs: readonly number[], wanted: Wanted): Compiled {
+export function compile(name: string, trace: () => Value, inputs: readonly InputSpec[], wanted: Wanted): Compiled {
   return inGraph(name, () => compileInGraph(name, trace(), inputs, wanted))
 }
 
-function compileInGraph(name: string, value: Value, inputs: readonly number[], wanted: Wanted): Compiled {
+function compileInGraph(name: string, value: Value, inputs: readonly InputSpec[], wanted: Wanted): Compiled {
   const isPlain = wanted.kind === 'plain'
-  const columnsOf = (input: number): Value[] =>
-    inputs[input] === 1
-      ? [inputNode(input)]
-      : Array.from({ length: inputs[input] }, (_, column) => inputNode(input, column))
-  const leaves = wanted.grads.map(columnsOf)
+  const leaves = inputs.map(({ columns, grad }, k) => (grad ? leavesOf(k, columns) : []))
   const slopes = gradientsOf(value, leaves.flat()).map((slope) => (isPlain ? mul(scale(), slope) : slope))
-  const lowering = new Lowering(wanted.value ? [...slopes, value] : slopes)
-
-  const widths = wanted.grads.map((input) => inputs[input])
-  const outputs = isPlain ? widths : [...slopes.map(() => 1), ...(wanted.value ? [1] : [])]
-  const roots: Item[] = []
-  /** What writes an item to an output of one column: the item itself, unless it is a leaf or written to another one already. */
-  const landing = (item: Item, output: number): Item => {
-    if (item.leaf !== undefined || item.output !== undefined || item.result !== undefined) {
-      return newItem('mov', [item], { output })
-    }
-    item.output = output
-    return item
-  }
+  const lowering = new Lowering([...slopes, value])
   const items = slopes.map((slope) => lowering.lower(slope))
-  const valueItem = wanted.value ? lowering.lower(value) : undefined
+  const valueItem = isPlain ? newItem('sum', [lowering.lower(value)]) : lowering.lower(value)
+  const all = [...items, valueItem]
+  lowering.shareDivisions(all)
+  const exact = isExact(all)
+  fuse(all, exact ? 'exact' : 'close')
+
+  const columns = wanted.grads.map((input) => {
+    const first = leaves.slice(0, input).reduce((sum, { length }) => sum + length, 0)
+    return items.slice(first, first + leaves[input].length)
+  })
+  const roots: Item[] = []
+  const widths = columns.map(({ length }) => length)
+  const outputs = isPlain ? widths : [...columns.flat().map(() => 1), ...(wanted.value ? [1] : [])]
   if (isPlain) {
-    let first = 0
-    widths.forEach((width, output) => {
-      const own = items.slice(first, first + width)
-      first += width
-      if (width === 1) roots.push(landing(own[0], output))
-      else if (width === 4) roots.push(newItem('store4', own, { output }))
+    columns.forEach((own, output) => {
+      if (own.length === 1) roots.push(written(own[0], output))
+      else if (own.length === 4) roots.push(newItem('store4', own, { output }))
       else own.forEach((item, column) => roots.push(newItem('storec', [item], { output, column })))
     })
-    if (valueItem !== undefined) roots.push(newItem('sum', [valueItem]))
+    if (wanted.value) roots.push(valueItem)
   } else {
-    const all = valueItem === undefined ? items : [...items, valueItem]
-    all.forEach((item, output) => roots.push(landing(item, output)))
+    const own = wanted.value ? [...columns.flat(), valueItem] : columns.flat()
+    own.forEach((item, output) => roots.push(written(item, output)))
   }
-
-  lowering.shareDivisions(roots)
-  fuse(roots)
+  // What the value needs no more may now be one instruction with what needs it.
+  fuse(roots, 'exact')
   const results = nameLogistics(roots)
   const inPlace = isPlain && wanted.inPlace
   const scheduled = schedule(roots, inPlace)
   const sequence = inPlace ? outputsAfterInputs(scheduled, wanted.grads) : scheduled
-  const code = encode(sequence, reachable(roots), results, inputs, outputs)
-  if (!fits(code)) {
-    throw new RangeError(
-      `${name}: the loss needs ${code.operands} registers, numbers, inputs and gradients at a time, and there is room for 64; ` +
-        'make it of several losses, or give it fewer columns',
-    )
-  }
+  const inputWidths = inputs.map((input) => input.columns)
+  const code = encode(sequence, reachable(roots), results, inputWidths, outputs)
   const program: Program = {
     kind: wanted.kind,
-    exact: isExact(roots),
+    exact,
     code: code.bytes,
     registers: code.registers,
     uniforms: code.uniforms.length,
-    inputs,
+    inputs: inputWidths,
     grads: widths,
     value: wanted.value,
     outputs,
   }
-  return { program, uniforms: code.uniforms, listing: code.listing }
+  return { program, uniforms: code.uniforms, listing: code.listing, operands: code.operands }
+}
+
+/** The nodes of an input. */
+export function leavesOf(input: number, columns: number): Value[] {
+  return columns === 1 ? [inputNode(input)] : Array.from({ length: columns }, (_, column) => inputNode(input, column))
+}
+
+/** What writes an item to an output of one column: the item itself, unless it is a leaf or written to another output already. */
+function written(item: Item, output: number): Item {
+  if (item.leaf !== undefined || item.result !== undefined || item.output !== undefined) {
+    return newItem('mov', [item], { output })
+  }
+  item.output = output
+  return item
 }

@@ -1,5 +1,6 @@
 /** Losses as expressions: the definition and its checks, and the public loss. */
 
+import { OPERANDS } from '../backend/contract.js'
 import { describe, single } from '../check.js'
 import {
   type Buffers,
@@ -17,6 +18,7 @@ import {
 import type { Floats, PointwiseOptions } from '../family/pointwise.js'
 import { assertOptions } from '../options.js'
 import { type Description, type ExpressionBuffers, type ExpressionSettings, type InputOf, type ParamOf, resolve, run } from './call.js'
+import { leavesOf } from './compile.js'
 import { dependsOn, gradientsOf } from './derivative.js'
 import { explain } from './explain.js'
 import { formulasOf } from './formula.js'
@@ -168,8 +170,7 @@ function describeLoss(definition: ExpressionDefinition<Inputs, Params>): Descrip
   const params = paramsOf(name, definition.params ?? {}, inputs)
   const trace = traceOf(definition, inputs, params)
   const exponents = inGraph(name, () => exponentsOf(trace(new Map())))
-  const widths = inputs.map(({ columns }) => columns)
-  const programs = new Programs(name, trace, widths, exponents)
+  const programs = new Programs(name, trace, inputs, exponents)
   const description = { name, inputs, params, programs }
   checkCompiles(description)
   return description
@@ -238,7 +239,7 @@ function traceOf(
   return (constants) => {
     const symbols = inputs.map(({ name, columns }, k): [string, Value | readonly Value[]] => [
       name,
-      columns === 1 ? inputNode(k) : Array.from({ length: columns }, (_, column) => inputNode(k, column)),
+      columns === 1 ? inputNode(k) : leavesOf(k, columns),
     ])
     const numbers = params.map(({ name }, k): [string, Value] => {
       const value = constants.get(k)
@@ -281,8 +282,7 @@ function checkCompiles({ name: loss, inputs, params, programs }: Description): v
     const value = programs.trace(new Map())
     inputs.forEach(({ name, columns, grad }, k) => {
       if (!grad) return
-      const leaves = columns === 1 ? [inputNode(k)] : Array.from({ length: columns }, (_, c) => inputNode(k, c))
-      if (leaves.some((leaf) => dependsOn(value, leaf))) return
+      if (leavesOf(k, columns).some((leaf) => dependsOn(value, leaf))) return
       const fixed = columns === 1 ? 'fixed' : `fixedRows(${columns})`
       fail(loss, `the loss does not depend on ${name} in a way that has a derivative; an input without a gradient is ${fixed}`)
     })
@@ -290,7 +290,12 @@ function checkCompiles({ name: loss, inputs, params, programs }: Description): v
   const grads = inputs.flatMap(({ grad }, k) => (grad ? [k] : []))
   const defaults = params.map((param) => param.default)
   for (const kind of ['plain', 'raw'] as const) {
-    programs.of({ kind, grads, value: true, inPlace: false }, defaults)
+    const { operands } = programs.compile({ kind, grads, value: true, inPlace: false }, defaults)
+    if (operands <= OPERANDS) continue
+    throw new RangeError(
+      `${loss}: the loss needs ${operands} registers, numbers, inputs and gradients at a time, and there is room for ` +
+        `${OPERANDS}; make it of several losses, or give it fewer columns`,
+    )
   }
 }
 
@@ -374,8 +379,7 @@ function inFormulas({ name, inputs, params, programs }: Description): string {
     const value = programs.trace(new Map())
     const leaves = inputs.flatMap(({ name, columns, grad }, k) => {
       if (!grad) return []
-      if (columns === 1) return [{ name, leaf: inputNode(k) }]
-      return Array.from({ length: columns }, (_, c) => ({ name: `${name}[${c}]`, leaf: inputNode(k, c) }))
+      return leavesOf(k, columns).map((leaf, c) => ({ name: columns === 1 ? name : `${name}[${c}]`, leaf }))
     })
     const slopes = gradientsOf(
       value,

@@ -85,14 +85,16 @@ export function isExact(roots: readonly Item[]): boolean {
   })
 }
 
-/** Puts trees of operations together, in place. */
-export function fuse(roots: readonly Item[]): void {
-  const kind: Programs = isExact(roots) ? 'exact' : 'close'
+/**
+ * Puts trees of operations together, in place. Trees for exact programs change no bit of any program; those for close ones leave out
+ * a rounding.
+ */
+export function fuse(roots: readonly Item[], kind: 'exact' | 'close'): void {
   const trees = TREES.filter(([, programs]) => programs === 'both' || programs === kind)
   const uses = usesOf(roots)
-  /** Whether an item is this operation, and no other item or output needs its value. */
+  /** Whether an item is this operation, and one other item alone needs its value. */
   const isLone = (item: Item, operation: Mnemonic): boolean =>
-    item.operation === operation && isComputed(item) && uses.get(item) === 1 && item.output === undefined
+    item.operation === operation && isComputed(item) && uses.get(item) === 1
   const match = (pattern: Pattern, item: Item, found: Map<string, Item>, isTop: boolean): boolean => {
     if (typeof pattern === 'string') {
       found.set(pattern, item)

@@ -176,9 +176,10 @@ export function reachable(roots: readonly Item[]): Item[] {
   return all
 }
 
-/** How many items, or roots, read each item. */
+/** How many items read each item; what is a root is read once more. */
 export function usesOf(roots: readonly Item[]): Map<Item, number> {
   const uses = new Map<Item, number>()
+  for (const root of roots) uses.set(root, (uses.get(root) ?? 0) + 1)
   for (const item of reachable(roots)) {
     for (const arg of item.args) uses.set(arg, (uses.get(arg) ?? 0) + 1)
   }

@@ -1,6 +1,8 @@
 /** The programs of one loss, compiled when a call first needs them. */
 
+import { OPERANDS } from '../backend/contract.js'
 import { type Compiled, compile, type Wanted } from './compile.js'
+import type { InputSpec } from './inputs.js'
 import type { Value } from './node.js'
 import { evaluateUniforms, hasScale } from './uniforms.js'
 
@@ -26,12 +28,12 @@ export class Programs {
   constructor(
     readonly loss: string,
     readonly trace: Trace,
-    readonly inputs: readonly number[],
+    readonly inputs: readonly InputSpec[],
     readonly exponents: readonly number[],
   ) {}
 
-  /** The program for a call. */
-  of(wanted: Wanted, params: readonly number[]): Ready {
+  /** The program for a call, or undefined where interpreters have no room for it. */
+  of(wanted: Wanted, params: readonly number[]): Ready | undefined {
     const programs = this.#of(params)
     const key = keyOf(wanted)
     let ready = programs.get(key)
@@ -39,7 +41,7 @@ export class Programs {
       ready = this.compile(wanted, params)
       programs.set(key, ready)
     }
-    return ready
+    return ready.operands <= OPERANDS ? ready : undefined
   }
 
   /** Compiles a program, and does not keep it. */

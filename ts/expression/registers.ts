@@ -1,6 +1,5 @@
 /** From scheduled items to bytecode: registers by last use, and operands numbered as the interpreters have them. */
 
-import { OPERANDS } from '../backend/contract.js'
 import { type Item, newItem } from './lower.js'
 import type { Value } from './node.js'
 import { codeOf, LOGISTIC, type Mnemonic } from './operations.js'
@@ -151,6 +150,3 @@ const SHORT = { register: 'r', uniform: 'u', input: 'in', output: 'out', column:
 function inWords({ mnemonic, operands }: Instruction): string {
   return [mnemonic, ...operands.filter((place) => place !== NONE).map(([file, index]) => `${SHORT[file]}${index}`)].join(' ')
 }
-
-/** Whether an interpreter has room for a program. */
-export const fits = (code: Code): boolean => code.operands <= OPERANDS
