@@ -10,6 +10,7 @@ import {
   type Named,
   sameShape,
   separate,
+  separateGrad,
   shapeOf,
   single,
   smallArray,
@@ -39,8 +40,7 @@ import { marksOf, maskOf, sampleWeightOf, sharing, totalWeight } from '../family
 import { BLOCK } from '../sum.js'
 import type { InputSpec } from './inputs.js'
 import { isSingle } from './interpret.js'
-import { type Programs, plainUniforms } from './programs.js'
-import { evaluateUniforms } from './uniforms.js'
+import { type Programs, plainUniforms, uniformsOf } from './programs.js'
 
 /** An input, and what its gradient is called in options and results. */
 export interface InputOf extends InputSpec {
@@ -109,7 +109,7 @@ export function run(
   settings: ExpressionSettings,
   buffers: ExpressionBuffers,
 ): Result {
-  const { name: loss, inputs } = description
+  const { name: loss } = description
   const { arrays, rows, shape } = arraysOfCall(description, args, settings)
   const { weight, sampleWeight, mask, reduction } = settings
   const marks: Marks =
@@ -133,15 +133,17 @@ export function run(
       : weightOf(loss, { weight, sampleWeight, sampleInner, marks }, weightSum, rows)
   const denominator = denominatorOf(settings, count)
   const reported = reduction === 'mean' ? denominator : count
-  const others = Object.fromEntries(
-    grads.flatMap(({ input, array }) => (input.gradName === 'grad' ? [] : [[input.gradName, array]])),
-  )
   const grad = grads.length === 0 ? undefined : grads[0].array
+  /** With the gradients that options ask for. */
+  const all = (result: Result): Result => {
+    for (let k = 1; k < grads.length; k++) Object.assign(result, { [grads[k].input.gradName]: grads[k].array })
+    return result
+  }
   if (rows === 0 || denominator === 0) {
     const nothing = denominator === 0 ? settings : ({ ...settings, emptyMean: 'zero' } as const)
     for (const { array } of grads.slice(1)) array.fill(0)
     if (out !== undefined) out.fill(0)
-    return { ...emptyResult(nothing, out, grad, accumulate, reported, undefined), ...others }
+    return all(emptyResult(nothing, out, grad, accumulate, reported, undefined))
   }
   const isRaw =
     weight !== undefined ||
@@ -167,12 +169,11 @@ export function run(
   if (sum === undefined) {
     // There is room for it with all gradients, which the definition has made sure of.
     const raw = programs.of({ ...program, kind: 'raw', inPlace: false }, settings.params)!
-    const uniforms = evaluateUniforms(raw.uniforms, settings.params, 1)
+    const uniforms = uniformsOf(raw, settings.params, 1)
     const extra = { scale, weight, sampleWeight, sampleInner, marks, gradOutput, out, accumulate }
     sum = runExpression({ ...call, program: raw.program, uniforms, raw: extra })
   }
-  const value = out ?? sum / denominator
-  return inputs.length === 0 ? { value, grad } : { value, grad, denominator: reported, ...others }
+  return all({ value: out ?? sum / denominator, grad, denominator: reported })
 }
 
 const isOver = (grad: Float32Array, input: Float32Array) =>
@@ -228,17 +229,20 @@ function gradsOf(
   buffers: ExpressionBuffers,
   rows: number,
 ): Grad[] {
-  if (!wanted.grad) return []
-  return inputs.flatMap((input, index) => {
-    if (!input.grad) return []
+  const grads: Grad[] = []
+  if (!wanted.grad) return grads
+  for (let index = 0; index < inputs.length; index++) {
+    const input = inputs[index]
+    if (!input.grad) continue
     const { gradName } = input
     const length = rows * input.columns
     const array =
       gradName === 'grad'
         ? gradBuffer(loss, buffers.grad, length)
         : targetGradBuffer(loss, wanted, length, buffers.grads[gradName], gradName)
-    return array === undefined ? [] : [{ input, index, array }]
-  })
+    if (array !== undefined) grads.push({ input, index, array })
+  }
+  return grads
 }
 
 /** Refuses outputs that share memory with each other or with what is read, but for gradients over their own inputs. */
@@ -256,11 +260,23 @@ function checkOverlaps(
     const name = grads[0].input.name
     throw new RangeError(`${loss}: grad must not be ${name} with accumulate, since the gradient is added to it`)
   }
+  const others = arraysOf(settings)
+  // What most calls have: one gradient, which is new or the first input, and nothing else.
+  if (grads.length === 1 && out === undefined && gradOutput === undefined && others.length === 0) {
+    const [{ input, index, array }] = grads
+    for (let k = 0; k < arrays.length; k++) {
+      if (k === index) separateGrad(loss, array, arrays[k], undefined, 'grad', input.name)
+      else separate(loss, [['grad', array]], [[inputs[k].name, arrays[k]]], NO_INPUT)
+    }
+    return
+  }
   const written: Named[] = grads.map(({ input, array }) => [input.gradName, array])
   const read: Named[] = inputs.map(({ name }, k) => [name, arrays[k]])
   const inputOf = Object.fromEntries(grads.map(({ input }) => [input.gradName, input.name]))
-  separate(loss, [...written, ['out', out]], [...read, ['gradOutput', gradOutput], ...arraysOf(settings)], inputOf)
+  separate(loss, [...written, ['out', out]], [...read, ['gradOutput', gradOutput], ...others], inputOf)
 }
+
+const NO_INPUT = {}
 
 const classNumbers = new Int32Array(BLOCK)
 

@@ -207,7 +207,7 @@ function backward(
       return give(a, mulsign(slope, b))
     case 'sqrt':
       // The slope at 0 is infinite, and 0 is taken for it.
-      return give(a, div(times(0.5), node), literalOf(lt(0, node), true))
+      return give(a, div(times(0.5), node), ...(isPositive(a) ? [] : [literalOf(lt(0, node), true)]))
     case 'exp':
       return give(a, times(node))
     case 'expm1':
@@ -268,3 +268,19 @@ const FINITE: ReadonlySet<string> = new Set(['sigmoid', 'tanh', 'atan', 'sign', 
 
 /** Whether a value is surely finite, but for NaN. */
 const isBoundedValue = (node: Value): boolean => FINITE.has(node.kind) && (node.kind !== 'const' || Math.abs(node.value) < Infinity)
+
+/** Whether a value is surely not negative, but for NaN. */
+function isNotNegative(node: Value): boolean {
+  const [a, b] = node.args
+  if (node.kind === 'const') return node.value >= 0
+  if (node.kind === 'mul') return a === b || (isNotNegative(a) && isNotNegative(b))
+  if (node.kind === 'add') return isNotNegative(a) && isNotNegative(b)
+  return node.kind === 'abs' || node.kind === 'exp' || node.kind === 'sqrt' || node.kind === 'sigmoid'
+}
+
+/** Whether a value is surely more than 0, but for NaN. */
+function isPositive(node: Value): boolean {
+  if (node.kind === 'const') return node.value > 0
+  const [a, b] = node.args
+  return node.kind === 'add' && isNotNegative(a) && isNotNegative(b) && (isPositive(a) || isPositive(b))
+}

@@ -185,12 +185,14 @@ export type ColumnName = keyof typeof COLUMNS
 
 export type Mnemonic = OperationName | SumName | LogisticName | ColumnName
 
-/** Everything that an instruction can be, by its number. */
-export const NAMES: ReadonlyMap<number, Mnemonic> = new Map(
-  Object.entries({ ...OPERATIONS, ...SUMS, ...LOGISTIC, ...COLUMNS }).map(([name, { code }]) => [code, name as Mnemonic]),
+const CODES = Object.entries({ ...OPERATIONS, ...SUMS, ...LOGISTIC, ...COLUMNS }).map(
+  ([name, { code }]) => [name as Mnemonic, code] as const,
 )
 
+/** Everything that an instruction can be, by its number. */
+export const NAMES: ReadonlyMap<number, Mnemonic> = new Map(CODES.map(([name, code]) => [code, name]))
+
+const numbers: ReadonlyMap<Mnemonic, number> = new Map(CODES)
+
 /** The number of an operation. */
-export function codeOf(name: Mnemonic): number {
-  return { ...OPERATIONS, ...SUMS, ...LOGISTIC, ...COLUMNS }[name].code
-}
+export const codeOf = (name: Mnemonic): number => numbers.get(name)!
