@@ -323,13 +323,14 @@ export function separateGrad(
   target?: ArrayBufferView,
   name = 'grad',
   inputName = 'input',
+  targetName = 'target',
 ): void {
   if (grad === undefined) return
   if (grad !== input && overlaps(grad, input) && grad.byteOffset !== input.byteOffset) {
     const self = inputName === 'input' ? 'the input' : inputName
     throw new RangeError(`${loss}: ${name} must be ${self} itself or not overlap it`)
   }
-  if (target !== undefined && overlaps(grad, target)) throw new RangeError(`${loss}: grad must not overlap target`)
+  if (target !== undefined && overlaps(grad, target)) throw new RangeError(`${loss}: ${name} must not overlap ${targetName}`)
 }
 
 /** An array of a call and the name of its parameter. */

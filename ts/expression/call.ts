@@ -153,25 +153,32 @@ export function run(
     out !== undefined ||
     accumulate
   const scale = scalar / denominator
-  const program = {
-    grads: grads.map(({ index }) => index),
-    value: wanted.value,
-    inPlace: grads.some(({ index, array }) => isOver(array, arrays[index])),
-  }
-  const call = { loss, inputs: arrays, grads: grads.map(({ array }) => array), rows }
   const { programs } = description
+  const indices: number[] = []
+  const buffersOfGrads: Float32Array[] = []
+  let inPlace = false
+  for (const { index, array } of grads) {
+    indices.push(index)
+    buffersOfGrads.push(array)
+    inPlace ||= isOver(array, arrays[index])
+  }
+  const { params } = settings
   let sum: number | undefined
   if (!isRaw && (grads.length === 0 || isSingle(scale))) {
-    const plain = programs.of({ ...program, kind: 'plain' }, settings.params)
-    const uniforms = plain && plainUniforms(plain, settings.params, grads.length === 0 ? 1 : scale)
-    if (uniforms !== undefined) sum = runExpression({ ...call, program: plain!.program, uniforms, raw: undefined })
+    const plain = programs.of({ kind: 'plain', grads: indices, value: wanted.value, inPlace }, params)
+    const uniforms = plain && plainUniforms(plain, params, grads.length === 0 ? 1 : scale)
+    if (uniforms !== undefined) {
+      const { program } = plain!
+      sum = runExpression({ loss, program, uniforms, inputs: arrays, grads: buffersOfGrads, rows, raw: undefined })
+    }
   }
   if (sum === undefined) {
     // There is room for it with all gradients, which the definition has made sure of.
-    const raw = programs.of({ ...program, kind: 'raw', inPlace: false }, settings.params)!
-    const uniforms = uniformsOf(raw, settings.params, 1)
-    const extra = { scale, weight, sampleWeight, sampleInner, marks, gradOutput, out, accumulate }
-    sum = runExpression({ ...call, program: raw.program, uniforms, raw: extra })
+    const ready = programs.of({ kind: 'raw', grads: indices, value: wanted.value, inPlace: false }, params)!
+    const uniforms = uniformsOf(ready, params, 1)
+    const raw = { scale, weight, sampleWeight, sampleInner, marks, gradOutput, out, accumulate }
+    const { program } = ready
+    sum = runExpression({ loss, program, uniforms, inputs: arrays, grads: buffersOfGrads, rows, raw })
   }
   return all({ value: out ?? sum / denominator, grad, denominator: reported })
 }
@@ -185,24 +192,24 @@ function arraysOfCall(
   args: readonly unknown[],
   settings: ExpressionSettings,
 ): { arrays: Float32Array[]; rows: number; shape: readonly number[] | undefined } {
-  const tensors = inputs.map(({ name }, k) => floatTensor(loss, name, args[k]))
-  const [{ columns }] = inputs
-  const { length } = tensors[0].data
-  if (length % columns !== 0) {
-    throw wrongValue(loss, inputs[0].name, `a Float32Array of rows of ${columns}`, tensors[0].data)
-  }
-  const rows = length / columns
-  const shapes = tensors.map((tensor, k) => shapeOfRows(loss, inputs[k], tensor.shape))
-  const shape = agreedShape(loss, settings.shape, shapes[0], rows)
-  for (let k = 1; k < inputs.length; k++) {
+  const arrays: Float32Array[] = []
+  let rows = 0
+  let shape: readonly number[] | undefined
+  for (let k = 0; k < inputs.length; k++) {
     const { name, columns } = inputs[k]
-    if (tensors[k].data.length !== rows * columns) {
-      throw wrongValue(loss, name, `a Float32Array of ${rows * columns} elements`, tensors[k].data)
-    }
-    const own = shapes[k]
-    if (own !== undefined && shape !== undefined) sameShape(loss, `shape of ${name}`, own, shape)
+    const tensor = floatTensor(loss, name, args[k])
+    const own = shapeOfRows(loss, inputs[k], tensor.shape)
+    const { data } = tensor
+    if (k === 0) {
+      if (data.length % columns !== 0) throw wrongValue(loss, name, `a Float32Array of rows of ${columns}`, data)
+      rows = data.length / columns
+      shape = agreedShape(loss, settings.shape, own, rows)
+    } else if (data.length !== rows * columns) {
+      throw wrongValue(loss, name, `a Float32Array of ${rows * columns} elements`, data)
+    } else if (own !== undefined && shape !== undefined) sameShape(loss, `shape of ${name}`, own, shape)
+    arrays.push(data)
   }
-  return { arrays: tensors.map(({ data }) => data), rows, shape }
+  return { arrays, rows, shape }
 }
 
 /** The shape of the values of a tensor, whose last axis is that of the columns. */
@@ -262,12 +269,9 @@ function checkOverlaps(
   }
   const others = arraysOf(settings)
   // What most calls have: one gradient, which is new or the first input, and nothing else.
-  if (grads.length === 1 && out === undefined && gradOutput === undefined && others.length === 0) {
+  if (grads.length === 1 && out === undefined && gradOutput === undefined && others.length === 0 && inputs.length < 3) {
     const [{ input, index, array }] = grads
-    for (let k = 0; k < arrays.length; k++) {
-      if (k === index) separateGrad(loss, array, arrays[k], undefined, 'grad', input.name)
-      else separate(loss, [['grad', array]], [[inputs[k].name, arrays[k]]], NO_INPUT)
-    }
+    separateGrad(loss, array, arrays[index], arrays[1 - index], 'grad', input.name, inputs[1 - index]?.name)
     return
   }
   const written: Named[] = grads.map(({ input, array }) => [input.gradName, array])
@@ -275,8 +279,6 @@ function checkOverlaps(
   const inputOf = Object.fromEntries(grads.map(({ input }) => [input.gradName, input.name]))
   separate(loss, [...written, ['out', out]], [...read, ['gradOutput', gradOutput], ...others], inputOf)
 }
-
-const NO_INPUT = {}
 
 const classNumbers = new Int32Array(BLOCK)
 

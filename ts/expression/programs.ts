@@ -24,7 +24,8 @@ export interface Ready extends Compiled {
 
 /** The programs of a loss; `exponents` are the numbers of the parameters of which exponents are made. */
 export class Programs {
-  // The last one used is the last in the map.
+  readonly #all = new Map<number, Ready>()
+  // Where exponents are constants. The last one used is the last in the map.
   readonly #kept = new Map<string, Map<number, Ready>>()
 
   constructor(
@@ -55,13 +56,14 @@ export class Programs {
   }
 
   #of(params: readonly number[]): Map<number, Ready> {
-    const key = this.exponents.length === 0 ? '' : [...this.#constants(params).values()].join()
+    if (this.exponents.length === 0) return this.#all
+    const key = [...this.#constants(params).values()].join()
     let programs = this.#kept.get(key)
     if (programs === undefined) {
       programs = new Map()
       const [first] = this.#kept.keys()
       if (this.#kept.size >= MOST_KEPT) this.#kept.delete(first)
-    } else if (this.exponents.length > 0) this.#kept.delete(key)
+    } else this.#kept.delete(key)
     this.#kept.set(key, programs)
     return programs
   }
