@@ -330,7 +330,8 @@ export function separateGrad(
     const self = inputName === 'input' ? 'the input' : inputName
     throw new RangeError(`${loss}: ${name} must be ${self} itself or not overlap it`)
   }
-  if (target !== undefined && overlaps(grad, target)) throw new RangeError(`${loss}: ${name} must not overlap ${targetName}`)
+  if (target !== undefined && overlaps(grad, target))
+    throw new RangeError(`${loss}: ${name} must not overlap ${targetName}`)
 }
 
 /** An array of a call and the name of its parameter. */
