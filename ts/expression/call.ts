@@ -21,13 +21,11 @@ import {
   accumulates,
   arrayGradOutput,
   arraysOf,
-  type Buffers,
   checkMeanBy,
   commonSettings,
   denominatorOf,
   emptyResult,
   meanByOf,
-  type Options,
   type Result,
   type Settings,
   scalarGradOutput,
@@ -37,6 +35,7 @@ import {
 } from '../family/loss.js'
 import { checkWeight, weightOf } from '../family/pointwise.js'
 import { marksOf, maskOf, sampleWeightOf, sharing, totalWeight } from '../family/positions.js'
+import type { Buffers, Options } from '../options.js'
 import { BLOCK } from '../sum.js'
 import type { InputSpec } from './inputs.js'
 import { isSingle } from './interpret.js'
@@ -105,12 +104,12 @@ export function resolve({ name: loss, params }: Description, given: Options): Ex
 export function run(
   description: Description,
   wanted: Wanted,
-  args: readonly unknown[],
+  tensors: readonly Tensor<unknown>[],
   settings: ExpressionSettings,
   buffers: ExpressionBuffers,
 ): Result {
   const { name: loss } = description
-  const { arrays, rows, shape } = arraysOfCall(description, args, settings)
+  const { arrays, rows, shape } = arraysOfCall(description, tensors, settings)
   const { weight, sampleWeight, mask, reduction } = settings
   const marks: Marks =
     mask === undefined ? everything : marksOf(loss, undefined, [], mask, shape, () => shape ?? [rows])
@@ -189,7 +188,7 @@ const isOver = (grad: Float32Array, input: Float32Array) =>
 /** The arrays of a call, how many values they have, and the shape of these, where one says it. */
 function arraysOfCall(
   { name: loss, inputs }: Description,
-  args: readonly unknown[],
+  tensors: readonly Tensor<unknown>[],
   settings: ExpressionSettings,
 ): { arrays: Float32Array[]; rows: number; shape: readonly number[] | undefined } {
   const arrays: Float32Array[] = []
@@ -197,7 +196,7 @@ function arraysOfCall(
   let shape: readonly number[] | undefined
   for (let k = 0; k < inputs.length; k++) {
     const { name, columns } = inputs[k]
-    const tensor = floatTensor(loss, name, args[k])
+    const tensor = floatTensor(loss, name, tensors[k])
     const own = shapeOfRows(loss, inputs[k], tensor.shape)
     const { data } = tensor
     if (k === 0) {
@@ -263,21 +262,18 @@ function checkOverlaps(
   accumulate: boolean,
 ): void {
   if (grads.length === 0 && out === undefined) return
-  if (accumulate && isOver(grads[0].array, arrays[grads[0].index])) {
-    const name = grads[0].input.name
-    throw new RangeError(`${loss}: grad must not be ${name} with accumulate, since the gradient is added to it`)
-  }
   const others = arraysOf(settings)
   // What most calls have: one gradient, which is new or the first input, and nothing else.
   if (grads.length === 1 && out === undefined && gradOutput === undefined && others.length === 0 && inputs.length < 3) {
     const [{ input, index, array }] = grads
-    separateGrad(loss, array, arrays[index], arrays[1 - index], 'grad', input.name, inputs[1 - index]?.name)
+    const names = { grad: 'grad', input: input.name, target: inputs[1 - index]?.name ?? '' }
+    separateGrad(loss, array, arrays[index], arrays[1 - index], accumulate, names)
     return
   }
   const written: Named[] = grads.map(({ input, array }) => [input.gradName, array])
   const read: Named[] = inputs.map(({ name }, k) => [name, arrays[k]])
   const inputOf = Object.fromEntries(grads.map(({ input }) => [input.gradName, input.name]))
-  separate(loss, [...written, ['out', out]], [...read, ['gradOutput', gradOutput], ...others], inputOf)
+  separate(loss, [...written, ['out', out]], [...read, ['gradOutput', gradOutput], ...others], accumulate, inputOf)
 }
 
 const classNumbers = new Int32Array(BLOCK)

@@ -1,22 +1,19 @@
 /** Losses as expressions: the definition and its checks, and the public loss. */
 
 import { OPERANDS } from '../backend/contract.js'
-import { describe, single } from '../check.js'
+import { describe, single, type Tensor, tensorOf } from '../check.js'
 import {
-  type Buffers,
   bind,
   type CommonOptions,
   commonOptions,
   type Denominator,
-  defined,
-  type Options,
   type Reduction,
   type Result,
   type Value as ValueOf,
   type Wanted,
 } from '../family/loss.js'
 import type { Floats, PointwiseOptions } from '../family/pointwise.js'
-import { assertOptions } from '../options.js'
+import { type Buffers, type Options, readOptions } from '../options.js'
 import {
   type Description,
   type ExpressionBuffers,
@@ -335,16 +332,14 @@ function makeExpression(description: Description, bound: Options): object {
     return input && `${input.name} is an input without a gradient`
   }
 
-  const assertKnown: (options: unknown) => asserts options is Options = (options) =>
-    assertOptions(name, options, known, elsewhere)
+  const read = (options: unknown): Options => readOptions(name, options, known, elsewhere)
+  const isBound = Object.keys(bound).length > 0
   const boundSettings = resolve(description, bound)
   const boundBuffers = buffersOf(bound, { grads: {} }, gradNames)
-  const isBound = Object.keys(bound).length > 0
 
   const settingsOf = (options: Options): ExpressionSettings => {
     for (const option in options) {
-      if (perCall.has(option)) continue
-      return resolve(description, isBound ? { ...bound, ...defined(options) } : options)
+      if (!perCall.has(option)) return resolve(description, isBound ? { ...bound, ...options } : options)
     }
     return boundSettings
   }
@@ -354,11 +349,12 @@ function makeExpression(description: Description, bound: Options): object {
       const names = inputs.map((input) => input.name).join(', ')
       throw new TypeError(`${name}: the arguments are (${names}, options), got ${args.length}`)
     }
-    const options = args[length]
-    if (options === undefined) return run(description, wanted, args, boundSettings, boundBuffers)
-    assertKnown(options)
-    const buffers = buffersOf(options, boundBuffers, gradNames)
-    return run(description, wanted, args, settingsOf(options), buffers)
+    // All that may run code of the caller comes first: then what the checks have found cannot change any more.
+    const options = args[length] === undefined ? undefined : read(args[length])
+    const tensors: Tensor<unknown>[] = []
+    for (let k = 0; k < length; k++) tensors.push(tensorOf(name, inputs[k].name, args[k]))
+    if (options === undefined) return run(description, wanted, tensors, boundSettings, boundBuffers)
+    return run(description, wanted, tensors, settingsOf(options), buffersOf(options, boundBuffers, gradNames))
   }
 
   const loss = (...args: unknown[]) => call(forward, args).value
@@ -366,13 +362,10 @@ function makeExpression(description: Description, bound: Options): object {
   Object.assign(loss, {
     backward: (...args: unknown[]) => call(backward, args).grad,
     valueAndGrad: (...args: unknown[]) => call(both, args),
-    with(options: unknown) {
-      assertKnown(options)
-      return makeExpression(description, { ...bound, ...bind(options, perCall) })
-    },
+    with: (options: unknown) => makeExpression(description, { ...bound, ...bind(read(options), perCall) }),
     toString: () => inFormulas(description),
-    explain(options: unknown = {}) {
-      assertKnown(options)
+    explain(given: unknown = {}) {
+      const options = read(given)
       return explain(description, settingsOf(options), buffersOf(options, boundBuffers, gradNames))
     },
   })
@@ -382,11 +375,8 @@ function makeExpression(description: Description, bound: Options): object {
 function buffersOf(options: Options, bound: ExpressionBuffers, gradNames: readonly string[]): ExpressionBuffers {
   const { gradOutput = bound.gradOutput, grad = bound.grad } = options as Buffers
   const { out = bound.out, accumulate = bound.accumulate } = options as Buffers
-  const grads: Record<string, boolean | Float32Array | undefined> = {}
-  for (const name of gradNames) {
-    const given = options[name] as boolean | Float32Array | undefined
-    grads[name] = given === undefined ? bound.grads[name] : given
-  }
+  let { grads } = bound
+  for (const name of gradNames) if (options[name] !== undefined) grads = { ...grads, [name]: options[name] as boolean }
   return { gradOutput, grad, out, accumulate, grads } as ExpressionBuffers
 }
 

@@ -5,20 +5,11 @@ use crate::simd::{Lanes, Map};
 /// Largest error of [`exp_nonpositive`] on [`DOMAIN_MIN`, 0], in units in the last place of the true value.
 pub const MAX_ULP: f64 = 2.3;
 
-/// Largest error of [`exp`] up to [`EXP_MAX`], subnormal results included.
+/// Largest error of [`exp`] up to [`Lanes::EXP_MAX`], subnormal results included.
 pub const EXP_MAX_ULP: f64 = 2.4;
 
 /// Below this eˣ is not a normal number any more, and [`exp_nonpositive`] gives a subnormal number or 0.
 pub const DOMAIN_MIN: f32 = -87.33654;
-
-/// The power of two in e^this is 2⁻¹²⁷, whose exponent field says 0.
-const ZERO: f32 = -88.0;
-
-/// Above this eˣ is larger than any number, and [`exp`] gives ∞.
-pub const EXP_MAX: f32 = 88.72283;
-
-/// Below this eˣ is nearer to 0 than to the smallest subnormal.
-const EXP_MIN: f32 = -104.0;
 
 const TWO_MINUS_64: f32 = 1.0 / 18_446_744_073_709_551_616.0;
 const LOG2_E: f32 = core::f32::consts::LOG2_E;
@@ -37,7 +28,7 @@ const C5: f32 = 0.008289291;
 /// eˣ for x ≤ 0 or NaN. e^−∞ = 0; NaN stays NaN, since `max` gives its second argument then.
 #[inline(always)]
 pub fn exp_nonpositive<V: Lanes>(v: V, x: V::F32) -> V::F32 {
-    let (t, biased) = reduce(v, v.max(v.splat(ZERO), x));
+    let (t, biased) = reduce(v, v.max(v.splat(V::EXP_ZERO), x));
     exp_reduced(v, t, v.exponent_from_low_bits(biased))
 }
 
@@ -52,8 +43,8 @@ pub fn exp<V: Lanes>(v: V, x: V::F32) -> V::F32 {
     let unshift = v.select(positive, v.splat(2.0), v.splat(TWO_MINUS_64));
     let power = v.exponent_from_low_bits(v.add(biased, shift));
     let exp = v.mul(exp_reduced(v, t, power), unshift);
-    let exp = v.zero_where(v.lt(x, v.splat(EXP_MIN)), exp);
-    v.select(v.lt(v.splat(EXP_MAX), x), v.splat(f32::INFINITY), exp)
+    let exp = v.zero_where(v.lt(x, v.splat(V::EXP_MIN)), exp);
+    v.select(v.lt(v.splat(V::EXP_MAX), x), v.splat(f32::INFINITY), exp)
 }
 
 /// (t, n + [`MAGIC`]) with x = n·ln 2 + t and t in [−½ ln 2, ½ ln 2].
