@@ -6,9 +6,9 @@
 import test from 'ava'
 import fc from 'fast-check'
 import * as library from '../../ts/index.js'
-import { sameBits } from '../data.js'
+import { generator, sameBits } from '../data.js'
 import { platforms } from '../platforms.js'
-import { huber, loosely, mse } from './losses.js'
+import { argumentsOf, arraysOf, cases, huber, loosely, mse } from './losses.js'
 
 interface Call {
   readonly input: Float32Array
@@ -114,4 +114,48 @@ for (const { name, activate } of platforms) {
       )
     })
   }
+}
+
+for (const { name, activate } of platforms) {
+  test.serial(`rows have their weights, masks and upstream gradients on ${name}`, (t) => {
+    activate()
+    for (const one of cases.filter(({ columns }) => columns[0] > 1)) {
+      const [width] = one.columns
+      const rows = 1337
+      const arrays = arraysOf(one, rows, generator(5))
+      const gradName = one.grads.length > 1 ? `${argumentsOf(one)[1]}Grad` : undefined
+      const asked = gradName === undefined ? {} : { [gradName]: true }
+      // Powers of two change no digit.
+      const weight = Float32Array.from({ length: rows }, (_, i) => 2 ** (i % 5))
+      const mask = Uint8Array.from({ length: rows }, (_, i) => Number(i % 7 > 0))
+      const gradOutput = Float32Array.from({ length: rows }, (_, i) => -(2 ** (i % 3)))
+      const plain = one.loss.valueAndGrad(...arrays, { reduction: 'sum', ...asked })
+      const values = one.loss(...arrays, { reduction: 'none' }) as Float32Array
+      // What is masked out may hold anything.
+      for (const [k, array] of arrays.entries()) {
+        for (let row = 0; row < rows; row += 7) array[row * one.columns[k]] = k % 2 === 0 ? Number.NaN : Infinity
+      }
+      const before = Float32Array.from({ length: rows * width }, (_, i) => i % 3)
+      const result = one.loss.valueAndGrad(...arrays, {
+        reduction: 'none',
+        weight,
+        mask,
+        gradOutput,
+        accumulate: true,
+        grad: before.slice(),
+        ...asked,
+      })
+      const factor = (row: number) => (mask[row] === 0 ? 0 : weight[row] * gradOutput[row])
+      const zeros = (array: Float32Array) => array.map((x) => x + 0)
+      t.deepEqual(
+        result.value,
+        values.map((value, row) => (mask[row] === 0 ? 0 : value * weight[row])),
+      )
+      const scaled = plain.grad.map((slope, i) => slope * factor(Math.floor(i / width)))
+      t.true(sameBits(zeros(result.grad), zeros(scaled.map((slope, i) => before[i] + slope))))
+      if (gradName === undefined) continue
+      const other = (plain[gradName] as Float32Array).map((slope, i) => slope * factor(Math.floor(i / width)))
+      t.true(sameBits(zeros(result[gradName] as Float32Array), zeros(other)))
+    }
+  })
 }
