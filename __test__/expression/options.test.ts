@@ -16,13 +16,14 @@ interface Call {
   readonly options: Record<string, unknown>
 }
 
+// Twice a difference stays in range: there a program may have a factor less than the kernel, and needs no double precision.
 const number = fc.oneof(
   { weight: 8, arbitrary: fc.float({ min: -8, max: 8, noNaN: true }) },
-  { weight: 1, arbitrary: fc.float({ noNaN: true, noDefaultInfinity: true }) },
-  { weight: 1, arbitrary: fc.constantFrom(0, -0, 1e30, -1e30, 3e38, Number.NaN, Infinity, -Infinity) },
+  { weight: 1, arbitrary: fc.float({ min: -(2 ** 125), max: 2 ** 125, noNaN: true }) },
+  { weight: 1, arbitrary: fc.constantFrom(0, -0, 1e30, -1e30, 2 ** 125, Number.NaN, Infinity, -Infinity) },
 )
 const usual = fc.float({ min: -8, max: 8, noNaN: true })
-const factor = fc.oneof(fc.float({ min: 0, max: 4, noNaN: true }), fc.constantFrom(1e-40, 1e20))
+const factor = fc.oneof(fc.float({ min: 2 ** -20, max: 4, noNaN: true }), fc.constantFrom(0, 1e20))
 const floats = (length: number, one: fc.Arbitrary<number>) =>
   fc.array(one, { minLength: length, maxLength: length }).map((numbers) => Float32Array.from(numbers))
 
@@ -106,7 +107,7 @@ for (const { name, activate } of platforms) {
               throw new Error(`${key}[${i}]: ${plain(a)[i]} for ${plain(b)[i]} of ${call.input[i]}, ${call.target[i]}`)
             }
           }),
-          { numRuns: 150 },
+          { numRuns: 150, includeErrorInReport: true },
         ),
       )
     })
