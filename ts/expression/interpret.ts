@@ -10,7 +10,7 @@ import type { ExpressionCall, Program, RawExtra } from '../backend/contract.js'
 import { classesOf, everything, NOTHING } from '../backend/marks.js'
 import { BLOCK, FOUR, isLarge, LANES, LARGE, total } from '../sum.js'
 import { rowInDouble, slopes } from './double.js'
-import { LOOPS, type Loop, type Machine, type Step } from './loops.js'
+import { LOOPS, type Loop, type Machine, READING_BITS, type Step } from './loops.js'
 import { expNonpositive, log1pUnit } from './math.js'
 import { COLUMNS, LOGISTIC, NAMES, OPERATIONS, type OperationName, SUMS, type SumName } from './operations.js'
 import { STEP } from './registers.js'
@@ -45,7 +45,7 @@ function prepare(program: Program): Prepared {
   let own = prepared.get(program)
   if (own === undefined) {
     const instructions = decode(program)
-    const readsBits = instructions.some(({ loop }) => /\bints\b/.test(loop.toString()))
+    const readsBits = instructions.some(({ loop }) => READING_BITS.has(loop))
     own = { instructions, readsBits, machine: { floats: [], ints: [], at: [] }, file: NOTHING_YET }
     prepared.set(program, own)
   }
