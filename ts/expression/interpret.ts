@@ -12,8 +12,7 @@ import { BLOCK, FOUR, isLarge, LANES, LARGE, total } from '../sum.js'
 import { rowInDouble, slopes } from './double.js'
 import { LOOPS, type Loop, type Machine, READING_BITS, type Step } from './loops.js'
 import { expNonpositive, log1pUnit } from './math.js'
-import { COLUMNS, LOGISTIC, NAMES, OPERATIONS, type OperationName, SUMS, type SumName } from './operations.js'
-import { STEP } from './registers.js'
+import { COLUMNS, LOGISTIC, NAMES, OPERATIONS, type OperationName, STEP, SUMS, type SumName } from './operations.js'
 
 const { fround } = Math
 
