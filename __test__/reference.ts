@@ -4,7 +4,7 @@
  */
 
 import type { PointwiseDefinition } from '../ts/family/pointwise.js'
-import type { RegionDefinition } from '../ts/family/region.js'
+import type { RegionDefinition } from '../ts/family/region/index.js'
 import type { SoftmaxDefinition } from '../ts/family/softmax.js'
 
 /** Values and derivatives before reduction, weights included. */

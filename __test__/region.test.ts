@@ -6,7 +6,7 @@
 
 import test, { type ExecutionContext } from 'ava'
 import { accumulated, definitionOf, type Loss } from '../ts/family/loss.js'
-import type { CompoundDefinition, RegionDefinition } from '../ts/family/region.js'
+import type { CompoundDefinition, RegionDefinition } from '../ts/family/region/index.js'
 import * as library from '../ts/index.js'
 import { bceWithLogits, crossEntropy, dice, jaccard, mse, softmaxFocal, tversky } from '../ts/index.js'
 import { filled, generator, guarded, intact, normal, sameBits } from './data.js'

@@ -20,7 +20,7 @@ export type {
 } from './family/loss.js'
 export type { Floats, PointwiseOptions, Probabilities } from './family/pointwise.js'
 export type { LabelArray, Labels, Mask } from './family/positions.js'
-export type { Activation, CompoundOptions, PlaneOptions, RegionOptions, RegionTarget } from './family/region.js'
+export type { Activation, CompoundOptions, PlaneOptions, RegionOptions, RegionTarget } from './family/region/index.js'
 export type { ClassAxisOptions, LabelOptions, SoftmaxOptions } from './family/softmax.js'
 export { type BceOptions, bce } from './loss/bce.js'
 export { type BceDiceOptions, bceDice } from './loss/bceDice.js'

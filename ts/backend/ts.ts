@@ -785,27 +785,36 @@ function activate(call: RegionCall, sample: number, c: number, start: number, co
   if (target !== undefined) gather(target, first, step, targets, count)
   else for (let i = 0; i < count; i++) targets[i] = Number(classNumbers[i] === c)
   for (let i = 0; i < count; i++) kept[i] = Number(classNumbers[i] !== NOTHING)
-  for (let i = 0; i < count; i++) {
-    const xi = scores[i]
-    // Factors of 0 and 1 in place of a branch on the sign, as in bceWithLogits.
-    const below = Number(xi < 0)
-    const above = 1 - below
-    if (activation === 'none') {
-      probabilities[i] = xi
-      complements[i] = 1 - xi
-      slopes[i] = 1
-    } else if (activation === 'kept') {
+  if (activation === 'none') {
+    for (let i = 0; i < count; i++) {
+      probabilities[i] = scores[i]
+      complements[i] = 1 - scores[i]
+    }
+    slopes.fill(1, 0, count)
+  } else if (activation === 'kept') {
+    for (let i = 0; i < count; i++) {
+      const xi = scores[i]
+      const below = Number(xi < 0)
+      const above = 1 - below
       const small = Math.abs(xi)
-      probabilities[i] = below * small + above * (1 - small)
-      complements[i] = below * (1 - small) + above * small
-      slopes[i] = small * (1 - small)
-    } else {
+      const large = 1 - small
+      probabilities[i] = below * small + above * large
+      complements[i] = below * large + above * small
+      slopes[i] = small * large
+    }
+  } else {
+    for (let i = 0; i < count; i++) {
+      const xi = scores[i]
+      // Factors of 0 and 1 in place of a branch on the sign, as in bceWithLogits.
+      const below = Number(xi < 0)
+      const above = 1 - below
       const e = exp(-Math.abs(xi))
       const large = 1 / (1 + e)
-      probabilities[i] = (above + below * e) * large
-      complements[i] = (below + above * e) * large
-      slopes[i] = e * large * large
-      smalls[i] = e * large
+      const small = e * large
+      probabilities[i] = below * small + above * large
+      complements[i] = below * large + above * small
+      slopes[i] = small * large
+      smalls[i] = small
     }
   }
   if (part === undefined) return
@@ -839,12 +848,13 @@ function sumsOfSoftmax(call: RegionCall, sums: Float64Array): number {
       const max = largest(x, first, first + classes * step, step)
       const sum = exponentials(x, first, first + classes * step, step, max, 1, exps)
       const share = 1 / sum
-      const rest = restOfTop(sum, exps) * share
+      const certain = sum < CERTAIN
+      const rest = certain ? restOf(exps) * share : 0
       const logSum = part === undefined ? 0 : logOf(sum, exps)
       for (let c = 0, at = first, plane = firstPlane; c < classes; c++, at += step, plane += PLANE) {
         const p = exps[c] * share
         const y = target === undefined ? Number(c === label) : Number(target[at])
-        const q = exps[c] === 1 ? rest : 1 - p
+        const q = certain && exps[c] === 1 ? rest : 1 - p
         if (squared) {
           const apart = p * (1 - y) - q * y
           sums[plane] += apart * apart
@@ -862,9 +872,6 @@ function sumsOfSoftmax(call: RegionCall, sums: Float64Array): number {
   }
   return value
 }
-
-/** The sum of the exponentials of a position without one that is 1. */
-const restOfTop = (sum: number, exps: Float64Array) => (sum < CERTAIN ? restOf(exps) : sum - 1)
 
 /** ln of the sum of a position's exponentials. */
 function logOf(sum: number, exps: Float64Array): number {
@@ -906,12 +913,13 @@ function throughSoftmax(
       const max = largest(x, first, first + classes * step, step)
       const sum = exponentials(x, first, first + classes * step, step, max, 1, p)
       const share = 1 / sum
-      const rest = restOfTop(sum, p) * share
+      const certain = sum < CERTAIN
+      const rest = certain ? restOf(p) * share : 0
       const logSum = part === undefined ? 0 : logOf(sum, p)
       let mean = 0
       let slope = 0
       for (let c = 0, at = first, plane = firstPlane; c < classes; c++, at += step, plane += PLANE) {
-        const isTop = p[c] === 1
+        const isTop = certain && p[c] === 1
         p[c] *= share
         const q = isTop ? rest : 1 - p[c]
         const y = target === undefined ? Number(c === label) : Number(target[at])
@@ -925,7 +933,7 @@ function throughSoftmax(
         slope += own
         owns[c] = own
       }
-      if (sum < CERTAIN) settle(p, g, owns, slope)
+      if (certain) settle(p, g, owns, slope)
       const past = slope - mean
       for (let c = 0, at = first; c < classes; c++, at += step) {
         const by = p[c] * (g[c] + past) - owns[c]
@@ -973,10 +981,11 @@ function bySoftmaxTarget({ x, target, marks, axis, squared }: RegionCall, planes
       }
       const sum = exponentials(x, first, end, step, largest(x, first, end, step), 1, exps)
       const share = 1 / sum
-      const rest = restOfTop(sum, exps) * share
+      const certain = sum < CERTAIN
+      const rest = certain ? restOf(exps) * share : 0
       for (let c = 0, at = first, plane = firstPlane; c < classes; c++, at += step, plane += PLANE) {
         const p = exps[c] * share
-        const q = exps[c] === 1 ? rest : 1 - p
+        const q = certain && exps[c] === 1 ? rest : 1 - p
         const y = Number(target![at])
         dt[at] = byP(squared, planes[plane], planes[plane + 1], planes[plane + 2], y, 1 - y, p, q)
       }

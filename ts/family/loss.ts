@@ -17,7 +17,7 @@ import {
 import { type Buffers, type Options, readCall, readOptions } from '../options.js'
 import type { CombinedDefinition } from './combine.js'
 import type { PointwiseDefinition } from './pointwise.js'
-import type { CompoundDefinition, RegionDefinition } from './region.js'
+import type { CompoundDefinition, RegionDefinition } from './region/index.js'
 import type { SoftmaxDefinition } from './softmax.js'
 
 export type { Buffers }

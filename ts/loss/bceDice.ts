@@ -6,7 +6,7 @@ import {
   type Parts,
   type RegionDefinition,
   type RegionTarget,
-} from '../family/region.js'
+} from '../family/region/index.js'
 import { bceWithLogits } from './bceWithLogits.js'
 import { dice } from './dice.js'
 

@@ -6,7 +6,7 @@ import {
   type Parts,
   type RegionDefinition,
   type RegionTarget,
-} from '../family/region.js'
+} from '../family/region/index.js'
 import type { SoftmaxDefinition } from '../family/softmax.js'
 import { crossEntropy } from './crossEntropy.js'
 import { dice } from './dice.js'

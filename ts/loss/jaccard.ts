@@ -1,6 +1,13 @@
 import type { Loss } from '../family/loss.js'
 import type { Floats } from '../family/pointwise.js'
-import { type Numbers, ofSquares, type RegionOptions, type RegionTarget, region, type Sums } from '../family/region.js'
+import {
+  type Numbers,
+  ofSquares,
+  type RegionOptions,
+  type RegionTarget,
+  region,
+  type Sums,
+} from '../family/region/index.js'
 
 /** Options of {@link jaccard}. */
 export interface JaccardOptions extends RegionOptions {

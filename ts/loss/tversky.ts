@@ -1,6 +1,6 @@
 import type { Loss } from '../family/loss.js'
 import type { Floats } from '../family/pointwise.js'
-import { type Numbers, type RegionOptions, type RegionTarget, region, type Sums } from '../family/region.js'
+import { type Numbers, type RegionOptions, type RegionTarget, region, type Sums } from '../family/region/index.js'
 
 /** Options of {@link tversky}. */
 export interface TverskyOptions extends RegionOptions {

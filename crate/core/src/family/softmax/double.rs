@@ -39,6 +39,8 @@ pub(super) struct Watch {
     /// Below this Σ e^z without the largest class the value is too small, and a weight or the denominator may lift it. 0 where
     /// nothing is weighed.
     pub certain: f32,
+    /// Below this it is so small that nothing lifts the value.
+    floor: f32,
     kind: Kind,
     gamma: f32,
 }
@@ -74,22 +76,34 @@ impl Watch {
             || (smoothing > 0.0 && smoothing < FAINT);
         // The value of a single class is 0 whatever it weighs.
         let plain = (light == 1.0 && heavy == 1.0) || args.classes < 2;
-        let certain = if plain {
+        // The value is near the power 1 + γ of the sum there.
+        let root = |value: f64| {
+            let rest = if gamma == 0.0 {
+                value
+            } else {
+                value.powf(1.0 / (1.0 + f64::from(gamma)))
+            };
+            rest as f32
+        };
+        let (certain, floor) = if plain {
+            (0.0, 0.0)
+        } else {
+            (
+                root(64.0 * LEAST / light.min(1.0)),
+                root(0.5 * LEAST / heavy.max(1.0)),
+            )
+        };
+        // A sum below the normal numbers is not what it should be, and may be 0.
+        let floor = if floor < 0.5 * f32::MIN_POSITIVE {
             0.0
         } else {
-            // The value is near the power 1 + γ of the sum there.
-            let tiny = 64.0 * LEAST / light.min(1.0);
-            let power = 1.0 + f64::from(gamma);
-            (if gamma == 0.0 {
-                tiny
-            } else {
-                tiny.powf(1.0 / power)
-            }) as f32
+            floor
         };
         Self {
             all,
             lifted: factor > 1.0,
             certain,
+            floor,
             kind,
             gamma,
         }
@@ -100,30 +114,79 @@ impl Watch {
     #[cold]
     #[inline(never)]
     pub(super) fn lost(self, args: &Args, first: usize, count: usize) -> u64 {
-        let extra = args.extra.as_ref();
-        let target = extra.and_then(|extra| extra.target);
-        let weighs = self.lifted || self.certain > 0.0;
+        let lost = self.far(args, first, count);
+        if lost == 0 {
+            return 0;
+        }
+        // What a position holds that counts for nothing must not show in its neighbours.
+        let mut labels = [0; 64];
+        let labels = &mut labels[..count];
+        args.marks.classes(first, labels);
+        let ignored = labels.iter().enumerate();
+        ignored.fold(lost, |lost, (j, &label)| {
+            lost & !(u64::from(label == NOTHING) << j)
+        })
+    }
+
+    /// The same, also of positions that count for nothing.
+    fn far(self, args: &Args, first: usize, count: usize) -> u64 {
+        let target = args.extra.and_then(|extra| extra.target);
         let mut lost = 0;
+        if self.lifted {
+            lost |= self.all_deep(args, args.x, first, count);
+        }
+        let Some(target) = target else {
+            return lost;
+        };
+        if self.kind == Kind::Teacher {
+            return lost | self.all_deep(args, target, first, count);
+        }
         for j in 0..count {
             let row = Row::new(args, first + j);
-            let teacher = self.kind == Kind::Teacher;
-            let deep = self.lifted
-                && (self.deep(args, row.of(args.x), row.step)
-                    || (teacher && target.is_some_and(|t| self.deep(args, row.of(t), row.step))));
-            let faint = weighs
-                && !teacher
-                && target.is_some_and(|target| {
-                    let own = row.of(target).iter().step_by(row.step);
-                    own.take(args.classes).any(|t| {
-                        let t = t.get().abs();
-                        t > 0.0 && t < FAINT
-                    })
-                });
-            if deep || faint {
+            let mut own = row.of(target).iter().step_by(row.step).take(args.classes);
+            if own.any(|t| t.get() != 0.0 && t.get().abs() < FAINT) {
                 lost |= 1 << j;
             }
         }
         lost
+    }
+
+    /// The same of the scores alone. Few positions reach so far that it takes more than their smallest and their largest score.
+    fn all_deep(self, args: &Args, x: Cells, first: usize, count: usize) -> u64 {
+        let mut ends = [[i32::MIN, i32::MAX]; 64];
+        let ends = &mut ends[..count];
+        let step = args.extra.map_or(1, |extra| extra.inner);
+        if step == 1 {
+            let rows = x[first * args.classes..].chunks_exact(args.classes.max(1));
+            for (ends, row) in ends.iter_mut().zip(rows) {
+                let [mut max, mut min] = *ends;
+                for x in row {
+                    let x = order(x.get());
+                    max = max.max(x);
+                    min = min.min(x);
+                }
+                *ends = [max, min];
+            }
+        } else {
+            let row = Row::new(args, first);
+            for c in 0..args.classes {
+                for (ends, x) in ends.iter_mut().zip(&row.of(x)[c * step..]) {
+                    let x = order(x.get());
+                    *ends = [ends[0].max(x), ends[1].min(x)];
+                }
+            }
+        }
+        let reach = 0.25 * -DEEP / (1.0 + self.gamma) * args.temperature;
+        let mut deep = 0;
+        for (j, [max, min]) in ends.iter().enumerate() {
+            // NaN is not near either.
+            let near = 0.5 * unorder(*max) - 0.5 * unorder(*min) < 0.5 * reach;
+            let row = Row::new(args, first + j);
+            if !near && self.deep(args, row.of(x), row.step) {
+                deep |= 1 << j;
+            }
+        }
+        deep
     }
 
     /// Whether some class of a position is so far below the largest, but not too far.
@@ -160,7 +223,12 @@ impl Watch {
             Kind::Teacher => 0.5 * DEEP,
             _ => DEEP,
         };
-        least * LOG2_E - slope < deep
+        if least * LOG2_E < deep {
+            return true;
+        }
+        // Or so near to 0 that nothing lifts it.
+        let out = self.gamma * (-z(second) * LOG2_E - (args.classes as f32).log2()) > 160.0;
+        least * LOG2_E - slope < deep && !out
     }
 
     /// Below this a divergence of two softmaxes is of differences that a factor may lift from below the normal numbers.
@@ -171,7 +239,7 @@ impl Watch {
     /// Whether the sum without the largest class is one that [`Self::certain`] means.
     #[inline(always)]
     pub(super) fn is_certain(self, rest: f32) -> bool {
-        rest < self.certain
+        rest < self.certain && rest >= self.floor
     }
 }
 
@@ -194,6 +262,17 @@ fn range(values: Option<Cells>) -> [f64; 2] {
         return [1.0; 2];
     }
     [f64::from(least), f64::from(most)]
+}
+
+/// A float as an integer of the same order, whose maximum and minimum are instructions.
+#[inline(always)]
+fn order(x: f32) -> i32 {
+    let bits = x.to_bits().cast_signed();
+    bits ^ ((bits >> 31) & i32::MAX)
+}
+
+fn unorder(order: i32) -> f32 {
+    f32::from_bits((order ^ ((order >> 31) & i32::MAX)).cast_unsigned())
 }
 
 /// Where the scores of a position lie.
@@ -503,7 +582,8 @@ fn distilled(args: &Args, position: usize, label: i32) -> f64 {
         }
     }
     let divergence = student.log_sum - other.log_sum - (at_top - student.max + mean) * sharp;
-    let far = !(divergence <= 0.1);
+    // NaN is on this side too: it shows in all results.
+    let far = divergence > 0.1 || divergence.is_nan();
     // t_c, u_c and t_c·(e^−u − 1), where nothing cancels: see there.
     let terms = |x: f64, y: f64| {
         let t = share(other.z(y));

@@ -148,21 +148,22 @@ fn distill<S: Simd, T: Tile>(
     let near_value = s.mul(s.mul(s.mul(sum, slope), whole), whole);
     let far_value = s.mul(s.mul(apart, temperature), whole);
     let value = s.select(far, far_value, near_value);
+    let (first, count) = (tile.position(), tile.count());
+    let counts = tile.per_position(s, args.marks.counts(first, count));
+    let ignored = s.eq(counts, zero);
     let small = s.lt(value, s.splat(watch.certain));
     let near = s.zero_where(far, s.splat(watch.near()));
     let usual = s.zero_where(s.lt(q, near), s.zero_where(small, one));
+    let usual = s.select(ignored, one, usual);
     if !s.all(s.eq(usual, one)) {
         return in_double();
     }
 
-    let (first, count) = (tile.position(), tile.count());
     let weights = match extra.sample_weight {
         Some(weight) => s.to_array(weight.load(s, first, count)),
         None => [1.0; LANES],
     };
     let upstreams = upstreams(args, args.scale, 1.0, &weights, first, count);
-    let counts = tile.per_position(s, args.marks.counts(first, count));
-    let ignored = s.eq(counts, zero);
     let factor = s.mul(tile.per_position(s, upstreams), whole);
     // p − t is (t·(e^−u − 1) − t·Q)/(1 + Q), or what is in the place of the first already.
     let by_student = s.select(far, factor, s.div(factor, s.add(one, q)));

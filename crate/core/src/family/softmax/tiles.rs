@@ -445,7 +445,7 @@ impl<L: Softmax> EachTile<2> for AtLabels<'_, L> {
         }
         let (labels, positions) = call.positions(s, tile);
         let normal = Normal::new(s, tile, call.args.x, call.scale, h, e);
-        if call.is_certain(s, normal.rest) {
+        if call.is_certain(s, positions.ignored, normal.rest) {
             return call.in_double(tile);
         }
         let value = call.at_labels(s, tile, &normal, &positions, &labels);
@@ -466,7 +466,7 @@ impl<L: Softmax> EachTile<3> for OverDistribution<'_, L> {
         }
         let (labels, positions) = call.positions(s, tile);
         let normal = Normal::new(s, tile, call.args.x, call.scale, h, e);
-        if call.is_certain(s, normal.rest) {
+        if call.is_certain(s, positions.ignored, normal.rest) {
             return call.in_double(tile);
         }
         let value = call.over_distribution(s, tile, &normal, &positions, &labels, t);
@@ -485,10 +485,14 @@ impl<L: Softmax> Call<'_, L> {
 
     /// Whether the value of some position is too small for it, from Σ e^z without the largest class.
     #[inline(always)]
-    fn is_certain<S: Simd>(&self, s: S, rest: S::F32) -> bool {
+    fn is_certain<S: Simd>(&self, s: S, ignored: S::Mask, rest: S::F32) -> bool {
+        let rest = s.select(ignored, s.splat(1.0), rest);
         let certain = s.lt(rest, s.splat(self.watch.certain));
         let others = s.zero_where(certain, s.splat(1.0));
         !s.all(s.eq(others, s.splat(1.0)))
+            && s.to_array(rest)
+                .iter()
+                .any(|&rest| self.watch.is_certain(rest))
     }
 
     /// A tile whose numbers single precision cannot hold.

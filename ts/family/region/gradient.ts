@@ -1,0 +1,77 @@
+/** The coefficients by which predictions and targets enter the gradients, in the precision that they need. */
+
+import { type Backend, PLANE, type RegionCall } from '../../backend/contract.js'
+import { tsBackend } from '../../backend/ts.js'
+import type { Axis } from '../positions.js'
+import type { RegionDefinition } from './definition.js'
+import type { RegionSettings } from './settings.js'
+import { isEmpty, ownSums, sumsOfPlane } from './sums.js'
+
+/** The most that numbers of a plane may be in single precision, so that no sum of their products leaves it. */
+export const LARGE = 2 ** 100
+
+/** What the gradients of all planes are made of. */
+interface PlaneGradients {
+  readonly definition: RegionDefinition
+  readonly settings: RegionSettings
+  readonly sums: Float64Array
+  readonly rows: number
+  readonly axis: Axis
+  readonly factor: number
+  readonly gradOutput: Float32Array | undefined
+}
+
+/** Writes the numbers by which p and y enter a gradient; whether single precision holds them. */
+export function fillCoefficients(
+  coefficients: Float32Array | Float64Array,
+  { definition, settings, sums, rows, axis, factor, gradOutput }: PlaneGradients,
+  byTarget: boolean,
+): boolean {
+  const { samples, classes } = axis
+  const { includeBackground, weight, sampleWeight, squared } = settings
+  const numbers = (byTarget && definition.mirrored?.(settings.numbers)) || settings.numbers
+  let fits = true
+  coefficients.fill(0)
+  let plane = 0
+  for (let row = 0; row < rows; row++) {
+    for (let c = includeBackground ? 0 : 1; c < classes; c++, plane++) {
+      const at = PLANE * (row * classes + c)
+      const up = (gradOutput?.[plane] ?? factor) * (weight?.[c] ?? 1) * (sampleWeight?.[row] ?? 1)
+      if (up === 0 || isEmpty(settings, sums, at)) continue
+      const slope = definition.slope(sumsOfPlane(settings, sums, at, byTarget), numbers, squared)
+      const { p, y } = ownSums(settings, sums, at)
+      // What a is a factor of may be 0 everywhere: then it need not be more than single precision holds.
+      const isUnused = (byTarget ? p : y) === 0 && sums[at + 2] === 0
+      const a = isUnused && Math.abs(up * slope[0]) > LARGE ? 0 : up * slope[0]
+      const k = up * slope[1]
+      const b = up * slope[2]
+      if (Math.max(Math.abs(a), Math.abs(k), Math.abs(b)) > LARGE) fits = false
+      for (let sample = row; sample < samples; sample += rows) {
+        const to = PLANE * (sample * classes + c)
+        coefficients[to] = a
+        coefficients[to + 1] = k
+        coefficients[to + 2] = b
+      }
+    }
+  }
+  return fits
+}
+
+/** The gradient by the target. */
+export function writeTargetGradient(
+  kernels: Backend,
+  call: RegionCall,
+  planes: PlaneGradients,
+  coefficients: Float32Array,
+  targetGrad: Float32Array,
+): void {
+  if (fillCoefficients(coefficients, planes, true)) kernels.regionTargetGradient(call, coefficients, targetGrad)
+  else tsBackend.regionTargetGradient(call, coefficientsInDouble(planes, true), targetGrad)
+}
+
+/** The coefficients where single precision does not hold them. */
+export function coefficientsInDouble(planes: PlaneGradients, byTarget: boolean): Float64Array {
+  const coefficients = new Float64Array(planes.sums.length)
+  fillCoefficients(coefficients, planes, byTarget)
+  return coefficients
+}

@@ -1,0 +1,140 @@
+/** A call of a loss of planes: the checks of its arrays, the two passes of the backend, the reduction. */
+
+import { PLANE, type RegionCall } from '../../backend/contract.js'
+import { backendFor } from '../../backend/load.js'
+import { tsBackend } from '../../backend/ts.js'
+import { agreedShape, float32Of, floatTensor, gradBuffer } from '../../check.js'
+import {
+  accumulates,
+  arrayGradOutput,
+  checkMeanBy,
+  denominatorOf,
+  emptyResult,
+  type Family,
+  type Result,
+  result,
+  scalarGradOutput,
+  separateCall,
+  targetGradBuffer,
+  valuesBuffer,
+} from '../loss.js'
+import { checkClassWeight } from '../positions.js'
+import type { Activation, RegionDefinition } from './definition.js'
+import { coefficientsInDouble, fillCoefficients, LARGE, writeTargetGradient } from './gradient.js'
+import { callOf, checkPart, partCount } from './part.js'
+import { scratchCoefficients, scratchSums } from './scratch.js'
+import type { RegionSettings } from './settings.js'
+import { addSamples, checkSums, needsDoublePrecision, reducePlanes } from './sums.js'
+import { checkRanges, regionAxis, targetOf } from './target.js'
+
+/**
+ * The run of a loss of planes: `choices` are the activations it has, and with `foreground` its part leaves the background out where
+ * the region does.
+ */
+export function runOf(
+  loss: string,
+  definition: RegionDefinition,
+  choices: readonly Activation[],
+  foreground = false,
+): Family<RegionSettings>['run'] {
+  return function run(wanted, input, target, settings, buffers): Result {
+    const { data: x, shape: inputShape } = floatTensor(loss, 'input', input)
+    const shape = agreedShape(loss, settings.shape, inputShape, x.length)
+    const axis = regionAxis(loss, x.length, shape, settings.classAxis)
+    const { samples, classes, positions } = axis
+    const { weight, sampleWeight, includeBackground, part } = settings
+    checkMeanBy(loss, settings.meanBy, 'a weight or a sampleWeight', weight, sampleWeight)
+    const count = samples * positions
+    if (count > 0) checkClassWeight(loss, 'weight', weight, classes)
+    if (!includeBackground && classes < 2 && count > 0) {
+      throw new RangeError(`${loss}: includeBackground: false needs at least two classes, got ${classes}`)
+    }
+    if (count > 0) checkPart(loss, part, classes)
+    if (sampleWeight !== undefined && count > 0) float32Of(loss, 'sampleWeight', samples, sampleWeight)
+    const given = targetOf(loss, target, x.length, axis, shape, settings)
+    if (settings.activation === 'softmax' && classes < 2 && count > 0) throw softmaxOfOneClass(loss, shape, choices)
+
+    const rows = settings.batch ? 1 : samples
+    const firstClass = includeBackground ? 0 : 1
+    const planes = rows * (classes - firstClass)
+    const scalar = scalarGradOutput(loss, buffers.gradOutput)
+    const gradOutput = arrayGradOutput(loss, buffers.gradOutput, settings, planes)
+    const grad = wanted.grad ? gradBuffer(loss, buffers.grad, x.length) : undefined
+    const out = valuesBuffer(loss, buffers.out, wanted, settings, planes)
+    const targetGrad = targetGradBuffer(loss, wanted, x.length, buffers.targetGrad)
+    if (targetGrad !== undefined && given.values === undefined) {
+      throw new TypeError(`${loss}: targetGrad needs a target with a value per score, got class indices`)
+    }
+    const accumulate = accumulates(loss, buffers, wanted)
+    separateCall(loss, { grad, out, targetGrad }, x, given.array, settings, buffers, accumulate)
+    if (settings.validate) checkRanges(loss, x, given, axis, settings.activation)
+    if (wanted.dry) return result(Number.NaN, grad, Number.NaN, targetGrad)
+    if (x.length === 0) {
+      const nothing = emptyResult(settings, out, grad, accumulate, settings.normalizer ?? 0, targetGrad)
+      if (part === undefined) return nothing
+      const ofParts = (value: number) => ({ [part.name]: value, dice: value })
+      const { value } = nothing
+      return { value, grad, parts: ofParts(value as number), denominators: ofParts(0) }
+    }
+
+    const call = callOf(loss, x, given, axis, settings, foreground)
+    const sums = scratchSums(samples * classes * PLANE)
+    const { unsmoothed } = settings
+    // What depends on the denominator even where no target is.
+    const dividesEmpty = unsmoothed && (settings.numbers.smoothNr > 0 || targetGrad !== undefined)
+    // The gradient's buffer holds the sigmoids meanwhile, so that they are computed once. They are at least 2^−126 there, which
+    // shows where nothing else is in the denominator.
+    const isSigmoid = part === undefined && settings.activation === 'sigmoid'
+    const keepsSigmoids = grad !== undefined && !accumulate && isSigmoid && !dividesEmpty
+    let kernels = backendFor('region', x.length)
+    let partSum = kernels.regionSums(call, sums, keepsSigmoids ? grad : undefined)
+    if (settings.activation === 'none') checkSums(loss, sums, settings)
+    if (settings.batch) addSamples(sums, samples, classes)
+    const rest: RegionCall = keepsSigmoids ? { ...call, x: grad, activation: 'kept' } : call
+    if (unsmoothed && needsDoublePrecision(definition, settings, sums, rows, classes, dividesEmpty)) {
+      kernels = tsBackend
+      partSum = kernels.regionSums(rest, sums.fill(0), undefined)
+      if (settings.batch) addSamples(sums, samples, classes)
+    }
+    const { total, counted } = reducePlanes(definition, settings, sums, rows, classes, out)
+    const denominator = denominatorOf(settings, settings.normalizers.dice ?? counted)
+    const reported = settings.reduction === 'mean' ? denominator : counted
+    const nothing = settings.emptyMean === 'nan' ? Number.NaN : 0
+    const regionValue = denominator === 0 ? nothing : total / denominator
+    const partCounted = part === undefined ? 1 : partCount(loss, given, axis, settings, foreground)
+    const partDenominator = denominatorOf(settings, settings.normalizers[part?.name ?? ''] ?? partCounted)
+    if (grad !== undefined) {
+      const factor = denominator === 0 ? 0 : (scalar * settings.regionWeight) / denominator
+      const scale = part === undefined || partDenominator === 0 ? 0 : (scalar * part.weight) / partDenominator
+      const planes = { definition, settings, sums, rows, axis, factor, gradOutput }
+      const coefficients = scratchCoefficients(sums.length)
+      // Before the other gradient, which may be written over what both are computed from.
+      if (targetGrad !== undefined) writeTargetGradient(kernels, rest, planes, coefficients, targetGrad)
+      const fits = fillCoefficients(coefficients, planes, false) && !(Math.abs(scale) > LARGE)
+      if (fits) kernels.regionGradient(rest, coefficients, scale, grad, accumulate)
+      else tsBackend.regionGradient(rest, coefficientsInDouble(planes, false), scale, grad, accumulate)
+    }
+    if (part === undefined) return result(out ?? regionValue, grad, reported, targetGrad)
+    const partValue = partDenominator === 0 ? nothing : partSum / partDenominator
+    const value = settings.regionWeight * regionValue + part.weight * partValue
+    const ofPart = settings.reduction === 'mean' ? partDenominator : partCounted
+    return {
+      value,
+      grad,
+      parts: { [part.name]: partValue, dice: regionValue },
+      denominators: { [part.name]: ofPart, dice: reported },
+    }
+  }
+}
+
+/** A softmax over one class: its gradient would be 0 everywhere. */
+function softmaxOfOneClass(
+  loss: string,
+  shape: readonly number[] | undefined,
+  choices: readonly Activation[],
+): RangeError {
+  const other = choices.includes('sigmoid') ? "the activation 'sigmoid'" : "bceDice, which has a 'sigmoid'"
+  const missing = shape === undefined ? 'give shape: [N, C, …], or ' : ''
+  const why = 'a softmax needs at least two classes, got 1, whose probability is always 1'
+  return new RangeError(`${loss}: ${why}; ${missing}use ${other}`)
+}

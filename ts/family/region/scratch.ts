@@ -1,0 +1,24 @@
+/** Arrays for the sums and the coefficients of planes. */
+
+import { PLANE } from '../../backend/contract.js'
+
+// Numbers of a few planes stay from call to call: to make an array for them takes longer than a small plane.
+const FEW = 1024 * PLANE
+let sums = new Float64Array(0)
+let coefficients = new Float32Array(0)
+
+/** Zeros for the sums of as many planes. */
+export function scratchSums(length: number): Float64Array {
+  if (sums.length === length) return sums.fill(0)
+  const own = new Float64Array(length)
+  if (length <= FEW) sums = own
+  return own
+}
+
+/** Room for the coefficients of as many planes, whatever it holds. */
+export function scratchCoefficients(length: number): Float32Array {
+  if (coefficients.length === length) return coefficients
+  const own = new Float32Array(length)
+  if (length <= FEW) coefficients = own
+  return own
+}
