@@ -16,6 +16,10 @@ impl Lanes for Double {
     type F32 = f64;
     type Mask = bool;
 
+    const EXP_MAX: f32 = 709.7;
+    const EXP_MIN: f32 = -745.2;
+    const EXP2_RANGE: [f32; 2] = [-1075.0, 1024.0];
+
     #[inline(always)]
     fn splat(self, value: f32) -> f64 {
         f64::from(value)
@@ -51,6 +55,18 @@ impl Lanes for Double {
     #[inline(always)]
     fn max(self, a: f64, b: f64) -> f64 {
         if a > b { a } else { b }
+    }
+    #[inline(always)]
+    fn min(self, a: f64, b: f64) -> f64 {
+        if a < b { a } else { b }
+    }
+    #[inline(always)]
+    fn sqrt(self, a: f64) -> f64 {
+        a.sqrt()
+    }
+    #[inline(always)]
+    fn le(self, a: f64, b: f64) -> bool {
+        a <= b
     }
     #[inline(always)]
     fn lt(self, a: f64, b: f64) -> bool {

@@ -50,6 +50,12 @@ pub type Cells<'a> = &'a [Cell<f32>];
 /// As many elements as a vector has lanes.
 pub type Chunk = [Cell<f32>; LANES];
 
+/// Vectors of a [`Strip`].
+pub const STRIP: usize = 32;
+
+/// Vectors that lie one behind the other. Their number is fixed, so that a loop over some of them needs no check for each.
+pub type Strip = [Chunk; STRIP];
+
 /// Work that is compiled once per instruction set. A struct and not a closure: closures do not carry `inline(always)`.
 pub trait Kernel {
     /// What the work returns.
@@ -67,6 +73,13 @@ pub trait Lanes: Copy {
     type F32: Copy;
     /// As many truth values.
     type Mask: Copy;
+
+    /// Above this eˣ is larger than any number.
+    const EXP_MAX: f32 = 88.72283;
+    /// Below this eˣ is nearer to 0 than to any other number.
+    const EXP_MIN: f32 = -104.0;
+    /// The same for 2ˣ: the first that is too large, and the last that is too small.
+    const EXP2_RANGE: [f32; 2] = [-150.0, 128.0];
 
     /// The same value in every lane.
     fn splat(self, value: f32) -> Self::F32;
@@ -86,7 +99,13 @@ pub trait Lanes: Copy {
     fn abs(self, a: Self::F32) -> Self::F32;
     /// `a > b ? a : b` in each lane: `b` where either is NaN
     fn max(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// `a < b ? a : b` in each lane: `b` where either is NaN
+    fn min(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// √a, correctly rounded; NaN below 0, and −0 stays −0
+    fn sqrt(self, a: Self::F32) -> Self::F32;
 
+    /// a ≤ b; false where either is NaN
+    fn le(self, a: Self::F32, b: Self::F32) -> Self::Mask;
     /// a < b; false where either is NaN
     fn lt(self, a: Self::F32, b: Self::F32) -> Self::Mask;
     /// a = b; false where either is NaN
@@ -108,6 +127,9 @@ pub trait Lanes: Copy {
 
 /// A function of `N` vectors that gives `M`, lane by lane. A struct and not a closure, as [`Kernel`].
 pub trait Map<const N: usize, const M: usize>: Copy {
+    /// Whether it has many intermediate results.
+    const LONG: bool = false;
+
     /// Must be `#[inline(always)]`.
     fn eval<V: Lanes>(self, v: V, x: [V::F32; N]) -> [V::F32; M];
 }
@@ -143,6 +165,28 @@ pub trait Simd: Lanes {
     /// Stores the first lanes over the at most 16 elements of `to`. Writes nothing past the slice.
     fn store_head(self, to: Cells, v: Self::F32);
 
+    /// Reads 16 rows of four elements as four columns.
+    #[inline(always)]
+    fn unzip4(self, from: &[Chunk; 4]) -> [Self::F32; 4] {
+        let mut columns = [[0.0; LANES]; 4];
+        for (i, row) in from.as_flattened().as_chunks::<4>().0.iter().enumerate() {
+            for (column, element) in columns.iter_mut().zip(row) {
+                column[i] = element.get();
+            }
+        }
+        columns.map(|column| self.vector(column))
+    }
+    /// Writes four columns as 16 rows of four elements.
+    #[inline(always)]
+    fn zip4(self, to: &[Chunk; 4], columns: [Self::F32; 4]) {
+        let columns = columns.map(|column| self.to_array(column));
+        for (i, row) in to.as_flattened().as_chunks::<4>().0.iter().enumerate() {
+            for (column, element) in columns.iter().zip(row) {
+                element.set(column[i]);
+            }
+        }
+    }
+
     /// Copies a square so that its rows become columns. The runs of `to` are written in order.
     #[inline(always)]
     fn transpose(self, from: Square, to: Square) {
@@ -171,6 +215,32 @@ pub trait Simd: Lanes {
         x: [Self::F32; N],
     ) -> [Self::F32; M] {
         self.map(f, x)
+    }
+
+    /// `f` of the first `count` vectors of some strips, into the same places of others, which may be the same memory.
+    ///
+    /// `count` is rounded up to a pair: what is behind it in the strips `to` is lost. Pairs, and no longer runs, because the loop
+    /// is there once for every formula of an expression.
+    #[inline(always)]
+    fn each<F: Map<N, M>, const N: usize, const M: usize>(
+        self,
+        f: F,
+        to: [&Strip; M],
+        x: [&Strip; N],
+        count: usize,
+    ) {
+        for pair in 0..count.div_ceil(2).min(STRIP / 2) {
+            for k in [2 * pair, 2 * pair + 1] {
+                let y = if F::LONG {
+                    self.map(f, x.map(|x| self.load(&x[k])))
+                } else {
+                    f.eval(self, x.map(|x| self.load(&x[k])))
+                };
+                for (to, y) in to.iter().zip(y) {
+                    self.store(&to[k], y);
+                }
+            }
+        }
     }
 
     /// Whether the mask is true in every lane.

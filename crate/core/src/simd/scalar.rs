@@ -1,6 +1,6 @@
 //! Plain Rust on an array of 16: the set that every machine has, and the one that Miri runs.
 
-use super::{Cells, Chunk, Kernel, LANES, Lanes, Map, Simd};
+use super::{Cells, Chunk, Kernel, LANES, Lanes, Map, STRIP, Simd, Strip};
 use core::array;
 
 /// Needs nothing of the CPU. `N` lanes: the whole vector has 16.
@@ -58,6 +58,18 @@ impl<const N: usize> Lanes for Scalar<N> {
     #[inline(always)]
     fn max(self, a: Self::F32, b: Self::F32) -> Self::F32 {
         each!(j => if a[j] > b[j] { a[j] } else { b[j] })
+    }
+    #[inline(always)]
+    fn min(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        each!(j => if a[j] < b[j] { a[j] } else { b[j] })
+    }
+    #[inline(always)]
+    fn sqrt(self, a: Self::F32) -> Self::F32 {
+        each!(j => a[j].sqrt())
+    }
+    #[inline(always)]
+    fn le(self, a: Self::F32, b: Self::F32) -> Self::Mask {
+        each!(j => a[j] <= b[j])
     }
     #[inline(always)]
     fn lt(self, a: Self::F32, b: Self::F32) -> Self::Mask {
@@ -154,5 +166,24 @@ impl Simd for Scalar<LANES> {
             }
         }
         y
+    }
+    #[inline(always)]
+    fn each<F: Map<N, M>, const N: usize, const M: usize>(
+        self,
+        f: F,
+        to: [&Strip; M],
+        x: [&Strip; N],
+        count: usize,
+    ) {
+        let (to, x) = (to.map(|to| to.as_flattened()), x.map(|x| x.as_flattened()));
+        for k in 0..(count * LANES).min(STRIP * LANES) {
+            let y = f.eval(Scalar::<1>, x.map(|x| [x[k].get()]));
+            for (to, [y]) in to.iter().zip(y) {
+                to[k].set(y);
+            }
+            // The loop is there once for every formula of an expression: made into vectors by the compiler it would have four
+            // times the code, for machines that are rare.
+            core::hint::black_box(());
+        }
     }
 }

@@ -1,0 +1,248 @@
+//! What becomes of values and slopes, whatever the program that gave them.
+
+use super::interpreter::Call;
+use super::precise::{Doubles, is_large};
+use crate::family::positions::Positions;
+use crate::family::stream::Stream;
+use crate::simd::{Cells, Chunk, Kernel, LANES, Simd};
+use crate::sum::{FOUR, sum_of_fours};
+use core::cell::Cell;
+use core::ops::Range;
+
+/// Streams of a call: everything has one element for each row.
+#[derive(Clone, Copy)]
+pub struct Raw<'a> {
+    /// Columns of each gradient. The program's outputs are its slopes, one for each of them, and the value behind these.
+    pub columns: &'a [usize],
+    /// Whether there is a value.
+    pub value: bool,
+    /// Factor of the gradients: the upstream gradient over the denominator of `mean`.
+    pub scale: f64,
+    /// Weight of each row's value and gradients.
+    pub weight: Option<Stream<'a>>,
+    /// The same of each sample; both count where both are given.
+    pub sample_weight: Option<Stream<'a>>,
+    /// Which rows count: the others give neither value nor gradients, whatever they hold.
+    pub marks: Positions<'a>,
+    /// Upstream gradient of each row, in place of `scale`.
+    pub grad_output: Option<Cells<'a>>,
+    /// The weighted value of each row.
+    pub out: Option<Cells<'a>>,
+    /// The first gradient is added to what is there. It is not the memory of an input then.
+    pub accumulate: bool,
+}
+
+impl Raw<'_> {
+    /// Whether all streams are of so many rows.
+    pub(super) fn fits(&self, rows: usize) -> bool {
+        let streams = [self.weight, self.sample_weight];
+        let arrays = [self.grad_output, self.out];
+        streams.into_iter().flatten().all(Stream::is_valid)
+            && arrays
+                .into_iter()
+                .flatten()
+                .all(|array| array.len() == rows)
+            && self.marks.fit(rows)
+            && (self.out.is_none() || self.value)
+            && (!self.accumulate || !self.columns.is_empty())
+    }
+
+    /// Whether single precision does not hold the factor of the gradients with all its digits.
+    fn is_wide(&self) -> bool {
+        let fits = self.scale == 0.0 || (self.scale as f32).is_normal();
+        self.grad_output.is_none() && !self.columns.is_empty() && !fits
+    }
+
+    /// Of each gradient its columns, the place of its first slope among the results, and whether it is added to.
+    fn grads(&self) -> impl Iterator<Item = (usize, usize, bool)> {
+        let accumulate = self.accumulate;
+        let mut first = 0;
+        self.columns.iter().enumerate().map(move |(k, &columns)| {
+            first += columns;
+            (columns, first - columns, accumulate && k == 0)
+        })
+    }
+}
+
+/// Weighs, masks, scales, adds, stores and sums the results of a unit.
+pub(super) struct Epilogue<'a> {
+    pub raw: &'a Raw<'a>,
+    pub call: &'a Call<'a>,
+    pub unit: Range<usize>,
+    pub fours: &'a [Chunk],
+}
+
+impl Kernel for Epilogue<'_> {
+    type Out = f64;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> f64 {
+        let Self {
+            raw,
+            call,
+            unit,
+            fours,
+        } = self;
+        let (results, grads) = (&call.results, call.args.grads);
+        let value = call.args.program.outputs().len() - usize::from(raw.value);
+        let zero = s.splat(0.0);
+        let mut four = zero;
+        // 0 while all gradients are finite, NaN from then on.
+        let mut finite = zero;
+        let everything = raw.marks.is_everything();
+        for (k, at) in unit.clone().step_by(LANES).enumerate() {
+            let rows = at..unit.end.min(at + LANES);
+            let count = rows.len();
+            let chunk = |j: usize| &results[j].as_chunks::<LANES>().0[k];
+            let mut weight = s.splat(1.0);
+            for stream in [raw.weight, raw.sample_weight].into_iter().flatten() {
+                weight = s.mul(weight, stream.load(s, at, count));
+            }
+            let upstream = match raw.grad_output {
+                Some(upstream) => s.load_head(&upstream[rows.clone()], 0.0),
+                None => s.splat(raw.scale as f32),
+            };
+            let factor = s.mul(weight, upstream);
+            let ignored = if everything {
+                None
+            } else {
+                Some(s.eq(s.vector(raw.marks.counts(at, count)), zero))
+            };
+            for ((columns, first, added), grad) in raw.grads().zip(grads) {
+                if columns > 1 {
+                    // It waits in the scratch.
+                    for j in first..first + columns {
+                        let gradient = product(s, s.load(chunk(j)), factor, ignored);
+                        s.store(chunk(j), gradient);
+                        finite = s.mul_add(s.head(gradient, count), zero, finite);
+                    }
+                    continue;
+                }
+                let grad = &grad[rows.clone()];
+                let mut gradient = product(s, s.load(chunk(first)), factor, ignored);
+                if added {
+                    let before = s.load_head(grad, 0.0);
+                    s.store(chunk(first), before);
+                    gradient = s.add(before, gradient);
+                }
+                s.store_head(grad, gradient);
+                finite = s.mul_add(s.head(gradient, count), zero, finite);
+            }
+            if raw.value {
+                let weighted = product(s, s.load(chunk(value)), weight, ignored);
+                if let Some(out) = raw.out {
+                    s.store_head(&out[rows], weighted);
+                }
+                // What is behind the last row may be anything.
+                four = s.add(four, s.head(weighted, count));
+                if k % FOUR == FOUR - 1 || at + count == unit.end {
+                    s.store(&fours[k / FOUR], four);
+                    four = zero;
+                }
+            }
+        }
+        for ((columns, first, added), grad) in raw.grads().zip(grads) {
+            if columns > 1 {
+                let rows = &grad[unit.start * columns..unit.end * columns];
+                spread(&results[first..first + columns], rows, added);
+            }
+        }
+        let (sum, large) = if raw.value {
+            sum_of_fours(s, fours, false)
+        } else {
+            (0.0, 0)
+        };
+        if large != 0 || raw.is_wide() || s.sum(finite).is_nan() {
+            return sum + in_double(raw, call, unit, large);
+        }
+        sum
+    }
+}
+
+/// a · b, and 0 where a row counts for nothing, whatever it holds.
+#[inline(always)]
+fn product<S: Simd>(s: S, a: S::F32, b: S::F32, ignored: Option<S::Mask>) -> S::F32 {
+    let product = s.mul(a, b);
+    match ignored {
+        Some(ignored) => s.zero_where(ignored, product),
+        None => product,
+    }
+}
+
+/// Writes columns as rows, or adds them; what was there before takes the place of a column that is added.
+#[inline(never)]
+fn spread(columns: &[Cells], rows: Cells, added: bool) {
+    for (i, row) in rows.chunks_exact(columns.len()).enumerate() {
+        for (column, to) in columns.iter().zip(row) {
+            let before = to.get();
+            if added {
+                to.set(before + column[i].get());
+                column[i].set(before);
+            } else {
+                to.set(column[i].get());
+            }
+        }
+    }
+}
+
+/// Writes those gradients and values of a unit anew that are not finite, or all gradients by a factor that is too small or large for
+/// single precision; the sum of the values whose fours are `large`, as bits.
+#[cold]
+#[inline(never)]
+fn in_double(raw: &Raw, call: &Call, unit: Range<usize>, large: u32) -> f64 {
+    let args = call.args;
+    let wide = raw.is_wide();
+    let value = args.program.outputs().len().saturating_sub(1);
+    // The smallest denominators make even a double ∞.
+    let scale = raw.scale.clamp(-f64::MAX, f64::MAX);
+    let mut sum = 0.0;
+    for vector in unit.clone().step_by(LANES) {
+        let rows = vector..unit.end.min(vector + LANES);
+        let counts = raw.marks.counts(vector, rows.len());
+        let large = is_large(large, vector - unit.start);
+        let mut own = 0.0;
+        for row in rows {
+            let is_lost = |element: &Cell<f32>| !element.get().is_finite();
+            let lost = |(grad, &columns): (&Cells, &usize)| {
+                grad[row * columns..(row + 1) * columns].iter().any(is_lost)
+            };
+            let out = raw.out.map(|out| &out[row]);
+            if !(large
+                || wide
+                || out.is_some_and(is_lost)
+                || args.grads.iter().zip(raw.columns).any(lost))
+            {
+                continue;
+            }
+            let doubles = Doubles::of(call, unit.start, row);
+            let counts = counts[row - vector] != 0.0;
+            let result = |k: usize| if counts { doubles.output(k) } else { 0.0 };
+            let mut weight = 1.0;
+            for stream in [raw.weight, raw.sample_weight].into_iter().flatten() {
+                weight *= f64::from(stream.at(row));
+            }
+            let upstream = raw.grad_output.map(|upstream| upstream[row].get().into());
+            let factor = weight * upstream.unwrap_or(scale);
+            for ((columns, first, added), grad) in raw.grads().zip(args.grads) {
+                for (column, to) in grad[row * columns..(row + 1) * columns].iter().enumerate() {
+                    if wide || is_lost(to) {
+                        let before = call.results[first + column][row - unit.start].get();
+                        let before = if added { f64::from(before) } else { 0.0 };
+                        to.set((before + result(first + column) * factor) as f32);
+                    }
+                }
+            }
+            if raw.value {
+                let value = result(value) * weight;
+                if let Some(out) = out.filter(|out| is_lost(out)) {
+                    out.set(value as f32);
+                }
+                own += value;
+            }
+        }
+        if large {
+            sum += own;
+        }
+    }
+    sum
+}
