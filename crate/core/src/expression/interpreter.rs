@@ -12,10 +12,13 @@
 
 use super::formula::Tail;
 use super::precise;
-use super::program::{Instruction, Machine, OPERANDS, Program, column, fifth, quad, sources, step};
+use super::program::{
+    Instruction, Machine, OPERANDS, PLACES, Program, VALUES, column, destination, fifth, quad,
+    sources, step, without_sum,
+};
 use super::raw::{Epilogue, Raw};
 use crate::share::{Share, Total};
-use crate::simd::{Cells, Chunk, Kernel, LANES, Level, Map, STRIP, Simd, Strip, cells};
+use crate::simd::{Cells, Chunk, Kernel, LANES, Level, Map, STRIP, Simd, Strip, cells, one_by_one};
 use crate::sum::{BLOCK, FOUR, Fours, sum_of_fours};
 use core::cell::RefCell;
 use core::ops::Range;
@@ -141,9 +144,10 @@ pub fn expression(level: Level, args: &Args) -> f64 {
 
 /// Where operands have memory of their own in the scratch.
 struct Places {
-    strips: [usize; OPERANDS],
+    strips: [usize; PLACES],
     /// Of an input, where a copy of a whole unit is, if there is one.
     old: [Option<usize>; OPERANDS],
+    factors: [usize; 3],
     end: usize,
 }
 
@@ -152,8 +156,9 @@ impl Places {
         let Args { program, rows, .. } = args;
         let longest = |most: usize| most.min(rows.next_multiple_of(FOUR * LANES));
         let mut places = Self {
-            strips: [0; OPERANDS],
+            strips: [0; PLACES],
             old: [None; OPERANDS],
+            factors: [0; 3],
             end: 0,
         };
         let inputs = program.first_input();
@@ -175,6 +180,10 @@ impl Places {
                 places.strips[outputs + k] = places.take(longest(most));
             }
         }
+        places.strips[usize::from(VALUES)] = places.take(longest(block));
+        if args.raw.is_some() {
+            places.factors = [(); 3].map(|()| places.take(longest(BLOCK)));
+        }
         places
     }
 
@@ -191,24 +200,24 @@ pub(super) struct Call<'a> {
     /// Rows of a block.
     block: usize,
     /// The strip of each operand that has one.
-    own: [&'a Strip; OPERANDS],
+    own: [&'a Strip; PLACES],
     /// Copies of the inputs that gradients are written over, from the first row of a unit on.
     old: [Option<Cells<'a>>; OPERANDS],
-    /// Values and slopes of a unit.
+    /// Slopes and values of a unit.
     pub results: [Cells<'a>; OPERANDS],
+    /// Weight of the rows of a unit, factor of their gradients, and whether they count.
+    pub factors: [Cells<'a>; 3],
 }
 
 impl<'a> Call<'a> {
     fn new(args: &'a Args<'a>, block: usize, places: &Places, memory: Cells<'a>) -> Self {
         let program = &args.program;
-        let mut own = [strip(memory); OPERANDS];
-        let mut results: [Cells; OPERANDS] = [&[]; OPERANDS];
-        for (operand, own) in own[..program.first_output() + program.outputs().len()]
-            .iter_mut()
-            .enumerate()
-        {
-            *own = strip(&memory[places.strips[operand]..]);
+        let mut own = [strip(memory); PLACES];
+        let all = program.first_output() + program.outputs().len();
+        for operand in (0..all).chain([usize::from(VALUES)]) {
+            own[operand] = strip(&memory[places.strips[operand]..]);
         }
+        let mut results: [Cells; OPERANDS] = [&[]; OPERANDS];
         if args.raw.is_some() {
             for (k, results) in results.iter_mut().take(program.outputs().len()).enumerate() {
                 *results = &memory[places.strips[program.first_output() + k]..];
@@ -225,6 +234,7 @@ impl<'a> Call<'a> {
             own,
             old: places.old.map(|at| at.map(|at| &memory[at..])),
             results,
+            factors: places.factors.map(|at| &memory[at..]),
         }
     }
 
@@ -269,6 +279,7 @@ fn interpret<S: Simd>(s: S, call: &Call) -> f64 {
         call,
         operands: call.own,
         rows: 0..0,
+        count: 0,
         fours,
     };
     let mut total = Total::new(args.share, args.sum);
@@ -320,9 +331,19 @@ fn interpret<S: Simd>(s: S, call: &Call) -> f64 {
                 ask_for_next(s, args, start, count);
             }
             vectors.rows = rows.clone();
+            vectors.count = count.div_ceil(LANES);
             vectors.fours = &fours[(start - unit) / (FOUR * LANES)..];
+            let apart = S::COMPACT || count % (FOUR * LANES) != 0;
             for instruction in program.code() {
-                step(&mut vectors, instruction);
+                let alone = if apart {
+                    without_sum(instruction)
+                } else {
+                    None
+                };
+                step(&mut vectors, alone.as_ref().unwrap_or(instruction));
+                if alone.is_some() {
+                    vectors.add_up();
+                }
             }
             if staged && args.raw.is_none() {
                 for (k, output) in args.grads.iter().enumerate() {
@@ -368,6 +389,7 @@ fn close<S: Simd>(s: S, call: &Call, unit: Range<usize>, fours: &[Chunk]) -> f64
         let (whole, rest) = grad.as_chunks::<LANES>();
         for vector in whole {
             finite = s.mul_add(s.load(vector), zero, finite);
+            one_by_one();
         }
         finite = s.mul_add(s.load_head(rest, 0.0), zero, finite);
     }
@@ -384,6 +406,7 @@ fn copy<S: Simd>(s: S, from: Cells, to: Cells) {
     let ((from, from_rest), (to, to_rest)) = (from.as_chunks::<LANES>(), to.as_chunks::<LANES>());
     for (from, to) in from.iter().zip(to) {
         s.store(to, s.load(from));
+        one_by_one();
     }
     if !from_rest.is_empty() {
         s.store_head(to_rest, s.load_head(from_rest, 0.0));
@@ -407,59 +430,73 @@ fn ask_for_next<S: Simd>(s: S, args: &Args, start: usize, count: usize) {
 struct Vectors<'a, S> {
     s: S,
     call: &'a Call<'a>,
-    operands: [&'a Strip; OPERANDS],
+    operands: [&'a Strip; PLACES],
     rows: Range<usize>,
+    /// Its vectors, of which the last may be shorter.
+    count: usize,
     /// Where the sums of its fours go.
     fours: &'a [Chunk],
 }
 
 impl<S: Simd> Vectors<'_, S> {
-    /// Vectors of the block, the last of which may be shorter.
-    #[inline(always)]
-    fn count(&self) -> usize {
-        self.rows.len().div_ceil(LANES)
-    }
-
     /// Elements of the rows in an array of so many columns.
     #[inline(always)]
     fn elements(&self, columns: usize) -> Range<usize> {
         self.rows.start * columns..self.rows.end * columns
+    }
+
+    /// Adds up the values that have been computed before.
+    #[inline(always)]
+    fn add_up(&self) {
+        let s = self.s;
+        let values = &self.operands[usize::from(VALUES)][..self.count.min(STRIP)];
+        let mut rest = self.rows.len();
+        for (values, to) in values.chunks(FOUR).zip(self.fours) {
+            let mut four = s.splat(0.0);
+            for value in values {
+                // What is behind the last row may be anything.
+                let value = s.load(value);
+                four = s.add(
+                    four,
+                    if rest < LANES {
+                        s.head(value, rest)
+                    } else {
+                        value
+                    },
+                );
+                rest = rest.saturating_sub(LANES);
+            }
+            s.store(to, four);
+        }
     }
 }
 
 impl<S: Simd> Machine for Vectors<'_, S> {
     #[inline(always)]
     fn map<F: Map<N, 1>, const N: usize>(&mut self, f: F, instruction: &Instruction) {
-        let to = self.operands[usize::from(instruction[1]) % OPERANDS];
+        let to = self.operands[destination(instruction)];
         let x = sources(instruction).map(|operand| self.operands[operand]);
-        self.s.each(f, [to], x, self.count());
+        self.s.each(f, [to], x, self.count);
     }
 
     #[inline(always)]
     fn sum<F: Map<N, 1>, const N: usize>(&mut self, f: F, instruction: &Instruction) {
+        // The others are computed first, and then added up.
+        if S::COMPACT {
+            return;
+        }
         let s = self.s;
-        let x = sources(instruction).map(|operand| self.operands[operand].as_chunks::<FOUR>().0);
-        let count = self.rows.len();
-        let whole = count / (FOUR * LANES);
-        for (k, to) in self.fours.iter().enumerate().take(whole.min(STRIP / FOUR)) {
+        let fours = (self.count / FOUR).min(STRIP / FOUR);
+        let x = sources(instruction).map(|operand| self.operands[operand]);
+        let x = x.map(|x| &x.as_chunks::<FOUR>().0[..fours]);
+        for (k, to) in self.fours.iter().enumerate().take(fours) {
             let mut four = s.splat(0.0);
             for j in 0..FOUR {
                 let [value] = f.eval(s, x.map(|x| s.load(&x[k][j])));
-                four = if j == 0 { value } else { s.add(four, value) };
+                four = s.add(four, value);
             }
             s.store(to, four);
-        }
-        let rest = count % (FOUR * LANES);
-        if rest != 0
-            && let Some(to) = self.fours.get(whole)
-        {
-            let mut four = s.splat(0.0);
-            for j in 0..rest.div_ceil(LANES) {
-                let [value] = f.eval(s, x.map(|x| s.load(&x[whole][j])));
-                // What is behind the last row may be anything.
-                four = s.add(four, s.head(value, rest - j * LANES));
-            }
-            s.store(to, four);
+            one_by_one();
         }
     }
 
@@ -474,8 +511,8 @@ impl<S: Simd> Machine for Vectors<'_, S> {
         let to: [&Strip; M] = core::array::from_fn(|k| to[first + k]);
         let x = self.operands[fifth(instruction)];
         // In a pass of its own, as in the kernels written by hand: two short chains of operations overlap more than a long one.
-        self.s.each(Tail, [to[0]], [x], self.count());
-        self.s.each(f, to, [x, to[0]], self.count());
+        self.s.each(Tail, [to[0]], [x], self.count);
+        self.s.each(f, to, [x, to[0]], self.count);
     }
 
     #[inline(always)]
@@ -519,7 +556,7 @@ impl<S: Simd> Machine for Vectors<'_, S> {
         } = self.call.args;
         let k = fifth(instruction) - program.first_input();
         let columns = program.inputs()[k];
-        let to = self.operands[usize::from(instruction[1]) % OPERANDS];
+        let to = self.operands[destination(instruction)];
         gather(
             &inputs[k][self.elements(columns)],
             columns,

@@ -5,7 +5,9 @@
 
 use super::formula::Tail;
 use super::interpreter::Call;
-use super::program::{Instruction, Machine, OPERANDS, column, fifth, quad, sources, step};
+use super::program::{
+    Instruction, Machine, PLACES, column, destination, fifth, quad, sources, step,
+};
 use crate::simd::{Cells, Double, LANES, Map};
 use crate::sum::FOUR;
 use core::ops::Range;
@@ -57,7 +59,7 @@ fn mend(row: Cells, column: usize, double: f64) {
 /// One row, its operands in double precision.
 pub(super) struct Doubles<'a> {
     call: &'a Call<'a>,
-    operands: [f64; OPERANDS],
+    operands: [f64; PLACES],
     /// The row's value, where it is added up.
     sum: f64,
     /// The first row of the unit, and this one.
@@ -69,7 +71,7 @@ impl<'a> Doubles<'a> {
     /// Runs the program.
     pub fn of(call: &'a Call<'a>, unit: usize, row: usize) -> Self {
         let program = &call.args.program;
-        let mut operands = [0.0; OPERANDS];
+        let mut operands = [0.0; PLACES];
         let uniforms = operands[program.registers()..].iter_mut();
         for (to, uniform) in uniforms.zip(call.args.uniforms) {
             *to = uniform.get().into();
@@ -120,7 +122,7 @@ impl<'a> Doubles<'a> {
 impl Machine for Doubles<'_> {
     fn map<F: Map<N, 1>, const N: usize>(&mut self, f: F, instruction: &Instruction) {
         let [value] = f.eval(Double, self.sources(instruction));
-        self.operands[usize::from(instruction[1]) % OPERANDS] = value;
+        self.operands[destination(instruction)] = value;
     }
 
     fn sum<F: Map<N, 1>, const N: usize>(&mut self, f: F, instruction: &Instruction) {
@@ -154,11 +156,7 @@ impl Machine for Doubles<'_> {
     }
 
     fn load_column(&mut self, instruction: &Instruction) {
-        self.load(
-            instruction,
-            column(instruction),
-            usize::from(instruction[1]) % OPERANDS,
-        );
+        self.load(instruction, column(instruction), destination(instruction));
     }
 
     fn store_column(&mut self, instruction: &Instruction) {

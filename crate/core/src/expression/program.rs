@@ -15,6 +15,12 @@ pub const INSTRUCTION: usize = 8;
 /// Registers, uniforms, inputs and outputs together, at most.
 pub const OPERANDS: usize = 64;
 
+/// Operands for interpreters: those of programs, and [`VALUES`]. A power of two, so that no number of an operand needs a check.
+pub(super) const PLACES: usize = 2 * OPERANDS;
+
+/// The operand that takes the values of a block where they are added up in a pass of their own.
+pub(super) const VALUES: u8 = OPERANDS as u8;
+
 /// The operation, d, a, b, c, e, f.
 pub(super) type Instruction = [u8; INSTRUCTION];
 
@@ -22,19 +28,25 @@ pub(super) type Instruction = [u8; INSTRUCTION];
 #[inline(always)]
 pub(super) fn sources<const N: usize>(instruction: &Instruction) -> [usize; N] {
     const { assert!(N <= 5) };
-    core::array::from_fn(|k| usize::from(instruction[2 + k]) % OPERANDS)
+    core::array::from_fn(|k| usize::from(instruction[2 + k]) % PLACES)
+}
+
+/// The destination of an instruction.
+#[inline(always)]
+pub(super) fn destination(instruction: &Instruction) -> usize {
+    usize::from(instruction[1]) % PLACES
 }
 
 /// The four operands of an instruction that has more destinations than one, or reads or writes rows of four.
 #[inline(always)]
 pub(super) fn quad(instruction: &Instruction) -> [usize; 4] {
-    core::array::from_fn(|k| usize::from(instruction[1 + k]) % OPERANDS)
+    core::array::from_fn(|k| usize::from(instruction[1 + k]) % PLACES)
 }
 
 /// The operand of such an instruction that is none of the four: a logit, or the input or output with several columns.
 #[inline(always)]
 pub(super) fn fifth(instruction: &Instruction) -> usize {
-    usize::from(instruction[5]) % OPERANDS
+    usize::from(instruction[5]) % PLACES
 }
 
 /// The column of an instruction that reads or writes one.
@@ -83,7 +95,7 @@ enum Kind {
 macro_rules! operations {
     (
         map { $($map:literal $map_name:literal $map_formula:ident $map_sources:literal;)* }
-        sum { $($sum:literal $sum_name:literal $sum_formula:ident $sum_sources:literal;)* }
+        sum { $($sum:literal $sum_name:literal $sum_map:literal $sum_formula:ident $sum_sources:literal;)* }
         split { $($split:literal $split_name:literal $split_formula:ident $which:expr;)* }
         $($other:literal $other_name:literal $kind:ident $method:ident;)*
     ) => {
@@ -100,6 +112,17 @@ macro_rules! operations {
                 $($other => Some(Kind::$kind),)*
                 _ => None,
             }
+        }
+
+        /// Of an instruction whose values are added up, the one that gives them to [`VALUES`].
+        #[inline(always)]
+        pub(super) fn without_sum(instruction: &Instruction) -> Option<Instruction> {
+            let map = match instruction[0] {
+                $($sum => $sum_map,)*
+                _ => return None,
+            };
+            let [_, _, a, b, c, e, f, rest] = *instruction;
+            Some([map, VALUES, a, b, c, e, f, rest])
         }
 
         /// Has a machine run an instruction.
@@ -191,21 +214,21 @@ operations! {
         109 "fdotsubmul" FDotSubMul 5;
     }
     sum {
-        50 "sum" Move 1;
-        51 "summul" Mul 2;
-        52 "sumadd" Add 2;
-        53 "sumsub" Sub 2;
-        54 "sumfma" FMulAdd 3;
-        55 "sumfms" FMulSub 3;
-        56 "sumfnma" FNegMulAdd 3;
-        57 "summadd" MulAdd 3;
-        58 "sumsellt" SelectLess 4;
-        59 "sumselle" SelectLessOrEqual 4;
-        110 "sumdot" Dot 4;
-        111 "sumfdot" FDot 4;
-        112 "summax" Max 2;
-        113 "sumdotsub" DotSub 4;
-        114 "sumfdotsub" FDotSub 4;
+        50 "sum" 0 Move 1;
+        51 "summul" 3 Mul 2;
+        52 "sumadd" 1 Add 2;
+        53 "sumsub" 2 Sub 2;
+        54 "sumfma" 13 FMulAdd 3;
+        55 "sumfms" 14 FMulSub 3;
+        56 "sumfnma" 15 FNegMulAdd 3;
+        57 "summadd" 10 MulAdd 3;
+        58 "sumsellt" 22 SelectLess 4;
+        59 "sumselle" 23 SelectLessOrEqual 4;
+        110 "sumdot" 80 Dot 4;
+        111 "sumfdot" 84 FDot 4;
+        112 "summax" 8 Max 2;
+        113 "sumdotsub" 81 DotSub 4;
+        114 "sumfdotsub" 85 FDotSub 4;
     }
     split {
         70 "logistic" Logistic 0..4;

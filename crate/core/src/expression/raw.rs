@@ -2,10 +2,10 @@
 
 use super::interpreter::Call;
 use super::precise::{Doubles, is_large};
-use crate::family::positions::Positions;
+use crate::family::positions::{NOTHING, Positions};
 use crate::family::stream::Stream;
 use crate::simd::{Cells, Chunk, Kernel, LANES, Simd};
-use crate::sum::{FOUR, sum_of_fours};
+use crate::sum::{BLOCK, FOUR, sum_of_fours};
 use core::cell::Cell;
 use core::ops::Range;
 
@@ -53,6 +53,33 @@ impl Raw<'_> {
         self.grad_output.is_none() && !self.columns.is_empty() && !fits
     }
 
+    /// Writes the weights of some rows, the factors of their gradients, and 0 for those that count for nothing, 1 for others. One
+    /// function for all instruction sets: programs take longer than this.
+    #[inline(never)]
+    fn fill(&self, into: &[Cells; 3], rows: Range<usize>) {
+        let [weights, factors, counts] = into.map(|into| &into[..rows.len()]);
+        weights.iter().for_each(|weight| weight.set(1.0));
+        for stream in [self.weight, self.sample_weight].into_iter().flatten() {
+            multiply(weights, stream, rows.start);
+        }
+        let scale = self.scale as f32;
+        for (factor, weight) in factors.iter().zip(weights) {
+            factor.set(weight.get() * scale);
+        }
+        if let Some(upstream) = self.grad_output {
+            let both = weights.iter().zip(&upstream[rows.clone()]);
+            for (factor, (weight, upstream)) in factors.iter().zip(both) {
+                factor.set(weight.get() * upstream.get());
+            }
+        }
+        let mut classes = [0; BLOCK];
+        let classes = &mut classes[..rows.len()];
+        self.marks.classes(rows.start, classes);
+        for (count, &class) in counts.iter().zip(&*classes) {
+            count.set(f32::from(u8::from(class != NOTHING)));
+        }
+    }
+
     /// Of each gradient its columns, the place of its first slope among the results, and whether it is added to.
     fn grads(&self) -> impl Iterator<Item = (usize, usize, bool)> {
         let accumulate = self.accumulate;
@@ -61,6 +88,22 @@ impl Raw<'_> {
             first += columns;
             (columns, first - columns, accumulate && k == 0)
         })
+    }
+}
+
+/// Multiplies the weights of the rows from `first` on by those of a stream.
+fn multiply(weights: Cells, stream: Stream, first: usize) {
+    let at = stream.start + first;
+    if stream.inner == 1
+        && let Some(run) = stream.values.get(at..at + weights.len())
+    {
+        for (weight, own) in weights.iter().zip(run) {
+            weight.set(weight.get() * own.get());
+        }
+        return;
+    }
+    for (i, weight) in weights.iter().enumerate() {
+        weight.set(weight.get() * stream.at(first + i));
     }
 }
 
@@ -85,29 +128,19 @@ impl Kernel for Epilogue<'_> {
         } = self;
         let (results, grads) = (&call.results, call.args.grads);
         let value = call.args.program.outputs().len() - usize::from(raw.value);
+        raw.fill(&call.factors, unit.clone());
         let zero = s.splat(0.0);
         let mut four = zero;
         // 0 while all gradients are finite, NaN from then on.
         let mut finite = zero;
-        let everything = raw.marks.is_everything();
         for (k, at) in unit.clone().step_by(LANES).enumerate() {
             let rows = at..unit.end.min(at + LANES);
             let count = rows.len();
             let chunk = |j: usize| &results[j].as_chunks::<LANES>().0[k];
-            let mut weight = s.splat(1.0);
-            for stream in [raw.weight, raw.sample_weight].into_iter().flatten() {
-                weight = s.mul(weight, stream.load(s, at, count));
-            }
-            let upstream = match raw.grad_output {
-                Some(upstream) => s.load_head(&upstream[rows.clone()], 0.0),
-                None => s.splat(raw.scale as f32),
-            };
-            let factor = s.mul(weight, upstream);
-            let ignored = if everything {
-                None
-            } else {
-                Some(s.eq(s.vector(raw.marks.counts(at, count)), zero))
-            };
+            let [weight, factor, counts] = call
+                .factors
+                .map(|factors| s.load(&factors.as_chunks::<LANES>().0[k]));
+            let ignored = s.eq(counts, zero);
             for ((columns, first, added), grad) in raw.grads().zip(grads) {
                 if columns > 1 {
                     // It waits in the scratch.
@@ -161,12 +194,8 @@ impl Kernel for Epilogue<'_> {
 
 /// a · b, and 0 where a row counts for nothing, whatever it holds.
 #[inline(always)]
-fn product<S: Simd>(s: S, a: S::F32, b: S::F32, ignored: Option<S::Mask>) -> S::F32 {
-    let product = s.mul(a, b);
-    match ignored {
-        Some(ignored) => s.zero_where(ignored, product),
-        None => product,
-    }
+fn product<S: Simd>(s: S, a: S::F32, b: S::F32, ignored: S::Mask) -> S::F32 {
+    s.zero_where(ignored, s.mul(a, b))
 }
 
 /// Writes columns as rows, or adds them; what was there before takes the place of a column that is added.

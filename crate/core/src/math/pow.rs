@@ -65,7 +65,7 @@ impl Exponent {
     }
 }
 
-/// Largest error of [`pow`] for |y| ≤ 4, in units in the last place of the true value. Beyond it grows with |y|, as it must where x
+/// Largest error of [`pow`] for |y| ≤ 4, in units in the last place of the true value. Beyond it is up to 1.4 · |y|: the logarithm of x
 /// is not known to more digits.
 pub const POW_MAX_ULP: f64 = 5.0;
 

@@ -217,10 +217,12 @@ pub trait Simd: Lanes {
         self.map(f, x)
     }
 
+    /// Whether a loop should rather be short than fast: there are many, and the set is rare, or its code is downloaded.
+    const COMPACT: bool = false;
+
     /// `f` of the first `count` vectors of some strips, into the same places of others, which may be the same memory.
     ///
-    /// `count` is rounded up to a pair: what is behind it in the strips `to` is lost. Pairs, and no longer runs, because the loop
-    /// is there once for every formula of an expression.
+    /// `count` may be rounded up to a pair: what is behind it in the strips `to` is lost.
     #[inline(always)]
     fn each<F: Map<N, M>, const N: usize, const M: usize>(
         self,
@@ -229,17 +231,29 @@ pub trait Simd: Lanes {
         x: [&Strip; N],
         count: usize,
     ) {
-        for pair in 0..count.div_ceil(2).min(STRIP / 2) {
-            for k in [2 * pair, 2 * pair + 1] {
-                let y = if F::LONG {
-                    self.map(f, x.map(|x| self.load(&x[k])))
-                } else {
-                    f.eval(self, x.map(|x| self.load(&x[k])))
-                };
+        if F::LONG {
+            let count = count.min(STRIP);
+            let (to, x) = (to.map(|to| &to[..count]), x.map(|x| &x[..count]));
+            for k in 0..count {
+                let y = self.map(f, x.map(|x| self.load(&x[k])));
                 for (to, y) in to.iter().zip(y) {
                     self.store(&to[k], y);
                 }
+                one_by_one();
             }
+            return;
+        }
+        let pairs = count.div_ceil(2).min(STRIP / 2);
+        let to = to.map(|to| &to.as_chunks::<2>().0[..pairs]);
+        let x = x.map(|x| &x.as_chunks::<2>().0[..pairs]);
+        for pair in 0..pairs {
+            for k in 0..2 {
+                let y = f.eval(self, x.map(|x| self.load(&x[pair][k])));
+                for (to, y) in to.iter().zip(y) {
+                    self.store(&to[pair][k], y);
+                }
+            }
+            one_by_one();
         }
     }
 
@@ -368,6 +382,13 @@ impl Level {
             Level::Simd128(s) => s.vectorize(kernel),
         }
     }
+}
+
+/// At the end of a loop's body: keeps the compiler from making one of several rounds, or vectors of them. A loop that is there once for
+/// every formula of an expression has four times the code otherwise, and takes as long.
+#[inline(always)]
+pub(crate) fn one_by_one() {
+    core::hint::black_box(());
 }
 
 /// Whether two slices share memory, other than by starting at the same place where `same_start` allows it.

@@ -106,6 +106,8 @@ impl<const N: usize> Lanes for Scalar<N> {
 }
 
 impl Simd for Scalar<LANES> {
+    const COMPACT: bool = true;
+
     #[inline(always)]
     fn vectorize<K: Kernel>(self, kernel: K) -> K::Out {
         // A frame of its own, as the other sets have.
@@ -175,15 +177,15 @@ impl Simd for Scalar<LANES> {
         x: [&Strip; N],
         count: usize,
     ) {
-        let (to, x) = (to.map(|to| to.as_flattened()), x.map(|x| x.as_flattened()));
-        for k in 0..(count * LANES).min(STRIP * LANES) {
+        let count = (count * LANES).min(STRIP * LANES);
+        let to = to.map(|to| &to.as_flattened()[..count]);
+        let x = x.map(|x| &x.as_flattened()[..count]);
+        for k in 0..count {
             let y = f.eval(Scalar::<1>, x.map(|x| [x[k].get()]));
             for (to, [y]) in to.iter().zip(y) {
                 to[k].set(y);
             }
-            // The loop is there once for every formula of an expression: made into vectors by the compiler it would have four
-            // times the code, for machines that are rare.
-            core::hint::black_box(());
+            super::one_by_one();
         }
     }
 }

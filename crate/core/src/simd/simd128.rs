@@ -177,6 +177,8 @@ fn part<F: Map<N, M>, const N: usize, const M: usize>(
 }
 
 impl Simd for Simd128<4> {
+    const COMPACT: bool = true;
+
     #[inline(always)]
     fn vectorize<K: Kernel>(self, kernel: K) -> K::Out {
         // The whole module is compiled with simd128: there is nothing to switch on.
