@@ -321,10 +321,13 @@ export function separateGrad(
   grad: Float32Array | undefined,
   input: Float32Array,
   target?: ArrayBufferView,
+  name = 'grad',
+  inputName = 'input',
 ): void {
   if (grad === undefined) return
   if (grad !== input && overlaps(grad, input) && grad.byteOffset !== input.byteOffset) {
-    throw new RangeError(`${loss}: grad must be the input itself or not overlap it`)
+    const self = inputName === 'input' ? 'the input' : inputName
+    throw new RangeError(`${loss}: ${name} must be ${self} itself or not overlap it`)
   }
   if (target !== undefined && overlaps(grad, target)) throw new RangeError(`${loss}: grad must not overlap target`)
 }
@@ -332,8 +335,16 @@ export function separateGrad(
 /** An array of a call and the name of its parameter. */
 export type Named = readonly [name: string, array: ArrayBufferView | undefined]
 
-/** Refuses outputs that share memory with each other or with what is read, but for the gradient over the input itself. */
-export function separate(loss: string, written: readonly Named[], read: readonly Named[]): void {
+/**
+ * Refuses outputs that share memory with each other or with what is read, but for a gradient over the very input that it belongs to:
+ * `inputOf` has the name of that.
+ */
+export function separate(
+  loss: string,
+  written: readonly Named[],
+  read: readonly Named[],
+  inputOf: Readonly<Record<string, string>> = { grad: 'input' },
+): void {
   const outputs = written.filter(isGiven)
   const all = [...outputs, ...read.filter(isGiven)]
   const buffers = all.map(([, array]) => array!.buffer)
@@ -342,8 +353,8 @@ export function separate(loss: string, written: readonly Named[], read: readonly
       if (buffers[i] !== buffers[j]) continue
       const [name, output] = all[i]
       const [otherName, other] = all[j]
-      if (name === 'grad' && otherName === 'input') {
-        separateGrad(loss, output as Float32Array, other as Float32Array)
+      if (inputOf[name] === otherName) {
+        separateGrad(loss, output as Float32Array, other as Float32Array, undefined, name, otherName)
       } else if (overlaps(output!, other!)) {
         throw new RangeError(`${loss}: ${name} must not overlap ${otherName}`)
       }

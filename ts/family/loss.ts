@@ -261,7 +261,7 @@ export function makeLoss<S extends Settings, L>(family: Family<S>, bound: Option
 export type Options = Readonly<Record<string, unknown>>
 
 /** Without the options that are undefined: they count as not given. */
-function defined(options: Options): Options {
+export function defined(options: Options): Options {
   const given: Record<string, unknown> = {}
   for (const name in options) {
     const value = options[name]
@@ -271,10 +271,10 @@ function defined(options: Options): Options {
 }
 
 /** Options that outlive the call, whose arrays the caller may change: short ones are copied. */
-function bind(options: Options): Options {
+export function bind(options: Options, buffers = bufferOptions): Options {
   const given: Record<string, unknown> = { ...defined(options) }
   for (const [name, value] of Object.entries(given)) {
-    if (bufferOptions.has(name)) continue
+    if (buffers.has(name)) continue
     if (kindOf(value) !== undefined) given[name] = (value as Float32Array).slice()
     else if (Array.isArray(value)) given[name] = [...value]
     else if (typeof value === 'object' && value !== null && 'data' in value && kindOf(value.data) !== undefined) {
@@ -390,7 +390,7 @@ export function separateCall(
 const known = new WeakMap<object, readonly Named[]>()
 
 /** The typed arrays of settings, and of those of their parts; a setting `aux` has the name of its option beside it. */
-function arraysOf(settings: object & { readonly auxName?: string | undefined }): readonly Named[] {
+export function arraysOf(settings: object & { readonly auxName?: string | undefined }): readonly Named[] {
   const before = known.get(settings)
   if (before !== undefined) return before
   const arrays: Named[] = []
@@ -462,15 +462,16 @@ export function valuesBuffer(
   return out === undefined ? new Float32Array(length) : float32Of(loss, 'out', length, out)
 }
 
-/** The array for the gradient by the target, where one is asked for. */
+/** The array for the gradient by the target, or by another argument than the first, where one is asked for. */
 export function targetGradBuffer(
   loss: string,
   wanted: Wanted,
   length: number,
   given: Buffers['targetGrad'],
+  name = 'targetGrad',
 ): Float32Array | undefined {
   if (!wanted.grad || given === undefined || given === false) return undefined
-  if (given !== true) return float32Of(loss, 'targetGrad', length, given)
+  if (given !== true) return float32Of(loss, name, length, given)
   if (wanted.value) return new Float32Array(length)
-  throw new TypeError(`${loss}: backward returns one array; give targetGrad a buffer, or call valueAndGrad`)
+  throw new TypeError(`${loss}: backward returns one array; give ${name} a buffer, or call valueAndGrad`)
 }
