@@ -139,6 +139,8 @@ impl Lanes for Avx512 {
 }
 
 impl Simd for Avx512 {
+    const ONE_REGISTER: bool = true;
+
     #[inline(always)]
     fn vectorize<K: Kernel>(self, kernel: K) -> K::Out {
         #[target_feature(enable = "avx512f")]

@@ -219,6 +219,8 @@ pub trait Simd: Lanes {
 
     /// Whether a loop should rather be short than fast: there are many, and the set is rare, or its code is downloaded.
     const COMPACT: bool = false;
+    /// Whether a vector is one register. Loops of short formulas have two in a round.
+    const ONE_REGISTER: bool = false;
 
     /// `f` of the first `count` vectors of some strips, into the same places of others, which may be the same memory.
     ///
@@ -231,11 +233,16 @@ pub trait Simd: Lanes {
         x: [&Strip; N],
         count: usize,
     ) {
-        if F::LONG {
+        if F::LONG || !Self::ONE_REGISTER {
             let count = count.min(STRIP);
             let (to, x) = (to.map(|to| &to[..count]), x.map(|x| &x[..count]));
             for k in 0..count {
-                let y = self.map(f, x.map(|x| self.load(&x[k])));
+                let x = x.map(|x| self.load(&x[k]));
+                let y = if F::LONG {
+                    self.map(f, x)
+                } else {
+                    f.eval(self, x)
+                };
                 for (to, y) in to.iter().zip(y) {
                     self.store(&to[k], y);
                 }
