@@ -37,10 +37,10 @@ export interface Compiled {
  * has the same bits whether the value is computed beside it or not.
  */
 export function compile(name: string, trace: () => Value, inputs: readonly InputSpec[], wanted: Wanted): Compiled {
-  return inGraph(name, () => compileInGraph(name, trace(), inputs, wanted))
+  return inGraph(name, () => compileInGraph(trace(), inputs, wanted))
 }
 
-function compileInGraph(name: string, value: Value, inputs: readonly InputSpec[], wanted: Wanted): Compiled {
+function compileInGraph(value: Value, inputs: readonly InputSpec[], wanted: Wanted): Compiled {
   const isPlain = wanted.kind === 'plain'
   const leaves = inputs.map(({ columns, grad }, k) => (grad ? leavesOf(k, columns) : []))
   const slopes = gradientsOf(value, leaves.flat()).map((slope) => (isPlain ? mul(scale(), slope) : slope))

@@ -301,13 +301,18 @@ function checkCompiles({ name: loss, inputs, params, programs }: Description): v
   })
   const grads = inputs.flatMap(({ grad }, k) => (grad ? [k] : []))
   const defaults = params.map((param) => param.default)
+  // NaN is no exponent that is worth a program of its own: the one for all others needs room too.
+  const any = params.map(() => Number.NaN)
   for (const kind of ['plain', 'raw'] as const) {
-    const { operands } = programs.compile({ kind, grads, value: true, inPlace: false }, defaults)
-    if (operands <= OPERANDS) continue
-    throw new RangeError(
-      `${loss}: the loss needs ${operands} registers, numbers, inputs and gradients at a time, and there is room for ` +
-        `${OPERANDS}; make it of several losses, or give it fewer columns`,
-    )
+    for (const values of programs.exponents.length === 0 ? [defaults] : [defaults, any]) {
+      const wanted = { kind, grads, value: true, inPlace: false }
+      if (programs.of(wanted, values) !== undefined) continue
+      const { operands } = programs.compile(wanted, values)
+      throw new RangeError(
+        `${loss}: the loss needs ${operands} registers, numbers, inputs and gradients at a time, and there is room for ` +
+          `${OPERANDS}; make it of several losses, or give it fewer columns`,
+      )
+    }
   }
 }
 
