@@ -7,22 +7,14 @@
  */
 
 import { kindOf, separateGrad } from '../check.js'
-import { interpret } from '../expression/interpret.js'
 import type { PointwiseDefinition } from '../family/pointwise.js'
 import type { Axis } from '../family/positions.js'
 import type { SoftmaxDefinition } from '../family/softmax.js'
+import { interpret } from '../expression/interpret.js'
 import { exp } from '../math.js'
 import { BLOCK, FOUR, fold, isLarge, LANES, LARGE, positionsOfBlock, total } from '../sum.js'
 import { version } from '../version.js'
-import {
-  type Backend,
-  type ExpressionCall,
-  firstScore,
-  PLANE,
-  type PointwiseExtra,
-  type RegionCall,
-  type SoftmaxExtra,
-} from './contract.js'
+import { type Backend, type ExpressionCall, firstScore, PLANE, type PointwiseExtra, type RegionCall, type SoftmaxExtra } from './contract.js'
 import { classesOf, everything, type Marks, NOTHING, type NumberArray } from './marks.js'
 
 const { fround } = Math

@@ -17,15 +17,7 @@ import {
 } from '../family/loss.js'
 import type { Floats, PointwiseOptions } from '../family/pointwise.js'
 import { assertOptions } from '../options.js'
-import {
-  type Description,
-  type ExpressionBuffers,
-  type ExpressionSettings,
-  type InputOf,
-  type ParamOf,
-  resolve,
-  run,
-} from './call.js'
+import { type Description, type ExpressionBuffers, type ExpressionSettings, type InputOf, type ParamOf, resolve, run } from './call.js'
 import { leavesOf } from './compile.js'
 import { dependsOn, gradientsOf } from './derivative.js'
 import { explain } from './explain.js'
@@ -65,15 +57,17 @@ type Arguments<Name, List extends Floats[] = []> = [Name] extends [never]
   ? List
   : Arguments<Exclude<Name, Last<Name>>, [...List, Floats]>
 
-type GradName<I extends Inputs> = { [K in keyof I & string]: I[K]['grad'] extends true ? `${K}Grad` : never }[keyof I &
-  string]
+type GradName<I extends Inputs> = { [K in keyof I & string]: I[K]['grad'] extends true ? `${K}Grad` : never }[keyof I & string]
 
 /**
  * Options of a loss that is an expression: its parameters, and those of every pointwise loss. The gradient by the first input that has
  * one is `grad`; that by another, `variance` say, is asked for by `varianceGrad`, which is `true` or a buffer.
  */
-export type ExpressionOptions<I extends Inputs, P extends Params, R extends Reduction = Reduction> = CommonOptions<R> &
-  Pick<PointwiseOptions, 'shape' | 'weight' | 'sampleWeight' | 'meanBy' | 'mask'> & {
+export type ExpressionOptions<
+  I extends Inputs,
+  P extends Params,
+  R extends Reduction = Reduction,
+> = CommonOptions<R> & Pick<PointwiseOptions, 'shape' | 'weight' | 'sampleWeight' | 'meanBy' | 'mask'> & {
     [K in keyof P]?: number
   } & { [K in GradName<I>]?: boolean | Float32Array }
 
@@ -86,7 +80,9 @@ export type ExpressionResult<I extends Inputs, R extends Reduction> = {
 /** A loss that is an expression. `D` is the reduction where the options name none. */
 export interface ExpressionLoss<I extends Inputs, P extends Params, D extends Reduction = 'mean'> {
   /** The value. */
-  <R extends Reduction = D>(...args: [...inputs: Arguments<keyof I>, options?: ExpressionOptions<I, P, R>]): ValueOf<R>
+  <R extends Reduction = D>(
+    ...args: [...inputs: Arguments<keyof I>, options?: ExpressionOptions<I, P, R>]
+  ): ValueOf<R>
   /** d(value)/d(first input) · gradOutput, in `grad` or in a new array. */
   backward(...args: [...inputs: Arguments<keyof I>, options?: ExpressionOptions<I, P>]): Float32Array
   /** Both in one pass: what a training step calls. */
@@ -195,8 +191,7 @@ function inputsOf(loss: string, given: unknown): InputOf[] {
   if (!hasGrad) fail(loss, 'inputs must have at least one with a gradient: input, or rows(n)')
   if (inputs.length > 16) fail(loss, `there may be at most 16 inputs, got ${inputs.length}`)
   for (const { name, gradName } of inputs) {
-    if (gradName !== 'grad' && RESERVED.has(gradName))
-      fail(loss, `the input ${name} must have another name, since ${gradName} is an option`)
+    if (gradName !== 'grad' && RESERVED.has(gradName)) fail(loss, `the input ${name} must have another name, since ${gradName} is an option`)
   }
   return inputs
 }
@@ -212,11 +207,8 @@ function paramsOf(loss: string, given: Params, inputs: readonly InputOf[]): Para
     if (typeof spec !== 'number' && (typeof spec !== 'object' || spec === null)) {
       fail(loss, `params.${name} must be a number or { default, expected, holds }, got ${describe(spec)}`)
     }
-    const {
-      default: standard,
-      expected = 'a finite number',
-      holds = () => true,
-    } = typeof spec === 'number' ? { default: spec } : spec
+    const { default: standard, expected = 'a finite number', holds = () => true } =
+      typeof spec === 'number' ? { default: spec } : spec
     if (typeof holds !== 'function') fail(loss, `params.${name}.holds must be a function, got ${describe(holds)}`)
     if (typeof expected !== 'string') fail(loss, `params.${name}.expected must be words, got ${describe(expected)}`)
     const value = single(loss, `params.${name}.default`, standard, expected, holds)
@@ -260,8 +252,7 @@ function traceOf(
     if (!(result instanceof Node)) {
       return fail(loss, `the function loss must return an expression, got ${describe(result)}`)
     }
-    if (result.type !== 'number')
-      fail(loss, 'the function loss must return a number, got a condition; where makes one of it')
+    if (result.type !== 'number') fail(loss, 'the function loss must return a number, got a condition; where makes one of it')
     return result as Value
   }
 }
@@ -293,10 +284,7 @@ function checkCompiles({ name: loss, inputs, params, programs }: Description): v
       if (!grad) return
       if (leavesOf(k, columns).some((leaf) => dependsOn(value, leaf))) return
       const fixed = columns === 1 ? 'fixed' : `fixedRows(${columns})`
-      fail(
-        loss,
-        `the loss does not depend on ${name} in a way that has a derivative; an input without a gradient is ${fixed}`,
-      )
+      fail(loss, `the loss does not depend on ${name} in a way that has a derivative; an input without a gradient is ${fixed}`)
     })
   })
   const grads = inputs.flatMap(({ grad }, k) => (grad ? [k] : []))
@@ -405,8 +393,6 @@ function inFormulas({ name, inputs, params, programs }: Description): string {
     const roots = leaves.map(({ name }, k) => [`d/d${name}`, slopes[k]] as const)
     const names = { inputs: inputs.map((input) => input.name), params: params.map((param) => param.name) }
     const defaults = params.map((param) => `, ${param.name} = ${param.default}`).join('')
-    return [`${name}(${names.inputs.join(', ')}${defaults})`, ...formulasOf([['value', value], ...roots], names)].join(
-      '\n  ',
-    )
+    return [`${name}(${names.inputs.join(', ')}${defaults})`, ...formulasOf([['value', value], ...roots], names)].join('\n  ')
   })
 }

@@ -267,5 +267,4 @@ function backward(
 const FINITE: ReadonlySet<string> = new Set(['sigmoid', 'tanh', 'atan', 'sign', 'const', 'param'])
 
 /** Whether a value is surely finite, but for NaN. */
-const isBoundedValue = (node: Value): boolean =>
-  FINITE.has(node.kind) && (node.kind !== 'const' || Math.abs(node.value) < Infinity)
+const isBoundedValue = (node: Value): boolean => FINITE.has(node.kind) && (node.kind !== 'const' || Math.abs(node.value) < Infinity)

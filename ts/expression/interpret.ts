@@ -271,8 +271,7 @@ function againPlain(call: ExpressionCall, staged: readonly Float32Array[], unit:
 const LEAST = 2 ** -126
 
 /** Whether single precision holds the factor of the gradients with all its digits. */
-export const isSingle = (scale: number) =>
-  scale === 0 || (Math.abs(scale) >= LEAST && Math.abs(fround(scale)) < Infinity)
+export const isSingle = (scale: number) => scale === 0 || (Math.abs(scale) >= LEAST && Math.abs(fround(scale)) < Infinity)
 
 /** Weighs, masks, scales, stores and sums a unit of a raw program, whose slopes and values are in its outputs. */
 function finishRaw(
@@ -326,11 +325,7 @@ function finishRaw(
 }
 
 /** Which rows of a unit count, the weight of each, and the factor of its gradients. */
-function weigh(
-  { weight, sampleWeight, sampleInner, marks, gradOutput, scale }: RawExtra,
-  unit: number,
-  count: number,
-): void {
+function weigh({ weight, sampleWeight, sampleInner, marks, gradOutput, scale }: RawExtra, unit: number, count: number): void {
   classesOf(marks, unit, count, classNumbers)
   const factor = fround(scale)
   for (let i = 0; i < count; i++) {

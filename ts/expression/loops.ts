@@ -274,7 +274,7 @@ export const LOOPS = {
     const a0 = at[s.a]
     for (let k = 0; k < n; k++) {
       const a = A[a0 + k]
-      D[d0 + k] = Math.abs(a) > 0 ? 1 - 2 * Number(a < 0) : a
+      D[d0 + k] = (Math.abs(a) > 0 ? 1 - 2 * Number(a < 0) : a)
     }
   },
   mulsign(m: Machine, s: Step, n: number): void {
@@ -288,7 +288,7 @@ export const LOOPS = {
     for (let k = 0; k < n; k++) {
       const a = A[a0 + k]
       const b = B[b0 + k]
-      D[d0 + k] = Math.abs(b) > 0 ? a * (1 - 2 * Number(b < 0)) : b
+      D[d0 + k] = (Math.abs(b) > 0 ? a * (1 - 2 * Number(b < 0)) : b)
     }
   },
   lt(m: Machine, s: Step, n: number): void {
@@ -345,7 +345,7 @@ export const LOOPS = {
     const c0 = at[s.c]
     for (let k = 0; k < n; k++) {
       const a = A[a0 + k]
-      const mask = -Number(a !== 0)
+      const mask = -(Number(a !== 0))
       DI[d0 + k] = (BI[b0 + k] & mask) | (CI[c0 + k] & ~mask)
     }
   },
@@ -364,7 +364,7 @@ export const LOOPS = {
     for (let k = 0; k < n; k++) {
       const a = A[a0 + k]
       const b = B[b0 + k]
-      const mask = -Number(a < b)
+      const mask = -(Number(a < b))
       DI[d0 + k] = (CI[c0 + k] & mask) | (EI[e0 + k] & ~mask)
     }
   },
@@ -383,7 +383,7 @@ export const LOOPS = {
     for (let k = 0; k < n; k++) {
       const a = A[a0 + k]
       const b = B[b0 + k]
-      const mask = -Number(a <= b)
+      const mask = -(Number(a <= b))
       DI[d0 + k] = (CI[c0 + k] & mask) | (EI[e0 + k] & ~mask)
     }
   },
@@ -402,7 +402,7 @@ export const LOOPS = {
     for (let k = 0; k < n; k++) {
       const a = A[a0 + k]
       const b = B[b0 + k]
-      const mask = -Number(a === b)
+      const mask = -(Number(a === b))
       DI[d0 + k] = (CI[c0 + k] & mask) | (EI[e0 + k] & ~mask)
     }
   },
@@ -417,7 +417,7 @@ export const LOOPS = {
     for (let k = 0; k < n; k++) {
       const a = A[a0 + k]
       const b = B[b0 + k]
-      D[d0 + k] = a === 0 ? 0 : a * b
+      D[d0 + k] = (a === 0 ? 0 : a * b)
     }
   },
   exp(m: Machine, s: Step, n: number): void {
@@ -877,7 +877,7 @@ export const LOOPS = {
       const a = A[a0 + k]
       const b = B[b0 + k]
       const f = F[f0 + k]
-      const mask0 = -Number(a < b)
+      const mask0 = -(Number(a < b))
       TI[0] = (CI[c0 + k] & mask0) | (EI[e0 + k] & ~mask0)
       D[d0 + k] = T[0] * f
     }
@@ -900,7 +900,7 @@ export const LOOPS = {
       const a = A[a0 + k]
       const b = B[b0 + k]
       const f = F[f0 + k]
-      const mask0 = -Number(a <= b)
+      const mask0 = -(Number(a <= b))
       TI[0] = (CI[c0 + k] & mask0) | (EI[e0 + k] & ~mask0)
       D[d0 + k] = T[0] * f
     }

@@ -133,9 +133,7 @@ function make(
 
 function sameGraph(name: string, node: Node): void {
   if (node.graph !== graph) {
-    throw new TypeError(
-      said(`${name}: a node of another definition cannot be used; build it within this function loss`),
-    )
+    throw new TypeError(said(`${name}: a node of another definition cannot be used; build it within this function loss`))
   }
 }
 

@@ -187,10 +187,7 @@ export type Mnemonic = OperationName | SumName | LogisticName | ColumnName
 
 /** Everything that an instruction can be, by its number. */
 export const NAMES: ReadonlyMap<number, Mnemonic> = new Map(
-  Object.entries({ ...OPERATIONS, ...SUMS, ...LOGISTIC, ...COLUMNS }).map(([name, { code }]) => [
-    code,
-    name as Mnemonic,
-  ]),
+  Object.entries({ ...OPERATIONS, ...SUMS, ...LOGISTIC, ...COLUMNS }).map(([name, { code }]) => [code, name as Mnemonic]),
 )
 
 /** The number of an operation. */

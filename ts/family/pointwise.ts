@@ -251,8 +251,7 @@ export function pointwise<
     if (range !== undefined) checkRange(x, t, marks, range, range)
     else if (settings.validate) checkRange(x, t, marks, RANGES[definition.domain.input], RANGES[targetValues(settings)])
     const { reduction } = settings
-    const count =
-      settings.meanBy === 'count' ? totalWeight(loss, marks, n) : weightOf(loss, extra!, settings.weightSum, n)
+    const count = settings.meanBy === 'count' ? totalWeight(loss, marks, n) : weightOf(loss, extra!, settings.weightSum, n)
     const ofBatch = reduction === 'batchmean'
     const denominator = ofBatch ? samplesOf(loss, shape) : denominatorOf(settings, count)
     const reported = ofBatch || reduction === 'mean' ? denominator : count
@@ -390,12 +389,7 @@ export function checkWeight(
 /** Sum of the weights of the elements that count; `weightSum` is that of `weight`. */
 export function weightOf(
   loss: string,
-  {
-    weight,
-    sampleWeight,
-    sampleInner,
-    marks,
-  }: Pick<PointwiseExtra, 'weight' | 'sampleWeight' | 'sampleInner' | 'marks'>,
+  { weight, sampleWeight, sampleInner, marks }: Pick<PointwiseExtra, 'weight' | 'sampleWeight' | 'sampleInner' | 'marks'>,
   weightSum: number,
   n: number,
 ): number {
