@@ -109,7 +109,7 @@ fn numbers(seed: usize, n: usize) -> Vec<f32> {
         88.0,
         -0.4999,
     ];
-    let mut state = seed as u32 * 2_654_435_761 + 1;
+    let mut state = (seed as u32).wrapping_mul(2_654_435_761).wrapping_add(1);
     (0..n)
         .map(|_| {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -379,8 +379,15 @@ fn close_operations_are_near_their_formulas() {
                 if truth.is_nan() {
                     assert!(got.is_nan(), "{what}");
                 } else if truth.abs() < 3.4e38 {
-                    let unit = 2f64.powi(-23) * size.max(f64::from(f32::MIN_POSITIVE));
-                    assert!((f64::from(got) - truth).abs() <= 4.0 * unit, "{what}");
+                    // e^−|x| may be 0 where it is below the normal numbers.
+                    let least = f64::from(f32::MIN_POSITIVE);
+                    let least = if name == "tail" {
+                        least
+                    } else {
+                        2f64.powi(-23) * least
+                    };
+                    let error = (f64::from(got) - truth).abs();
+                    assert!(error <= (2f64.powi(-21) * size).max(4.0 * least), "{what}");
                 } else {
                     assert_eq!(f64::from(got), truth.signum() * f64::INFINITY, "{what}");
                 }
@@ -421,9 +428,9 @@ fn the_parts_of_a_logistic() {
             let truths = [sigmoid(x), sigmoid(-x), softplus(x), softplus(-x)];
             for (k, truth) in truths.into_iter().chain(truths).enumerate() {
                 let got = f64::from(grads[k][i]);
-                let unit = 2f64.powi(-23) * truth.max(f64::from(f32::MIN_POSITIVE));
+                let most = (5.0 * 2f64.powi(-23) * truth).max(f64::from(f32::MIN_POSITIVE));
                 assert!(
-                    (got - truth).abs() <= 5.0 * unit,
+                    (got - truth).abs() <= most,
                     "{k} of {x} is {got}, not {truth}, on {}",
                     level.name()
                 );
@@ -755,7 +762,7 @@ fn rows_of_four_over_themselves() {
             share: Share::ALL,
             raw: None,
         };
-        expression(level, &args);
+        let _ = expression(level, &args);
         for (row, before) in memory.chunks(4).zip(boxes.chunks(4)) {
             assert_eq!(
                 row,
@@ -803,8 +810,10 @@ fn raw_programs_weigh_mask_scale_add_store_and_sum() {
     ] {
         let case = square(rows, size);
         let mut weight = [0.5, 2.0, 1.25];
-        let mut sample_weight = tame(9, rows.div_ceil(5));
-        let mut upstream = tame(8, rows);
+        let mut sample_weight: Vec<f32> = (0..rows.div_ceil(5))
+            .map(|i| (i % 11) as f32 / 4.0)
+            .collect();
+        let mut upstream: Vec<f32> = (0..rows).map(|i| (i % 13) as f32 - 6.0).collect();
         let labels: Vec<i32> = (0..rows as i32).map(|i| i % 7).collect();
         let mask: Vec<u8> = (0..rows).map(|i| u8::from(i % 3 != 0)).collect();
         for options in 0..32u32 {
