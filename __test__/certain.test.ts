@@ -3,15 +3,15 @@
  * temperatures are at the ends of their range. The truth is computed with 80 digits by decimal.js (10.6): in double precision the
  * logarithm of a probability near 1 has no digit left from a gap of 37 on.
  *
- * Scores are multiples of 1/8, so that their differences are exact, and temperatures powers of two but where it is said: then
- * results are held to the registry's bound, of the true value. What is below the normal numbers may become 0. Up to 64 terms of
- * a sum are added one after the other in single precision, each with an error of up to half a unit, which {@link summed} allows
- * for.
+ * Scores are multiples of 1/8, or of 2^−12 where they are drawn, so that their differences are exact, and temperatures powers of
+ * two but where it is said: then results are held to the registry's bound, of the true value. What is below the normal numbers
+ * may become 0. A term of a sum over classes meets up to 16 roundings in single precision, each with an error of up to half a
+ * unit; they are not all of one sign, not even of equal terms, and {@link summed} allows for half of them.
  */
 
 import type { ExecutionContext } from 'ava'
 import { Decimal } from 'decimal.js'
-import { crossEntropy, dice, diceCe, distillation, focalDice, softmaxFocal } from '../ts/index.js'
+import { crossEntropy, dice, diceCe, distillation, focalDice, sigmoidFocal, softmaxFocal } from '../ts/index.js'
 import { filled, generator, normal } from './data.js'
 import { everywhere, loose, refuses } from './everywhere.js'
 import { registry } from './platforms.js'
@@ -22,7 +22,7 @@ type Real = Decimal
 /** The registry's bound. */
 const ulpsOf = (name: string) => registry.find((row) => row.name === name)?.ulp ?? 32
 
-const summed = (classes: number) => Math.min(classes, 64) / 2
+const summed = (classes: number) => Math.min(classes, 16) / 4
 
 /** Smallest normal number: below it there may be a 0. */
 const LEAST = 2 ** -126
@@ -76,6 +76,7 @@ function countsOf<T>(values: Iterable<T>): Map<T, number> {
 interface Slope {
   readonly grad: number
   readonly unit: number
+  readonly targetGrad: number
 }
 
 interface Truth {
@@ -88,7 +89,7 @@ function truthOf(scores: Float32Array, target: ArrayLike<number>, temperature = 
   const oddsOf = softmaxOf(countsOf(scores), temperature)
   // Classes of the same score and target have all in common.
   const pairs = Array.from(scores, (x, c) => `${x} ${Math.fround(target[c])}`)
-  const kinds = new Map<string, { odds: Odds; value: Real; own: Real; count: number }>()
+  const kinds = new Map<string, { odds: Odds; value: Real; own: Real; byTarget: Real; count: number }>()
   for (const [pair, count] of countsOf(pairs)) {
     const [x, target] = pair.split(' ').map(Number)
     const odds = oddsOf(x)
@@ -96,16 +97,19 @@ function truthOf(scores: Float32Array, target: ArrayLike<number>, temperature = 
     const t = exact(target).times(new Real(1).minus(smoothing)).plus(new Real(smoothing).div(scores.length))
     const power = gamma === 0 ? new Real(1) : gamma === 0.5 ? q.sqrt() : q.pow(gamma)
     const slope = q.isZero() ? power : power.times(p.times(logP).div(q).times(-gamma).plus(1))
-    kinds.set(pair, { odds, value: t.times(power).times(logP).neg(), own: t.times(slope), count })
+    const loss = power.times(logP).neg()
+    const byTarget = loss.times(new Real(1).minus(smoothing))
+    kinds.set(pair, { odds, value: t.times(loss), own: t.times(slope), byTarget, count })
   }
   const all = sumOf([...kinds.values()].map(({ own, count }) => own.times(count)))
   const slopes = new Map<string, Slope>()
-  for (const [pair, { odds, own }] of kinds) {
+  for (const [pair, { odds, own, byTarget }] of kinds) {
     const plain = Real.max(odds.p.times(all), own)
     const others = Real.max(odds.q.times(all), all.minus(own))
     slopes.set(pair, {
       grad: odds.p.times(all).minus(own).div(exact(temperature)).toNumber(),
       unit: Real.min(plain, others).div(temperature).toNumber(),
+      targetGrad: byTarget.toNumber(),
     })
   }
   return {
@@ -130,11 +134,13 @@ interface Row {
   readonly x: Float32Array
 }
 
-/** A class that is ahead of the others by the gap. The others are within 1, two of them at the same score. */
-function rowsOf(classes: number): Row[] {
+/** A class that is ahead of the others by the gap. The others are within 1, two of them at the same score unless they are drawn. */
+function rowsOf(classes: number, drawn: boolean): Row[] {
+  const random = generator(classes)
   return (classes > 100 ? FEW : GAPS).map((gap, i) => {
     const top = (i * 7) % classes
-    const x = Float32Array.from({ length: classes }, (_, c) => 2 - ((c * 5) % 9) / 8)
+    const score = (c: number) => (drawn ? Math.floor(4096 * random()) / 4096 : ((c * 5) % 9) / 8)
+    const x = Float32Array.from({ length: classes }, (_, c) => 2 - score(c))
     const second = Math.max(...x.map((x, c) => (c === top ? -1 : x)))
     x[top] = second + gap
     return { classes, top, x }
@@ -170,18 +176,33 @@ const kinds: Kind[] = [
   { title: 'one-hot, smoothed', options: { labelSmoothing: 2 ** -10 }, distribution: oneHot, smoothing: 2 ** -10 },
 ]
 
+/** Truths by title, for all platforms. */
+const known = new Map<string, unknown>()
+function once<T>(title: string, make: () => T): T {
+  if (!known.has(title)) known.set(title, make())
+  return known.get(title) as T
+}
+
 /** Truths by loss, kind and number of classes, for all platforms. */
 const truths = new Map<string, Truth[]>()
 
-function sweep(t: ExecutionContext, name: string, gamma: number, slack: (row: Row) => number, extra = kinds): void {
+function sweep(
+  t: ExecutionContext,
+  name: string,
+  gamma: number,
+  slack: (row: Row) => number,
+  extra = kinds,
+  drawn = false,
+  numbers = [2, 3, 10, 17, 64, 100, 1000],
+): void {
   const loss = loose(name === 'crossEntropy' ? crossEntropy : softmaxFocal)
   const ulps = ulpsOf(name)
-  for (const classes of [2, 3, 10, 17, 64, 100, 1000]) {
-    const rows = rowsOf(classes)
+  for (const classes of numbers) {
+    const rows = rowsOf(classes, drawn)
     const x = Float32Array.from(rows.flatMap(({ x }) => [...x]))
     for (const kind of extra) {
       const { smoothing = 0, temperature = 1 } = kind
-      const key = `${gamma} ${classes} ${kind.title}`
+      const key = `${gamma} ${classes} ${kind.title} ${drawn}`
       const made = rows.map((row): number[] => {
         const y = kind.label?.(row)
         return y === undefined ? kind.distribution!(row) : Array.from(row.x, (_, c) => Number(c === y))
@@ -199,7 +220,9 @@ function sweep(t: ExecutionContext, name: string, gamma: number, slack: (row: Ro
             : Float32Array.from(values)
         const target = kind.label ? Int32Array.from(rows, kind.label) : laid(made.flat())
         const shape = planes ? [1, classes, rows.length] : [rows.length, classes]
-        const { value, grad } = loss.valueAndGrad(laid(x), target, { ...options, shape })
+        const byTarget = kind.label ? {} : { targetGrad: true }
+        const all = loss.valueAndGrad(laid(x), target, { ...options, ...byTarget, shape })
+        const { value, grad, targetGrad } = all as typeof all & { targetGrad?: Float32Array }
         for (const [i, row] of rows.entries()) {
           const title = `${name} γ=${gamma} ${kind.title} C=${classes} gap ${(classes > 100 ? FEW : GAPS)[i]} planes ${planes}`
           const by = ulps + summed(classes) + slack(row)
@@ -208,8 +231,13 @@ function sweep(t: ExecutionContext, name: string, gamma: number, slack: (row: Ro
           const tolerance = by * ulpOf(own.value) + least
           if (!near(t, `${title}: value`, (value as Float32Array)[i], own.value, tolerance)) return
           for (let c = 0; c < classes; c++) {
-            const got = grad[planes ? c * rows.length + i : i * classes + c]
-            const { grad: g, unit } = own.classes[c]
+            const at = planes ? c * rows.length + i : i * classes + c
+            const got = grad[at]
+            const { grad: g, unit, targetGrad: byTarget } = own.classes[c]
+            if (targetGrad !== undefined) {
+              const tolerance = by * ulpOf(byTarget) + least
+              if (!near(t, `${title}: targetGrad[${c}]`, targetGrad[at], byTarget, tolerance)) return
+            }
             const tolerance = by * ulpOf(Math.max(Math.abs(g), unit)) + least / temperature
             if (!near(t, `${title}: grad[${c}] (top ${row.top})`, got, g, tolerance)) return
           }
@@ -226,6 +254,176 @@ everywhere('crossEntropy keeps its digits at every gap', (t) => {
 
 everywhere('softmaxFocal keeps its digits at every gap', (t) => {
   for (const gamma of [0, 0.5, 1, 2, 5]) sweep(t, 'softmaxFocal', gamma, () => 0)
+})
+
+everywhere('crossEntropy and softmaxFocal of scores at random', (t) => {
+  const some = kinds.filter(({ title }) => ['label', 'other label, smoothed', 'distribution, hot'].includes(title))
+  sweep(t, 'crossEntropy', 0, () => 0, some, true)
+  sweep(t, 'softmaxFocal', 2, () => 0, some.slice(0, 2), true)
+})
+
+everywhere('sums over many classes of the same score', (t) => {
+  // Equal terms are rounded the same way for as long as their sum has the same exponent: of 62 that are added one after the other,
+  // 15 units are lost for some scores.
+  const far = Array.from({ length: 64 }, (_, i) => 16 + i / 512)
+  for (const classes of [17, 63, 64, 100, 1024, 2000]) {
+    const truth = once(`same score, ${classes}`, () =>
+      far.map((gap) => {
+        const rest = exp(exact(-gap)).times(classes - 1)
+        return { value: rest.plus(1).ln().toNumber(), grad: rest.div(rest.plus(1)).neg().toNumber() }
+      }),
+    )
+    for (const planes of [false, true]) {
+      const x = new Float32Array(far.length * classes)
+      for (const [i, gap] of far.entries()) {
+        for (let c = 1; c < classes; c++) x[planes ? c * far.length + i : i * classes + c] = -gap
+      }
+      const shape = planes ? [1, classes, far.length] : [far.length, classes]
+      const { value, grad } = crossEntropy.valueAndGrad(x, new Int32Array(far.length), { shape, reduction: 'none' })
+      for (const [i, own] of truth.entries()) {
+        const title = `C=${classes} gap ${far[i]} planes ${planes}`
+        const by = ulpsOf('crossEntropy') + summed(classes)
+        if (!near(t, `${title}: value`, (value as Float32Array)[i], own.value, by * ulpOf(own.value))) return
+        const got = grad[planes ? i : i * classes]
+        if (!near(t, `${title}: grad`, got, own.grad, by * ulpOf(own.grad))) return
+      }
+    }
+  }
+  t.pass()
+})
+
+everywhere('softmaxFocal multiplies no rounding by a large γ', (t) => {
+  // Of a class with p = 0.08 the power 1000 of 1 − p is still a float, and each digit of p counts.
+  for (const gamma of [20, 100, 1000]) sweep(t, 'softmaxFocal', gamma, () => 0, kinds, false, [2, 3, 10, 64, 100])
+})
+
+everywhere('softmaxFocal of scores from −110 to 110', (t) => {
+  const ulps = ulpsOf('softmaxFocal')
+  const random = generator(17)
+  for (const classes of [2, 5, 30, 100]) {
+    for (const gamma of [0, 0.5, 1, 2, 5, 20, 100, 1000]) {
+      for (const size of [0.5, 4, 30, 110]) {
+        const x = filled(classes, () => Math.round(8 * size * (2 * random() - 1)) / 8)
+        const target = filled(classes, () => Math.round(16 * random()) / 16)
+        const shape = [1, classes]
+        const key = `${classes} ${gamma} ${size} scores`
+        const [truth] = truths.get(key) ?? [truthOf(x, target, 1, gamma)]
+        truths.set(key, [truth])
+        const all = softmaxFocal.valueAndGrad(x, target, { shape, gamma, targetGrad: true })
+        const by = ulps + summed(classes)
+        const title = `γ=${gamma} C=${classes} ±${size}`
+        near(t, title, all.value, truth.value, by * ulpOf(truth.value) + LEAST * classes)
+        for (const [c, { grad, unit, targetGrad }] of truth.classes.entries()) {
+          const tolerance = by * ulpOf(Math.max(Math.abs(grad), unit)) + LEAST * classes
+          near(t, `${title}: grad[${c}]`, all.grad[c], grad, tolerance)
+          near(t, `${title}: targetGrad[${c}]`, all.targetGrad![c], targetGrad, by * ulpOf(targetGrad) + LEAST)
+        }
+      }
+    }
+  }
+  t.pass()
+})
+
+/** α_t·m^γ·bce of one logit, both gradients, and the largest term of each. */
+function sigmoidTruth(x: number, target: number, gamma: number, alpha: number) {
+  const [one, logit, y, a] = [new Real(1), exact(x), exact(target), exact(Math.fround(alpha))]
+  const p = one.div(logit.neg().exp().plus(1))
+  const q = one.div(logit.exp().plus(1))
+  // ln(1 + e^−|x|), also where it has no digit of 1 + e^−|x|.
+  const e = logit.abs().neg().exp()
+  const soft = e.plus(1).ln()
+  const bce = y.times(Real.max(logit.neg(), 0).plus(soft)).plus(one.minus(y).times(Real.max(logit, 0).plus(soft)))
+  const m = p.times(one.minus(y)).plus(q.times(y))
+  const power = gamma === 0 ? one : gamma === 0.5 ? m.sqrt() : m.pow(gamma)
+  const tilt = alpha < 0 ? ZERO : a.times(2).minus(1)
+  const at = alpha < 0 ? one : a.times(y).plus(one.minus(a).times(one.minus(y)))
+  const weight = at.times(power)
+  // p − y, and γ·bce·(2y − 1)·p·q/m
+  const bent = bce.times(gamma).times(y.times(2).minus(1)).times(p).times(q).div(m)
+  const turned = at.times(bce.times(gamma).times(p.minus(q)).div(m).plus(logit)).neg()
+  return {
+    value: weight.times(bce).toNumber(),
+    grad: weight.times(p.minus(y).minus(bent)).toNumber(),
+    unit: weight.times(Real.max(Real.min(Real.max(p, y), Real.max(q, one.minus(y))), bent.abs())).toNumber(),
+    targetGrad: power.times(tilt.times(bce).plus(turned)).toNumber(),
+    targetUnit: power.times(Real.max(tilt.times(bce).abs(), turned.abs())).toNumber(),
+  }
+}
+
+type SigmoidTruth = ReturnType<typeof sigmoidTruth>
+const sigmoids = new Map<string, SigmoidTruth[]>()
+
+everywhere('sigmoidFocal multiplies no rounding by a large γ', (t) => {
+  const ulps = ulpsOf('sigmoidFocal')
+  const sizes = [0, 0.125, 0.5, 1, 2, 3.5, 5, 7, 9.5, 12, 16, 20, 40, 80, 110]
+  const logits = sizes.flatMap((x) => [x, -x])
+  const targets = [0, 2 ** -20, 0.125, 0.25, 0.5, 0.75, 0.9375, 1 - 2 ** -20, 1]
+  const x = Float32Array.from(targets.flatMap(() => logits))
+  const target = Float32Array.from(targets.flatMap((target) => logits.map(() => target)))
+  for (const gamma of [0, 0.5, 1, 2, 5, 20, 100, 1000]) {
+    for (const alpha of [null, 0.25]) {
+      const key = `${gamma} ${alpha}`
+      const own = sigmoids.get(key) ?? Array.from(x, (x, i) => sigmoidTruth(x, target[i], gamma, alpha ?? -1))
+      sigmoids.set(key, own)
+      const options = { gamma, alpha, reduction: 'none', targetGrad: true } as const
+      const { value, grad, targetGrad } = sigmoidFocal.valueAndGrad(x, target, options)
+      for (const [i, truth] of own.entries()) {
+        const title = `γ=${gamma} α=${alpha} x=${x[i]} t=${target[i]}`
+        near(t, title, value[i], truth.value, ulps * ulpOf(truth.value) + LEAST)
+        const unit = Math.max(Math.abs(truth.grad), truth.unit)
+        near(t, `${title}: grad`, grad[i], truth.grad, ulps * ulpOf(unit) + LEAST)
+        const targetUnit = Math.max(Math.abs(truth.targetGrad), truth.targetUnit)
+        near(t, `${title}: targetGrad`, targetGrad![i], truth.targetGrad, ulps * ulpOf(targetUnit) + LEAST)
+      }
+    }
+  }
+  t.pass()
+})
+
+everywhere('a NaN shows in every result of the focal losses', (t) => {
+  const nan = Number.NaN
+  for (const gamma of [0, 0.5, 1, 2, 3, 5, 8, 9, 101]) {
+    for (const [x, target] of [
+      [0.5, nan],
+      [-0.5, nan],
+      [nan, 0.5],
+      [nan, 1],
+    ]) {
+      const title = `sigmoidFocal γ=${gamma} x=${x} t=${target}`
+      for (const alpha of [null, 0.25]) {
+        const options = { gamma, alpha, targetGrad: true } as const
+        const all = sigmoidFocal.valueAndGrad(Float32Array.of(x, 1), Float32Array.of(target, 0), options)
+        t.deepEqual([all.value, all.grad[0], all.targetGrad![0]], [nan, nan, nan], title)
+        t.true(Number.isFinite(all.grad[1]) && Number.isFinite(all.targetGrad![1]), title)
+      }
+    }
+    // A +∞ has no softmax, whether a class is asked for or not.
+    for (const scores of [[Infinity], [Infinity, 1], [nan, 1], [-Infinity, -Infinity]]) {
+      const [x, nothing] = [Float32Array.from(scores), new Float32Array(scores.length)]
+      for (const loss of gamma === 0 ? [loose(softmaxFocal), loose(crossEntropy)] : [loose(softmaxFocal)]) {
+        const own = loss.name === 'softmaxFocal' ? { gamma } : {}
+        for (const shape of [
+          [1, x.length],
+          [1, x.length, 1],
+        ]) {
+          const { value, grad } = loss.valueAndGrad(x, nothing, { ...own, shape })
+          t.is(value, nan, `${loss.name} γ=${gamma} of ${scores}`)
+          t.true(grad.every(Number.isNaN), `${loss.name} γ=${gamma} of ${scores}`)
+          t.is(loss(x, nothing, { ...own, shape }), nan)
+        }
+        t.is(loss(x, Int32Array.of(0), own), nan)
+      }
+    }
+  }
+})
+
+everywhere('a γ beyond all digits', (t) => {
+  // (1 − e^−64)^γ for γ = e^64/2.
+  const gap = 64
+  const gamma = Math.fround(Math.exp(gap) / 2)
+  const value = softmaxFocal(Float32Array.of(gap, 0), Int32Array.of(1), { gamma })
+  near(t, 'value', value, Math.exp(-gamma * Math.exp(-gap)) * gap, 8 * ULP * gap)
+  t.pass()
 })
 
 everywhere('crossEntropy at a temperature that divides with rounding', (t) => {

@@ -1,7 +1,7 @@
 /** Sums of losses: nested, of bound losses, and of parts with a target each. On every backend. */
 
 import type { ExecutionContext } from 'ava'
-import { combine, crossEntropy, dice, diceCe, distillation, klDiv, l1, mse, softmaxFocal } from '../ts/index.js'
+import { combine, crossEntropy, dice, diceCe, distillation, klDiv, l1, mse, nll, softmaxFocal } from '../ts/index.js'
 import { filled, generator, normal } from './data.js'
 import { everywhere, loose, refuses } from './everywhere.js'
 
@@ -125,8 +125,8 @@ everywhere('a sum of bound losses', (t) => {
   t.throws(() => make([mse, l1]), {
     message: /^combine: parts\[0\] must be \[loss, weight, options\], got a function$/,
   })
-  t.throws(() => make([[mse, 1, [1]]]), { message: /^mse: options must be an object, got an array of 1/ })
-  t.throws(() => make([[mse, 1, null]]), { message: /^mse: options must be an object, got null/ })
+  t.throws(() => make([[mse, 1, [1]]]), { message: /^mse: options must be a plain object, got an array of 1/ })
+  t.throws(() => make([[mse, 1, null]]), { message: /^mse: options must be a plain object, got null/ })
 })
 
 everywhere('a target for each part', (t) => {
@@ -193,6 +193,36 @@ everywhere('a target for each part', (t) => {
     [1.4, soft],
     [0.5, mse.valueAndGrad(logits, teacher)],
   ])
+})
+
+everywhere('what the means of the parts divide by', (t) => {
+  const logits = Float32Array.of(1, 2, 3, 4, 5, 6)
+  const labels = Int32Array.of(0, 2)
+  const shape = [2, 3]
+  const loss = combine([
+    [crossEntropy, 0.5, { weight: [1, 2, 3] }],
+    [softmaxFocal, 2, { mask: [true, false] }],
+    [diceCe, 1],
+    [combine([[nll], [dice, 1, { includeBackground: false }]]), 1],
+  ])
+  // By hand: the weights of the labels 0 and 2; one position; two positions, and planes of two samples and three classes; two
+  // positions, and planes of two samples and two classes.
+  const expected = [1 + 3, 1, { ce: 2, dice: 6 }, [2, 4]]
+  const p = logits.map((x) => x / 8)
+  const { denominators, value, parts } = loss.valueAndGrad(p, labels, { shape })
+  t.deepEqual(denominators, expected)
+  t.is(parts.length, 4)
+  // Those of 'sum' are what the mean would divide by, so that batches can be joined.
+  const sum = loss.valueAndGrad(p, labels, { shape, reduction: 'sum' })
+  t.deepEqual(sum.denominators, expected)
+  t.true(Math.abs(sum.parts[0] / 4 - parts[0]) < 1e-6 * parts[0])
+  t.not(sum.value, value)
+  // A normalizer of the whole is that of each part.
+  const plain = combine([[mse], [l1]])
+  t.deepEqual(plain.valueAndGrad(x, zeros).denominators, [6, 6])
+  t.deepEqual(plain.valueAndGrad(x, zeros, { normalizer: 24 }).denominators, [24, 24])
+  t.deepEqual(plain.valueAndGrad(new Float32Array(0), new Float32Array(0)).denominators, [0, 0])
+  t.deepEqual(combine([[klDiv, 1, { reduction: 'batchmean', shape: [3, 2] }]]).valueAndGrad(x, zeros).denominators, [3])
 })
 
 everywhere('targets of parts that are not given, or are none', (t) => {

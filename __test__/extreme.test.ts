@@ -456,3 +456,60 @@ everywhere('parameters that float32 cannot hold are refused', (t) => {
   refuses(t, RangeError, /alpha must be in \[0, 1\] or null/, loose(sigmoidFocal), x, x, { alpha: 1e300 })
   t.is(huber(x, x, { delta: 1e-40 }), 0)
 })
+
+everywhere('what a weight or the upstream gradient lifts keeps its digits, and so does what they lower', (t) => {
+  // Input, target, and the loss's value and slope in double precision: e^−x is ln(1 + e^−x) here, and α is ¼.
+  const cases: [loss: AnyLoss, x: number, target: number, value: number, slope: number][] = [
+    [bceWithLogits as unknown as AnyLoss, 100, 1, Math.exp(-100), -Math.exp(-100)],
+    [bceWithLogits as unknown as AnyLoss, -95, 0, Math.exp(-95), Math.exp(-95)],
+    [sigmoidFocal as unknown as AnyLoss, 30, 1, Math.exp(-90) / 4, (-3 * Math.exp(-90)) / 4],
+  ]
+  for (const loss of exact) {
+    for (const d of [1e-30, 3e-25, 1e-42, 1e20, 2e30]) {
+      const x = fround(d)
+      cases.push([loss, x, 0, ...truths[loss.name](x)], [loss, 0, x, ...(truths[loss.name](-x) as [number, number])])
+    }
+  }
+  const fits = (v: number) => Math.abs(v) < 3e38 && Math.abs(v) > 1.2e-38
+  let tried = 0
+  for (const [loss, x0, t0, value, slope] of cases) {
+    for (const n of [3, 70, 1100]) {
+      const x = filled(n, (i) => (i === n - 2 ? x0 : 0))
+      const target = filled(n, (i) => (i === n - 2 ? t0 : 0))
+      for (const w of [1e-44, 1e-38, 1e-30, 1e-10, 1, 1e10, 1e30, 1e38].map(fround)) {
+        for (const gradOutput of [1e-44, 1e-30, 1e-12, 1, 1e12, 1e38].map(fround)) {
+          // The other elements count for nothing, so that the sum is of one.
+          const weight = filled(n, (i) => (i === n - 2 ? w : 0))
+          const what = `${loss.name} of ${x0} and ${t0}, weight ${w}, gradOutput ${gradOutput}`
+          const each = { weight, gradOutput, reduction: 'sum', targetGrad: true } as const
+          const { value: sum, grad, targetGrad } = loss.valueAndGrad(x, target, each)
+          tried++
+          if (fits(value * w)) {
+            near(t, sum as number, value * w, 1e-6, what)
+            near(t, loss(x, target, { weight, reduction: 'none' })[n - 2], value * w, 1e-6, what)
+          }
+          const expected = slope * w * gradOutput
+          if (!fits(expected)) continue
+          near(t, grad[n - 2], expected, 1e-6, `${what}, gradient`)
+          if (exact.includes(loss)) near(t, targetGrad![n - 2], -expected, 1e-6, `${what}, by the target`)
+          const upstream = filled(n, () => gradOutput)
+          near(
+            t,
+            loss.backward(x, target, { weight, gradOutput: upstream, reduction: 'none' })[n - 2],
+            expected,
+            1e-6,
+            what,
+          )
+          if (w === 1) {
+            const alone = { gradOutput, reduction: 'sum' } as const
+            near(t, loss.backward(x, target, alone)[n - 2], expected, 1e-6, `${what}, without weights`)
+            const inPlace = x.slice()
+            loss.backward(inPlace, target, { ...alone, grad: inPlace })
+            near(t, inPlace[n - 2], expected, 1e-6, `${what}, in place`)
+          }
+        }
+      }
+    }
+  }
+  t.true(tried > 5000)
+})

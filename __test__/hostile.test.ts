@@ -1,7 +1,9 @@
 /** Bad input: a clear error of the right kind that names the parameter, and nothing written. On every backend. */
 
 import vm from 'node:vm'
-import { bce, bceWithLogits, crossEntropy, distillation, klDiv, mse, nll, softmaxFocal } from '../ts/index.js'
+import { definitionOf, optionsOf } from '../ts/family/loss.js'
+import * as library from '../ts/index.js'
+import { bce, bceWithLogits, combine, crossEntropy, distillation, klDiv, mse, nll, softmaxFocal } from '../ts/index.js'
 import { detached, everywhere, type Loose, loose, refuses } from './everywhere.js'
 
 const x = Float32Array.of(1, 2, 3, 4, 5, 6)
@@ -26,9 +28,12 @@ everywhere('arguments of the wrong kind', (t) => {
       }
     }
     refuses(t, TypeError, /convert it with Float32Array.from/, loss, [1, 2, 3, 4, 5, 6], target())
-    t.throws(() => loss(x, target(), null), { instanceOf: TypeError, message: /options must be an object, got null/ })
-    t.throws(() => loss(x, target(), 3), { instanceOf: TypeError, message: /options must be an object, got 3/ })
-    t.throws(() => loss.with('mean'), { instanceOf: TypeError, message: /options must be an object, got "mean"/ })
+    t.throws(() => loss(x, target(), null), {
+      instanceOf: TypeError,
+      message: /options must be a plain object, got null/,
+    })
+    t.throws(() => loss(x, target(), 3), { instanceOf: TypeError, message: /options must be a plain object, got 3/ })
+    t.throws(() => loss.with('mean'), { instanceOf: TypeError, message: /options must be a plain object, got "mean"/ })
   }
   refuses(t, TypeError, /target must be class indices/, loose(nll), x, real())
   refuses(t, RangeError, /shape is needed where the target is a Float32Array/, loose(crossEntropy), x, real())
@@ -167,6 +172,29 @@ everywhere('options of the mean that do not go together', (t) => {
     refuses(t, TypeError, /^klDiv: logTarget must be true or false, got /, kl, x, real(), { logTarget })
   }
   t.throws(() => loose(crossEntropy)(x, labels(), { meanBy: 'weight' }), { message: /needs a sampleWeight/ })
+})
+
+everywhere('a mean by weights where there is none', (t) => {
+  for (const [name, value] of Object.entries(library)) {
+    if (definitionOf(value) === undefined) continue
+    const loss = loose(value)
+    const target = name === 'nll' || name === 'crossEntropy' || name === 'softmaxFocal' ? labels() : real()
+    const options = { shape: [2, 3], sampleWeight: [1, 2], meanBy: 'weight' }
+    const p = x.map((x) => x / 8)
+    const sum = new RegExp(`^${name}: meanBy 'weight' needs the reduction 'mean', got 'sum'$`)
+    refuses(t, RangeError, sum, loss, p, target, { ...options, reduction: 'sum' })
+    refuses(t, RangeError, sum, loose(loss.with({ ...options, reduction: 'mean' })), p, target, { reduction: 'sum' })
+    const whole = loose(combine([[value as typeof mse, 1, { ...options, reduction: 'mean' }]] as never))
+    refuses(t, RangeError, sum, whole, p, target, { reduction: 'sum' })
+    refuses(t, RangeError, sum, loose(combine([[value as typeof mse]])), p, target, { ...options, reduction: 'sum' })
+    const part = /^(bce|ce|focal)Weight$/
+    const parts = [...optionsOf(value)!].flatMap((option) => part.exec(option)?.[1] ?? [])
+    const normalizer = parts.length === 0 ? 3 : { [parts[0]]: 3, dice: 3 }
+    const two = new RegExp(`^${name}: meanBy 'weight' and normalizer are two denominators, give one of them$`)
+    refuses(t, RangeError, two, loss, p, target, { ...options, reduction: 'mean', normalizer })
+    // What has no normalizer has its weights.
+    if (parts.length > 0) t.notThrows(() => loss(p, target, { ...options, normalizer: { dice: 3 } }))
+  }
 })
 
 everywhere('probabilities that are none', (t) => {

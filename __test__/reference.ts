@@ -234,27 +234,29 @@ export function regionReference(
   for (let row = 0; row < (batch ? 1 : samples); row++) {
     const [first, end] = batch ? [0, samples] : [row, row + 1]
     for (let c = firstClass; c < classes; c++) {
-      const sums = { p: 0, y: 0, py: 0 }
+      const sums = { tp: 0, fp: 0, fn: 0 }
       for (let sample = first; sample < end; sample++) {
         for (let position = 0; position < positions; position++) {
           if (!kept(sample, position)) continue
           const i = at(sample, position, c)
-          sums.p += squared ? p[i] ** 2 : p[i]
-          sums.y += squared ? target[i] ** 2 : target[i]
-          sums.py += p[i] * target[i]
+          sums.tp += p[i] * target[i]
+          sums.fp += squared ? (p[i] - target[i]) ** 2 : p[i] * (1 - target[i])
+          sums.fn += squared ? 0 : (1 - p[i]) * target[i]
         }
       }
       const w = weight?.[c] ?? 1
       const [a, k, b] = definition.slope(sums, numbers, squared)
       const mirrored = definition.mirrored?.(numbers) ?? numbers
-      const [aY, kY, bY] = definition.slope({ p: sums.y, y: sums.p, py: sums.py }, mirrored, squared)
+      const [aY, kY, bY] = definition.slope({ tp: sums.tp, fp: sums.fn, fn: sums.fp }, mirrored, squared)
       for (let sample = first; sample < end; sample++) {
         for (let position = 0; position < positions; position++) {
           const i = at(sample, position, c)
           const up = factor(values.length) * w
-          byP[i] = up * (a * target[i] + k * p[i] + b * (1 - target[i]))
+          byP[i] = up * (a * target[i] + k * (p[i] - target[i]) + b * (squared ? p[i] : 1 - target[i]))
           if (!kept(sample, position)) continue
-          const terms = [aY * p[i], kY * target[i], bY * (1 - p[i])].map((term) => up * term)
+          const terms = [aY * p[i], kY * (target[i] - p[i]), bY * (squared ? target[i] : 1 - p[i])].map(
+            (term) => up * term,
+          )
           dy[i] = sumOf(terms)
           largestY = Math.max(largestY, ...terms.map(Math.abs))
         }

@@ -52,6 +52,11 @@ test('a sum of losses has the targets and options of its parts', (t) => {
   const plain = combine([[mse, 0.5], [l1]])
   expectTypeOf(plain).parameter(1).toEqualTypeOf<Floats>()
   expectTypeOf(plain.valueAndGrad(x, y).parts).toEqualTypeOf<number[]>()
+  expectTypeOf(plain.valueAndGrad(x, y).denominators).toEqualTypeOf<[number, number]>()
+  const several = combine([[diceCe, 2], [crossEntropy], [combine([[crossEntropy], [diceCe]])]])
+  expectTypeOf(several.valueAndGrad(x, labels, { shape: [1, 2, 2] }).denominators).toEqualTypeOf<
+    [Record<'ce' | 'dice', number>, number, [number, Record<'ce' | 'dice', number>]]
+  >()
   expectTypeOf(plain(x, y, { reduction: 'sum', weight: y, shape: [4] })).toEqualTypeOf<number>()
   // What both can be.
   const scores = combine([[crossEntropy], [distillation]])
@@ -80,6 +85,7 @@ test('a sum of losses has the targets and options of its parts', (t) => {
     [l1, 2],
   ]
   expectTypeOf(combine(list)(x, y, { reduction: 'sum' })).toEqualTypeOf<number>()
+  expectTypeOf(combine(list).valueAndGrad(x, y).denominators).toEqualTypeOf<number[]>()
   t.pass()
 })
 

@@ -1,6 +1,8 @@
 /** What a refused call says to do instead, and what is taken that other libraries write. On every backend. */
 
-import type { ExecutionContext } from 'ava'
+import test, { type ExecutionContext } from 'ava'
+import { optionsOf } from '../ts/family/loss.js'
+import * as library from '../ts/index.js'
 import {
   bce,
   bceWithLogits,
@@ -9,6 +11,7 @@ import {
   crossEntropy,
   dice,
   diceCe,
+  diceFocal,
   distillation,
   huber,
   jaccard,
@@ -40,6 +43,80 @@ function says(
   refuses(t, Error, new RegExp(`^${escaped}$`), loose(loss), input, target, options)
 }
 
+/** The losses that have the option `labelSmoothing`. */
+const smoothed = 'bce, bceWithLogits, bceDice, crossEntropy, softmaxFocal and diceCe'
+
+test('the losses that a hint names have the option', (t) => {
+  const having = (option: string) => {
+    return Object.entries(library).flatMap(([name, loss]) => (optionsOf(loss)?.has(option) ? [name] : []))
+  }
+  t.deepEqual(having('labelSmoothing').sort(), smoothed.split(/, | and /).sort())
+  t.deepEqual(having('posWeight').sort(), ['bceDice', 'bceWithLogits'])
+  t.deepEqual(having('ceWeight'), ['diceCe'])
+  t.deepEqual(having('focalWeight').sort(), ['diceFocal', 'focalDice'])
+})
+
+everywhere('a mask of another type', (t) => {
+  const expected = 'an array of integers, a Float32Array or an array of booleans'
+  const cases: [unknown, string][] = [
+    [[1, 0, 1, 1, 0, 1], 'got an array of 6; write Uint8Array.from(mask)'],
+    [[true, 0, 1, 1, 0, 1], 'got an array of 6; write Uint8Array.from(mask)'],
+    [
+      [
+        [1, 0, 1],
+        [1, 0, 1],
+      ],
+      'got an array of 2; write Uint8Array.from(mask.flat(Infinity))',
+    ],
+    [{ data: [1, 0, 1, 1, 0, 1], shape: [6] }, 'got an array of 6; write Uint8Array.from(mask.data)'],
+    [new Float64Array(6), 'got Float64Array(6); write Float32Array.from(mask)'],
+    [new Set([1]), 'got a Set'],
+    ['101101', 'got "101101"'],
+  ]
+  for (const [mask, got] of cases) {
+    for (const loss of [mse, crossEntropy, dice]) {
+      const target = loss === crossEntropy ? labels : real
+      says(t, `${loss.name}: mask must be ${expected}, ${got}`, loss, x, target, { mask })
+    }
+  }
+  // What is written then is taken.
+  const mask = [1, 0, 1, 1, 0, 1]
+  t.is(mse(x, real, { mask: Uint8Array.from(mask) }), mse(x, real, { mask: mask.map(Boolean) }))
+})
+
+everywhere('a mask that does not fit', (t) => {
+  const scores = new Float32Array(48)
+  const shape = [2, 4, 2, 3]
+  const shapes = 'for the input [2,4,2,3] its shape is [2,2,3], [2,2] or [2]'
+  const count = 'mask must be an array of 12, one per position, or of 2, one per sample'
+  const refused = (message: string) => ({ instanceOf: RangeError, message })
+  for (const loss of [crossEntropy, softmaxFocal, dice, diceCe]) {
+    const { name } = loss
+    const call = (mask: unknown) => () => loose(loss)(scores, new Int32Array(12), { shape, mask })
+    t.throws(call(new Uint8Array(5)), refused(`${name}: ${count}, got Uint8Array(5); ${shapes}`))
+    t.throws(
+      call(new Uint8Array(48)),
+      refused(`${name}: ${count}, got Uint8Array(48); ${shapes}, since a mask has no class axis`),
+    )
+    const tensor = { data: new Uint8Array(12), shape: [2, 3, 2] }
+    t.throws(
+      call(tensor),
+      refused(`${name}: shape of mask must be [2,2,3], [2,2] or [2], for the input [2,4,2,3], got [2,3,2]`),
+    )
+    for (const length of [12, 4, 2]) t.notThrows(call(new Uint8Array(length).fill(1)))
+    const cut = { data: new Uint8Array(2), shape: [2, 2] }
+    t.throws(call(cut), refused(`${name}: mask.data must be as long as its shape [2,2] says, got Uint8Array(2)`))
+  }
+  t.throws(() => mse(x, real, { mask: new Uint8Array(4), shape: [2, 3] }), {
+    message:
+      'mse: mask must be an array of 6, one per position, or of 2, one per sample, got Uint8Array(4); ' +
+      'for the input [2,3] its shape is [2,3] or [2]',
+  })
+  says(t, 'mse: mask must be an array of 6, one per position, got Uint8Array(4)', mse, x, real, {
+    mask: new Uint8Array(4),
+  })
+})
+
 everywhere('an option of another name', (t) => {
   const cases: [unknown, string, string][] = [
     // Misspelt.
@@ -53,8 +130,11 @@ everywhere('an option of another name', (t) => {
     [crossEntropy, 'label_smoothing', 'did you mean labelSmoothing?'],
     [bceWithLogits, 'pos_weight', 'did you mean posWeight?'],
     [klDiv, 'log_target', 'did you mean logTarget?'],
-    [mse, 'size_average', 'did you mean reduction?'],
-    [mse, 'reduce', 'did you mean reduction?'],
+    [mse, 'size_average', "did you mean reduction: 'mean' or, for size_average: false, 'sum'?"],
+    [mse, 'reduce', "did you mean reduction: 'none', for reduce: false?"],
+    [nll, 'label_smoothing', `${smoothed} have labelSmoothing`],
+    [dice, 'labelSmoothing', `${smoothed} have labelSmoothing`],
+    [bce, 'pos_weight', 'for posWeight use bceWithLogits or bceDice'],
     [crossEntropy, 'dim', 'did you mean classAxis?'],
     [huber, 'beta', 'did you mean delta?'],
     [smoothL1, 'delta', 'did you mean beta?'],
@@ -76,6 +156,15 @@ everywhere('an option of another name', (t) => {
     [dice, 'squared_pred', 'did you mean squaredPred?'],
     [dice, 'jaccard', 'use the loss jaccard'],
     [diceCe, 'lambda_ce', 'did you mean ceWeight?'],
+    [diceCe, 'lambda_dice', 'did you mean diceWeight?'],
+    [dice, 'lambda_dice', 'for a sum of losses use diceCe, diceFocal or bceDice, or combine'],
+    [crossEntropy, 'lambda_ce', 'for a sum of losses use diceCe, or combine'],
+    // Of classes there, and nearly the name of the factor of a part here.
+    [diceCe, 'ce_weight', 'did you mean weight, of one per class, or ceWeight, the factor of the part?'],
+    [diceFocal, 'focal_weight', 'did you mean weight, of one per class, or focalWeight, the factor of the part?'],
+    [dice, 'ce_weight', 'did you mean weight, of one per class?'],
+    [diceCe, 'to_onehot_y', 'it is not needed, since class indices are taken as they are'],
+    [dice, 'soft_label', 'it is not needed, since a target of probabilities is taken as it is'],
     // Of distillation, and of the Trainer of transformers.
     [distillation, 'T', 'did you mean temperature?'],
     [crossEntropy, 'num_items_in_batch', 'did you mean normalizer?'],
@@ -104,13 +193,16 @@ everywhere('an option of another name', (t) => {
 everywhere('options that are none', (t) => {
   const call = (loss: unknown, options: unknown) => () => loose(loss).valueAndGrad(x, real, options)
   const refused = (message: string) => ({ instanceOf: TypeError, message })
-  t.throws(call(mse, [1, 2]), refused('mse: options must be an object, got an array of 2; weights are { weight }'))
-  t.throws(call(mse, []), refused('mse: options must be an object, got an array of 0; weights are { weight }'))
-  t.throws(call(mse, x), refused('mse: options must be an object, got Float32Array(6); weights are { weight }'))
-  t.throws(call(distillation, [1]), refused('distillation: options must be an object, got an array of 1'))
-  t.throws(call(mse, 'sum'), refused(`mse: options must be an object, got "sum"; a reduction is { reduction: 'sum' }`))
+  t.throws(call(mse, [1, 2]), refused('mse: options must be a plain object, got an array of 2; weights are { weight }'))
+  t.throws(call(mse, []), refused('mse: options must be a plain object, got an array of 0; weights are { weight }'))
+  t.throws(call(mse, x), refused('mse: options must be a plain object, got Float32Array(6); weights are { weight }'))
+  t.throws(call(distillation, [1]), refused('distillation: options must be a plain object, got an array of 1'))
+  t.throws(
+    call(mse, 'sum'),
+    refused(`mse: options must be a plain object, got "sum"; a reduction is { reduction: 'sum' }`),
+  )
   t.throws(() => loose(mse).with([1]), { message: /weights are \{ weight \}$/ })
-  t.throws(() => loose(classWeights)(labels, 2, [1]), { message: /^classWeights: options must be an object/ })
+  t.throws(() => loose(classWeights)(labels, 2, [1]), { message: /^classWeights: options must be a plain object/ })
 })
 
 everywhere('inputs and targets of other libraries', (t) => {

@@ -89,11 +89,14 @@ function store(expression) {
   const alone = whole.exec(expression)
   if (alone !== null) return [masked('DI[d0 + k]', alone.groups)]
   const lines = []
-  const rest = expression.replace(/\(([^()?]*(?:\([^()]*\)[^()?]*)*) \? ([abcef]) : ([abcef])\)/g, (_, condition, yes, no) => {
-    const at = lines.length
-    lines.push(masked(`TI[${at}]`, { condition, yes, no }, at))
-    return `T[${at}]`
-  })
+  const rest = expression.replace(
+    /\(([^()?]*(?:\((?:[^()]|\([^()]*\))*\)[^()?]*)*) \? ([abcef]) : ([abcef])\)/g,
+    (_, condition, yes, no) => {
+      const at = lines.length
+      lines.push(masked(`TI[${at}]`, { condition, yes, no }, at))
+      return `T[${at}]`
+    },
+  )
   return [...lines, `D[d0 + k] = ${rest}`]
 }
 

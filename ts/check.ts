@@ -17,10 +17,15 @@ export interface DynamicTensor {
   readonly dims: readonly number[]
 }
 
-/** An array with its shape, where that is known. */
-export interface Tensor<A> {
-  readonly data: A
-  readonly shape: readonly number[] | undefined
+/**
+ * An array with its shape, where that is known. {@link tensorOf} makes it of what a caller gives: its fields are plain, so that
+ * looking at them runs no code of the caller.
+ */
+export class Tensor<A> {
+  constructor(
+    readonly data: A,
+    readonly shape: readonly number[] | undefined,
+  ) {}
 }
 
 // The intrinsic getters work across realms and cannot be shadowed by a property of the array.
@@ -48,9 +53,49 @@ export function describe(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value)
   if (typeof value === 'bigint') return `${value}n`
   if (value instanceof Promise) return 'a Promise, which must be awaited'
-  if (typeof value === 'object') return 'an object'
+  if (typeof value === 'object') return builtIn(value) ?? 'an object'
   if (typeof value === 'function') return 'a function'
   return String(value)
+}
+
+/** What objects of the language are, with an article, whose properties say nothing. */
+const builtIns: Readonly<Record<string, string>> = {
+  Map: 'a Map',
+  Set: 'a Set',
+  WeakMap: 'a WeakMap',
+  WeakSet: 'a WeakSet',
+  Date: 'a Date',
+  RegExp: 'a RegExp',
+  DataView: 'a DataView',
+  ArrayBuffer: 'an ArrayBuffer',
+  SharedArrayBuffer: 'a SharedArrayBuffer',
+  Promise: 'a Promise, which must be awaited',
+}
+
+/** The name of an object that holds what it has in no property, also of another realm; undefined for any other. */
+function builtIn(value: object): string | undefined {
+  const tag = Object.prototype.toString.call(value).slice(8, -1)
+  return Object.hasOwn(builtIns, tag) ? builtIns[tag] : undefined
+}
+
+/** Whether an object is written `{ … }`, or made by `Object.create(null)`. */
+export function isLiteral(value: object): boolean {
+  const prototype = Object.getPrototypeOf(value)
+  return prototype === Object.prototype || prototype === null
+}
+
+/** Whether what an object has is found in its properties: not so of a Map, a typed array, or anything else to be iterated. */
+export function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false
+  return isLiteral(value) || (!(Symbol.iterator in value) && builtIn(value) === undefined)
+}
+
+/** The elements of an array, each read once: an array of the caller may have getters and methods of its own. */
+export function itemsOf(array: ArrayLike<unknown>): unknown[] {
+  const { length } = array
+  const items: unknown[] = []
+  for (let i = 0; i < length; i++) items.push(array[i])
+  return items
 }
 
 /** The wrong kind of thing; `way` says what to write instead. */
@@ -168,7 +213,7 @@ export function word<W extends string>(loss: string, parameter: string, value: u
     : wrongType(loss, parameter, `one of ${expected}`, value)
 }
 
-/** Lengths of the axes. */
+/** Lengths of the axes, each read once. */
 export function shapeOf(loss: string, parameter: string, value: unknown): readonly number[] {
   if (!Array.isArray(value) && kindOf(value) === undefined) {
     throw wrongType(loss, parameter, 'an array of axis lengths', value)
@@ -187,6 +232,11 @@ export function shapeOf(loss: string, parameter: string, value: unknown): readon
 }
 
 const isLength = (n: number) => Number.isInteger(n) && n >= 0
+
+/** Whether {@link tensorOf} has made it. */
+export function isTensor(value: object): value is Tensor<unknown> {
+  return Object.getPrototypeOf(value) === Tensor.prototype
+}
 
 /** Product of the axis lengths. */
 function sizeOf(shape: readonly number[]): number {
@@ -238,11 +288,14 @@ function assertContiguous(loss: string, parameter: string, tensor: Layout, shape
   }
 }
 
-/** Takes an array or a tensor-like object apart; `data` is checked by the caller. */
-export function unwrap(loss: string, parameter: string, value: unknown): Tensor<unknown> {
-  if (typeof value !== 'object' || value === null || kindOf(value) !== undefined || !('data' in value)) {
-    return { data: value, shape: undefined }
-  }
+/**
+ * Takes an array or a tensor of another library apart, once; `data` is checked by the caller. This may run code of the caller, such
+ * as a getter, and so comes before the checks of any array.
+ */
+export function tensorOf(loss: string, parameter: string, value: unknown): Tensor<unknown> {
+  if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value)) return new Tensor(value, undefined)
+  if (isTensor(value)) return value
+  if (!('data' in value)) return new Tensor<unknown>(value, undefined)
   const tensor = value as TensorLike<unknown> & Layout
   const { data } = tensor
   if (typeof data === 'function') {
@@ -259,20 +312,23 @@ export function unwrap(loss: string, parameter: string, value: unknown): Tensor<
   const axes = tensor.shape ?? tensor.dims
   const shape = axes === undefined ? undefined : shapeOf(loss, `${parameter}.shape`, axes)
   assertContiguous(loss, parameter, tensor, shape)
-  if (shape === undefined) return { data, shape }
-  if (kindOf(data) !== undefined && lengthGetter.call(data) !== sizeOf(shape)) {
-    throw wrongValue(loss, `${parameter}.data`, `as long as its shape [${shape}] says`, data)
-  }
-  return { data, shape }
+  return new Tensor<unknown>(data, shape)
 }
 
-/** An array or tensor of floats. */
-export function floatTensor(loss: string, parameter: string, value: unknown): Tensor<Float32Array> {
-  if (kindOf(value) === 'Float32Array') {
-    return { data: attached(loss, parameter, value as Float32Array), shape: undefined }
+/** Refuses data of another length than their shape says, where they are a typed array. */
+export function fitsShape(loss: string, parameter: string, { data, shape }: Tensor<unknown>): void {
+  if (shape === undefined || kindOf(data) === undefined) return
+  if (lengthGetter.call(data) === 0) attached(loss, parameter, data as ArrayLike<unknown>)
+  if (lengthGetter.call(data) !== sizeOf(shape)) {
+    throw wrongValue(loss, `${parameter}.data`, `as long as its shape [${shape}] says`, data)
   }
-  const { data, shape } = unwrap(loss, parameter, value)
-  return { data: float32(loss, parameter, data), shape }
+}
+
+/** The same tensor, whose data can be read as floats. */
+export function floatTensor(loss: string, parameter: string, tensor: Tensor<unknown>): Tensor<Float32Array> {
+  float32(loss, parameter, tensor.data)
+  if (tensor.shape !== undefined) fitsShape(loss, parameter, tensor)
+  return tensor as Tensor<Float32Array>
 }
 
 /** The shape that the option and the tensors agree on, if any says one. */
@@ -315,21 +371,43 @@ export function gradBuffer(loss: string, given: unknown, length: number): Float3
   return given === undefined ? new Float32Array(length) : float32Of(loss, 'grad', length, given)
 }
 
-/** The gradient may be written over the input itself, but not over a part of it nor over the target. */
+/** What errors call a gradient, its input and the other array. */
+interface GradNames {
+  readonly grad: string
+  readonly input: string
+  readonly target: string
+}
+
+const GRAD_NAMES: GradNames = { grad: 'grad', input: 'input', target: 'target' }
+const INPUT_OF = { grad: 'input' }
+
+/**
+ * The gradient may be written over the input itself, but not over a part of it nor over the target. Where it is added to what is
+ * there, it may not be the input either, nor another view of its memory.
+ */
 export function separateGrad(
   loss: string,
   grad: Float32Array | undefined,
   input: Float32Array,
   target?: ArrayBufferView,
-  name = 'grad',
-  inputName = 'input',
+  accumulate = false,
+  names: GradNames = GRAD_NAMES,
 ): void {
   if (grad === undefined) return
-  if (grad !== input && overlaps(grad, input) && grad.byteOffset !== input.byteOffset) {
-    const self = inputName === 'input' ? 'the input' : inputName
-    throw new RangeError(`${loss}: ${name} must be ${self} itself or not overlap it`)
+  if ((accumulate || grad !== input) && overlaps(grad, input)) {
+    const self = names.input === 'input' ? 'the input' : names.input
+    if (grad.byteOffset !== input.byteOffset) {
+      throw new RangeError(`${loss}: ${names.grad} must be ${self} itself or not overlap it`)
+    }
+    if (accumulate) {
+      throw new RangeError(
+        `${loss}: ${names.grad} must not be ${self} with accumulate, since the gradient is added to it`,
+      )
+    }
   }
-  if (target !== undefined && overlaps(grad, target)) throw new RangeError(`${loss}: grad must not overlap target`)
+  if (target !== undefined && overlaps(grad, target)) {
+    throw new RangeError(`${loss}: ${names.grad} must not overlap ${names.target}`)
+  }
 }
 
 /** An array of a call and the name of its parameter. */
@@ -337,13 +415,14 @@ export type Named = readonly [name: string, array: ArrayBufferView | undefined]
 
 /**
  * Refuses outputs that share memory with each other or with what is read, but for a gradient over the very input that it belongs to:
- * `inputOf` has the name of that.
+ * `inputOf` has the name of that. `grad` is added to with `accumulate`.
  */
 export function separate(
   loss: string,
   written: readonly Named[],
   read: readonly Named[],
-  inputOf: Readonly<Record<string, string>> = { grad: 'input' },
+  accumulate = false,
+  inputOf: Readonly<Record<string, string>> = INPUT_OF,
 ): void {
   const outputs = written.filter(isGiven)
   const all = [...outputs, ...read.filter(isGiven)]
@@ -354,7 +433,8 @@ export function separate(
       const [name, output] = all[i]
       const [otherName, other] = all[j]
       if (inputOf[name] === otherName) {
-        separateGrad(loss, output as Float32Array, other as Float32Array, undefined, name, otherName)
+        const names = { grad: name, input: otherName, target: '' }
+        separateGrad(loss, output as Float32Array, other as Float32Array, undefined, accumulate && name === 'grad', names)
       } else if (overlaps(output!, other!)) {
         throw new RangeError(`${loss}: ${name} must not overlap ${otherName}`)
       }

@@ -4,12 +4,13 @@
  */
 
 const EXP_STEPS = 16
-const EXP_LEAST = -128
+// A factor of two floats, weight and upstream gradient, lifts e^−262 to a float.
+const EXP_LEAST = -320
 // The last stands for all that is smaller, and for −∞.
 const powers = Float64Array.from({ length: 1 - EXP_LEAST * EXP_STEPS }, (_, k) => Math.exp(-k / EXP_STEPS))
 powers[powers.length - 1] = 0
 
-/** e^x for x ≤ 0; 0 below −128. */
+/** e^x for x ≤ 0; 0 below −320. */
 export function exp(x: number): number {
   const y = Math.max(x, EXP_LEAST)
   const k = (0.5 - y * EXP_STEPS) | 0

@@ -13,7 +13,7 @@ export const BLOCK = 1024
 export const LANES = 16
 
 /** Sum of the 16 lanes, which it uses up. */
-export function fold(lanes: Float32Array): number {
+function fold(lanes: Float32Array): number {
   for (let half = LANES >> 1; half > 0; half >>= 1) {
     for (let j = 0; j < half; j++) lanes[j] += lanes[j + half]
   }

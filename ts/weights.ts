@@ -1,8 +1,8 @@
 /** Weights of classes by how often they occur. */
 
-import { number, unwrap, word } from './check.js'
+import { fitsShape, number, tensorOf, word } from './check.js'
 import { ignoredOf, type Labels, labelsOf, wrongLabel } from './family/positions.js'
-import { assertOptions } from './options.js'
+import { readOptions } from './options.js'
 
 /** Options of {@link classWeights}. */
 export interface ClassWeightOptions {
@@ -44,13 +44,14 @@ const options = new Set(['method', 'beta', 'ignoreIndex'])
  */
 export function classWeights(labels: Labels, classes: number, given: ClassWeightOptions = {}): Float32Array {
   const name = 'classWeights'
-  assertOptions(name, given, options)
+  const read = readOptions(name, given, options)
+  const tensor = tensorOf(name, 'labels', labels)
   number(name, 'classes', classes, 'an integer > 0', (n) => Number.isInteger(n) && n > 0 && n < 2 ** 31)
-  const method = word(name, 'method', given.method ?? 'inverse', methods)
-  const beta = number(name, 'beta', given.beta ?? 0.999, 'in [0, 1)', (b) => b >= 0 && b < 1)
-  const ignored = ignoredOf(name, given.ignoreIndex)
-  const { data } = unwrap(name, 'labels', labels)
-  const values = labelsOf(name, data, 'labels')
+  const method = word(name, 'method', read.method ?? 'inverse', methods)
+  const beta = number(name, 'beta', read.beta ?? 0.999, 'in [0, 1)', (b) => b >= 0 && b < 1)
+  const ignored = ignoredOf(name, read.ignoreIndex)
+  const values = labelsOf(name, tensor.data, 'labels')
+  fitsShape(name, 'labels', tensor)
   const counts = new Float64Array(classes)
   let total = 0
   for (let i = 0; i < values.length; i++) {

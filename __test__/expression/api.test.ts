@@ -16,7 +16,10 @@ everywhere('the verbs of a loss that is an expression', (t) => {
   const { value, grad, denominator, targetGrad } = huber.valueAndGrad(x, y, { targetGrad: true, gradOutput: 3 })
   t.is(value, (0.125 + 2.5) / 3)
   t.deepEqual(grad, Float32Array.of(0, 0.5, 1))
-  t.deepEqual(targetGrad!.map((g) => g + 0), Float32Array.of(0, -0.5, -1))
+  t.deepEqual(
+    targetGrad!.map((g) => g + 0),
+    Float32Array.of(0, -0.5, -1),
+  )
   t.is(denominator, 3)
   t.false('targetGrad' in huber.valueAndGrad(x, y))
   t.true(Object.isFrozen(huber))
@@ -56,8 +59,12 @@ everywhere('rows of several columns', (t) => {
     instanceOf: RangeError,
     message: 'giou: the last axis of boxes must have 4 elements, got the shape [4,2]',
   })
-  t.throws(() => giou(boxes.subarray(1), target), { message: /giou: boxes must be a Float32Array of rows of 4, got Float32Array\(7\)/ })
-  t.throws(() => giou(boxes, target.subarray(4)), { message: /giou: target must be a Float32Array of 8 elements, got Float32Array\(4\)/ })
+  t.throws(() => giou(boxes.subarray(1), target), {
+    message: /giou: boxes must be a Float32Array of rows of 4, got Float32Array\(7\)/,
+  })
+  t.throws(() => giou(boxes, target.subarray(4)), {
+    message: /giou: target must be a Float32Array of 8 elements, got Float32Array\(4\)/,
+  })
   // Every length of a tail.
   for (let rows = 1; rows < 70; rows++) {
     const many = Float32Array.from({ length: 4 * rows }, (_, i) => boxes[i % 8])
@@ -69,7 +76,11 @@ everywhere('rows of several columns', (t) => {
 
 everywhere('bound options, and a gradient over the input', (t) => {
   const step = ppo.with({ clip: 0.1, reduction: 'sum' })
-  const [logp, old, advantage] = [Float32Array.of(-1, -2, -3), Float32Array.of(-1.2, -2, -2.5), Float32Array.of(1, -1, 2)]
+  const [logp, old, advantage] = [
+    Float32Array.of(-1, -2, -3),
+    Float32Array.of(-1.2, -2, -2.5),
+    Float32Array.of(1, -1, 2),
+  ]
   const expected = ppo.valueAndGrad(logp, old, advantage, { clip: 0.1, reduction: 'sum' })
   t.deepEqual(step.valueAndGrad(logp, old, advantage), expected)
   t.is(step(logp, old, advantage, { clip: 0.2 }), ppo(logp, old, advantage, { reduction: 'sum' }))
@@ -80,7 +91,10 @@ everywhere('bound options, and a gradient over the input', (t) => {
   t.deepEqual(over, expected.grad)
   const [a, b] = [x.slice(), y.slice()]
   const both = huber.valueAndGrad(a, b, { grad: a, targetGrad: b })
-  t.deepEqual([both.grad, both.targetGrad], [huber.backward(x, y), huber.valueAndGrad(x, y, { targetGrad: true }).targetGrad])
+  t.deepEqual(
+    [both.grad, both.targetGrad],
+    [huber.backward(x, y), huber.valueAndGrad(x, y, { targetGrad: true }).targetGrad],
+  )
 })
 
 everywhere('nothing', (t) => {
@@ -89,7 +103,11 @@ everywhere('nothing', (t) => {
   t.is(mse(none, none, { emptyMean: 'zero' }), 0)
   t.is(mse(none, none, { reduction: 'sum' }), 0)
   t.deepEqual(mse(none, none, { reduction: 'none' }), none)
-  const masked = mse.valueAndGrad(x, y, { mask: [false, false, false], targetGrad: true, grad: Float32Array.of(7, 7, 7) })
+  const masked = mse.valueAndGrad(x, y, {
+    mask: [false, false, false],
+    targetGrad: true,
+    grad: Float32Array.of(7, 7, 7),
+  })
   t.deepEqual(masked, { value: Number.NaN, grad: new Float32Array(3), denominator: 0, targetGrad: new Float32Array(3) })
 })
 
@@ -97,32 +115,70 @@ const strange = loosely(gaussianNll)
 const refusals: readonly (readonly [string, unknown[], ErrorConstructor, RegExp])[] = [
   ['an array that is none', [[1, 2, 3], y, y], TypeError, /mean must be a Float32Array, got an array of 3; convert it/],
   ['a missing input', [x, y], TypeError, /target must be a Float32Array, got undefined/],
-  ['options in the place of an input', [x, y, { reduction: 'sum' }], TypeError, /target must be a Float32Array, got an object/],
+  [
+    'options in the place of an input',
+    [x, y, { reduction: 'sum' }],
+    TypeError,
+    /target must be a Float32Array, got an object/,
+  ],
   ['too many arguments', [x, y, y, {}, {}], TypeError, /the arguments are \(mean, variance, target, options\), got 5/],
-  ['another length', [x, y.subarray(1), y], RangeError, /variance must be a Float32Array of 3 elements, got Float32Array\(2\)/],
+  [
+    'another length',
+    [x, y.subarray(1), y],
+    RangeError,
+    /variance must be a Float32Array of 3 elements, got Float32Array\(2\)/,
+  ],
   ['a detached array', [x, detached(Float32Array.of(1, 2, 3)), y], TypeError, /variance is detached/],
-  ['an option that is none', [x, y, y, { reductoin: 'sum' }], TypeError, /there is no option reductoin; .* did you mean reduction/],
+  [
+    'an option that is none',
+    [x, y, y, { reductoin: 'sum' }],
+    TypeError,
+    /there is no option reductoin; .* did you mean reduction/,
+  ],
   ['the gradient by the first input', [x, y, y, { meanGrad: true }], TypeError, /the gradient by mean is grad/],
   ['a gradient that there is not', [x, y, y, { targetGrad: true }], TypeError, /target is an input without a gradient/],
   ['ignoreIndex', [x, y, y, { ignoreIndex: 3 }], TypeError, /rows are left out by mask/],
   ['a parameter of another kind', [x, y, y, { eps: '1' }], TypeError, /eps must be a finite number, got "1"/],
-  ['another reduction', [x, y, y, { reduction: 'batchmean' }], RangeError, /reduction must be one of 'mean', 'sum', 'none'/],
-  ['a gradient of another length', [x, y, y, { varianceGrad: new Float32Array(2) }], RangeError, /varianceGrad must be a Float32Array of 3/],
+  [
+    'another reduction',
+    [x, y, y, { reduction: 'batchmean' }],
+    RangeError,
+    /reduction must be one of 'mean', 'sum', 'none'/,
+  ],
+  [
+    'a gradient of another length',
+    [x, y, y, { varianceGrad: new Float32Array(2) }],
+    RangeError,
+    /varianceGrad must be a Float32Array of 3/,
+  ],
   ['a gradient that is a number', [x, y, y, { varianceGrad: 1 }], TypeError, /varianceGrad must be a Float32Array/],
   ['a weight of another length', [x, y, y, { weight: [1, 2] }], RangeError, /weight must be an array of 3 elements/],
   ['out without none', [x, y, y, { out: new Float32Array(3) }], TypeError, /out needs the reduction 'none'/],
   ['accumulate without a buffer', [x, y, y, { accumulate: true }], TypeError, /accumulate needs grad/],
   ['a gradient over another input', [x, y, y.slice(), { grad: y }], RangeError, /grad must not overlap variance/],
   ['two gradients in one', [x, y, y, { grad: x, varianceGrad: x }], RangeError, /grad must not overlap varianceGrad/],
-  ['a gradient over a weight', [x, y.slice(), y.slice(), { grad: y, weight: y }], RangeError, /grad must not overlap weight/],
-  ['NaN where it is looked for', [x, y, Float32Array.of(1, Number.NaN, 2), { validate: true }], RangeError, /target\[1\] must be a number, got NaN/],
+  [
+    'a gradient over a weight',
+    [x, y.slice(), y.slice(), { grad: y, weight: y }],
+    RangeError,
+    /grad must not overlap weight/,
+  ],
+  [
+    'NaN where it is looked for',
+    [x, y, Float32Array.of(1, Number.NaN, 2), { validate: true }],
+    RangeError,
+    /target\[1\] must be a number, got NaN/,
+  ],
   ['a shape of another size', [x, y, y, { shape: [2, 2] }], RangeError, /shape must have the product 3/],
 ]
 
 for (const [what, args, instanceOf, message] of refusals) {
   test(`${what} is refused`, (t) => {
     const before = [x.slice(), y.slice()]
-    t.throws(() => strange.valueAndGrad(...args), { instanceOf, message: new RegExp(`^gaussianNll: .*${message.source}`) })
+    t.throws(() => strange.valueAndGrad(...args), {
+      instanceOf,
+      message: new RegExp(`^gaussianNll: .*${message.source}`),
+    })
     t.deepEqual([x, y], before)
   })
 }
@@ -141,8 +197,14 @@ test('a gradient over a part of its input, or with accumulate, is refused', (t) 
 })
 
 test('a parameter is what its definition says', (t) => {
-  t.throws(() => ppo(x, y, y, { clip: 2 }), { instanceOf: RangeError, message: 'ppo: clip must be a number in (0, 1), got 2' })
-  t.throws(() => ppo.with({ clip: 0 }), { instanceOf: RangeError, message: 'ppo: clip must be a number in (0, 1), got 0' })
+  t.throws(() => ppo(x, y, y, { clip: 2 }), {
+    instanceOf: RangeError,
+    message: 'ppo: clip must be a number in (0, 1), got 2',
+  })
+  t.throws(() => ppo.with({ clip: 0 }), {
+    instanceOf: RangeError,
+    message: 'ppo: clip must be a number in (0, 1), got 0',
+  })
 })
 
 test('NaN in a row that does not count is not looked at', (t) => {

@@ -5,7 +5,25 @@ import * as e from '../../ts/expression/index.js'
 import { everywhere } from '../everywhere.js'
 import { type AnyLoss, loosely } from './losses.js'
 
-const { abs, add, atan, clamp, custom, defineLoss, detach, div, eq, exp, expm1, fixed, input, le, log, log1p, logSigmoid } = e
+const {
+  abs,
+  add,
+  atan,
+  clamp,
+  custom,
+  defineLoss,
+  detach,
+  div,
+  eq,
+  exp,
+  expm1,
+  fixed,
+  input,
+  le,
+  log,
+  log1p,
+  logSigmoid,
+} = e
 const { lt, max, min, mul, mul0, neg, not, or, pow, sigmoid, sign, softplus, sqrt, square, sub, tanh, where, xlogy } = e
 
 const of = (loss: (x: e.Value, y: e.Value) => e.Value): AnyLoss =>
@@ -48,7 +66,10 @@ everywhere('0 · ∞ is 0 where it is asked for', (t) => {
   t.deepEqual(at(certain, [Infinity, -Infinity, Infinity], [1, 0, 0]).values, [0, 0, Infinity])
   t.deepEqual(at(certain, [Infinity, -Infinity, Infinity], [1, 0, 0]).grads, [0, 0, 1])
   // The slope by a factor that is 0 is the other factor.
-  const { yGrad } = certain.valueAndGrad(Float32Array.of(0, 2), Float32Array.of(0, 1), { reduction: 'sum', yGrad: true })
+  const { yGrad } = certain.valueAndGrad(Float32Array.of(0, 2), Float32Array.of(0, 1), {
+    reduction: 'sum',
+    yGrad: true,
+  })
   t.true(Math.abs((yGrad as Float32Array)[0]) < 1e-7)
   t.true(Math.abs((yGrad as Float32Array)[1] + 2) < 1e-6)
   const product = of((x, y) => mul0(x, y))
@@ -57,14 +78,48 @@ everywhere('0 · ∞ is 0 where it is asked for', (t) => {
 
 everywhere('kinks have a slope of 0, and at a tie of two that move the first has all', (t) => {
   t.deepEqual(at(single(abs), [0, -2, 2, nan]), { values: [0, 2, 2, nan], grads: [0, -1, 1, nan] })
-  t.deepEqual(at(single((x) => max(x, 0)), [0, -1, 1]).grads, [0, 0, 1])
-  t.deepEqual(at(single((x) => max(0, x)), [0, -1, 1]).grads, [0, 0, 1])
-  t.deepEqual(at(single((x) => clamp(x, -1, 1)), [-1, 1, 0, 2]), { values: [-1, 1, 0, 1], grads: [0, 0, 1, 0] })
+  t.deepEqual(
+    at(
+      single((x) => max(x, 0)),
+      [0, -1, 1],
+    ).grads,
+    [0, 0, 1],
+  )
+  t.deepEqual(
+    at(
+      single((x) => max(0, x)),
+      [0, -1, 1],
+    ).grads,
+    [0, 0, 1],
+  )
+  t.deepEqual(
+    at(
+      single((x) => clamp(x, -1, 1)),
+      [-1, 1, 0, 2],
+    ),
+    { values: [-1, 1, 0, 1], grads: [0, 0, 1, 0] },
+  )
   t.deepEqual(at(single(sqrt), [0, 4]), { values: [0, 2], grads: [0, 0.25] })
-  t.deepEqual(at(of((x, y) => sqrt(add(square(x), square(y)))), [0, 3], [0, 4]), { values: [0, 5], grads: [0, Math.fround(0.6)] })
-  t.deepEqual(at(single((x) => add(sign(x), x)), [0, -2, 2]), { values: [0, -3, 3], grads: [1, 1, 1] })
+  t.deepEqual(
+    at(
+      of((x, y) => sqrt(add(square(x), square(y)))),
+      [0, 3],
+      [0, 4],
+    ),
+    { values: [0, 5], grads: [0, Math.fround(0.6)] },
+  )
+  t.deepEqual(
+    at(
+      single((x) => add(sign(x), x)),
+      [0, -2, 2],
+    ),
+    { values: [0, -3, 3], grads: [1, 1, 1] },
+  )
   const smaller = of((x, y) => min(mul(2, x), mul(3, y)))
-  const { grad, yGrad } = smaller.valueAndGrad(Float32Array.of(3, 3), Float32Array.of(2, 1), { reduction: 'sum', yGrad: true })
+  const { grad, yGrad } = smaller.valueAndGrad(Float32Array.of(3, 3), Float32Array.of(2, 1), {
+    reduction: 'sum',
+    yGrad: true,
+  })
   t.deepEqual([...grad], [2, 0])
   t.deepEqual([...(yGrad as Float32Array)], [0, 3])
 })
@@ -76,23 +131,86 @@ everywhere('NaN in either argument of min and max is NaN', (t) => {
   ]
   t.deepEqual(at(of(min), x, y).values, [nan, nan, nan, 1])
   t.deepEqual(at(of(max), x, y).values, [nan, nan, nan, 2])
-  t.deepEqual(at(single((x) => max(x, 0)), [nan]).values, [nan])
-  t.deepEqual(at(single((x) => min(1, sub(x, 1))), [nan]).values, [nan])
-  t.deepEqual(at(single((x) => clamp(x, 0, 1)), [nan]).values, [nan])
-  t.deepEqual(at(of((x, y) => sub(min(x, y), max(x, y))), x, y).values, [nan, nan, nan, -1])
-  t.deepEqual(at(of((x, y) => sub(max(x, y), 1)), x, y).values, [nan, nan, nan, 1])
+  t.deepEqual(
+    at(
+      single((x) => max(x, 0)),
+      [nan],
+    ).values,
+    [nan],
+  )
+  t.deepEqual(
+    at(
+      single((x) => min(1, sub(x, 1))),
+      [nan],
+    ).values,
+    [nan],
+  )
+  t.deepEqual(
+    at(
+      single((x) => clamp(x, 0, 1)),
+      [nan],
+    ).values,
+    [nan],
+  )
+  t.deepEqual(
+    at(
+      of((x, y) => sub(min(x, y), max(x, y))),
+      x,
+      y,
+    ).values,
+    [nan, nan, nan, -1],
+  )
+  t.deepEqual(
+    at(
+      of((x, y) => sub(max(x, y), 1)),
+      x,
+      y,
+    ).values,
+    [nan, nan, nan, 1],
+  )
 })
 
 everywhere('powers of 0, and of what rounding has left below it', (t) => {
-  t.deepEqual(at(single((x) => pow(x, 2.5)), [0, 1, -1e-8]), { values: [0, 1, 0], grads: [0, 2.5, 0] })
-  t.deepEqual(at(single((x) => pow(x, 0.25)), [0, 1, nan]).values, [0, 1, nan])
-  t.deepEqual(at(single((x) => pow(x, 3)), [-2, 0]), { values: [-8, 0], grads: [12, 0] })
-  t.deepEqual(at(single((x) => pow(x, 0.5)), [4, 0]), { values: [2, 0], grads: [0.25, 0] })
-  t.deepEqual(at(single((x) => pow(x, -1)), [2, 4]).grads, [-0.25, -0.0625])
+  t.deepEqual(
+    at(
+      single((x) => pow(x, 2.5)),
+      [0, 1, -1e-8],
+    ),
+    { values: [0, 1, 0], grads: [0, 2.5, 0] },
+  )
+  t.deepEqual(
+    at(
+      single((x) => pow(x, 0.25)),
+      [0, 1, nan],
+    ).values,
+    [0, 1, nan],
+  )
+  t.deepEqual(
+    at(
+      single((x) => pow(x, 3)),
+      [-2, 0],
+    ),
+    { values: [-8, 0], grads: [12, 0] },
+  )
+  t.deepEqual(
+    at(
+      single((x) => pow(x, 0.5)),
+      [4, 0],
+    ),
+    { values: [2, 0], grads: [0.25, 0] },
+  )
+  t.deepEqual(
+    at(
+      single((x) => pow(x, -1)),
+      [2, 4],
+    ).grads,
+    [-0.25, -0.0625],
+  )
 })
 
 everywhere('saturated slopes keep their digits', (t) => {
-  const near = (got: number, expected: number) => t.true(Math.abs(got - expected) <= 2e-6 * Math.abs(expected), `${got} for ${expected}`)
+  const near = (got: number, expected: number) =>
+    t.true(Math.abs(got - expected) <= 2e-6 * Math.abs(expected), `${got} for ${expected}`)
   for (const x of [-80, -30, -5, 5, 17, 30, 80]) {
     const e = Math.exp(-Math.abs(x))
     near(at(single(sigmoid), [x]).grads[0], e / (1 + e) ** 2)
@@ -140,7 +258,10 @@ everywhere('what is finite in double precision stays finite', (t) => {
   // A slope of 6e38 by a factor of a third.
   for (const [i, slope] of squared.backward(x, y).entries()) t.true(Math.abs(slope / x[i] - 2 / 3) < 2e-7)
   const over = x.slice()
-  t.deepEqual(squared.backward(over, y, { grad: over, reduction: 'sum', gradOutput: 0.25 }), Float32Array.from(x, (x) => x / 2))
+  t.deepEqual(
+    squared.backward(over, y, { grad: over, reduction: 'sum', gradOutput: 0.25 }),
+    Float32Array.from(x, (x) => x / 2),
+  )
   const power = single((x) => exp(x))
   const [lifted] = power.backward(Float32Array.of(100), { gradOutput: 1e-20 })
   t.true(Math.abs(lifted / (Math.exp(100) * 1e-20) - 1) < 2e-7)

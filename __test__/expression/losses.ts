@@ -316,8 +316,7 @@ export const cases: readonly Case[] = [
     draws: [box, box],
     exact: true,
     formula(x0, y0, x1, y1, u0, v0, u1, v1) {
-      const inner =
-        Math.max(0, Math.min(x1, u1) - Math.max(x0, u0)) * Math.max(0, Math.min(y1, v1) - Math.max(y0, v0))
+      const inner = Math.max(0, Math.min(x1, u1) - Math.max(x0, u0)) * Math.max(0, Math.min(y1, v1) - Math.max(y0, v0))
       const union = (x1 - x0) * (y1 - y0) + (u1 - u0) * (v1 - v0) - inner
       const hull = (Math.max(x1, u1) - Math.min(x0, u0)) * (Math.max(y1, v1) - Math.min(y0, v0))
       return 1 - inner / (union + 1e-7) + (hull - union) / (hull + 1e-7)

@@ -30,15 +30,25 @@ const calls: fc.Arbitrary<Call> = fc
   .tuple(fc.integer({ min: 1, max: 5 }), fc.integer({ min: 1, max: 600 }), fc.constantFrom('mean', 'sum', 'none'))
   .chain(([samples, positions, reduction]) => {
     const n = samples * positions
-    const weight = fc.constantFrom(n, positions).chain((length) => floats(length, fc.float({ min: 0, max: 4, noNaN: true })))
+    const weight = fc
+      .constantFrom(n, positions)
+      .chain((length) => floats(length, fc.float({ min: 0, max: 4, noNaN: true })))
     const scale = fc.oneof(
       usual.map((x) => x + 9),
       fc.constantFrom(-1, 0, 1e-41, 1e30, 1e-30),
     )
     const optional: Record<string, fc.Arbitrary<unknown>> = {
       weight,
-      sampleWeight: fc.constantFrom(n, samples).chain((length) => floats(length, fc.float({ min: 0, max: 4, noNaN: true }))),
-      mask: fc.constantFrom(n, samples).chain((length) => fc.array(fc.constantFrom(0, 1, 1, 1), { minLength: length, maxLength: length }).map((bits) => Uint8Array.from(bits))),
+      sampleWeight: fc
+        .constantFrom(n, samples)
+        .chain((length) => floats(length, fc.float({ min: 0, max: 4, noNaN: true }))),
+      mask: fc
+        .constantFrom(n, samples)
+        .chain((length) =>
+          fc
+            .array(fc.constantFrom(0, 1, 1, 1), { minLength: length, maxLength: length })
+            .map((bits) => Uint8Array.from(bits)),
+        ),
       gradOutput: reduction === 'none' ? fc.oneof(scale, floats(n, usual)) : scale,
       emptyMean: fc.constantFrom('nan', 'zero'),
       targetGrad: fc.constant(true),
@@ -47,21 +57,17 @@ const calls: fc.Arbitrary<Call> = fc
     return fc.record({
       input: floats(n, number),
       target: floats(n, number),
-      options: fc
-        .record(optional, { requiredKeys: [] })
-        .chain((options) => {
-          const weighted = options.weight !== undefined || options.sampleWeight !== undefined
-          const byWeight = reduction === 'mean' && weighted && options.normalizer === undefined
-          return fc
-            .tuple(fc.boolean(), fc.boolean())
-            .map(([bySum, adds]) => ({
-              ...options,
-              reduction,
-              shape: [samples, positions],
-              ...(byWeight && bySum ? { meanBy: 'weight' } : {}),
-              ...(adds ? { accumulate: true } : {}),
-            }))
-        }),
+      options: fc.record(optional, { requiredKeys: [] }).chain((options) => {
+        const weighted = options.weight !== undefined || options.sampleWeight !== undefined
+        const byWeight = reduction === 'mean' && weighted && options.normalizer === undefined
+        return fc.tuple(fc.boolean(), fc.boolean()).map(([bySum, adds]) => ({
+          ...options,
+          reduction,
+          shape: [samples, positions],
+          ...(byWeight && bySum ? { meanBy: 'weight' } : {}),
+          ...(adds ? { accumulate: true } : {}),
+        }))
+      }),
     })
   })
 
@@ -85,25 +91,26 @@ for (const { name, activate } of platforms) {
       activate()
       t.notThrows(() =>
         fc.assert(
-        fc.property(calls, (drawn) => {
-          const call = { ...drawn, input: prepare(drawn.input), target: prepare(drawn.target) }
-          const [got, expected] = [resultOf(expression, call), resultOf(kernel, call)]
-          if (String(Object.keys(got).sort()) !== String(Object.keys(expected).sort())) throw new Error('other results')
-          for (const key of Object.keys(expected)) {
-            const [a, b] = [got[key], expected[key]]
-            if (typeof a === 'number' || typeof b === 'number') {
-              if (!Object.is(a, b)) throw new Error(`${key}: ${a} for ${b}`)
-              continue
+          fc.property(calls, (drawn) => {
+            const call = { ...drawn, input: prepare(drawn.input), target: prepare(drawn.target) }
+            const [got, expected] = [resultOf(expression, call), resultOf(kernel, call)]
+            if (String(Object.keys(got).sort()) !== String(Object.keys(expected).sort()))
+              throw new Error('other results')
+            for (const key of Object.keys(expected)) {
+              const [a, b] = [got[key], expected[key]]
+              if (typeof a === 'number' || typeof b === 'number') {
+                if (!Object.is(a, b)) throw new Error(`${key}: ${a} for ${b}`)
+                continue
+              }
+              // A slope of 0 may have either sign.
+              const plain = (array: unknown) => (array as Float32Array).map((x) => x + 0)
+              if (sameBits(plain(a), plain(b))) continue
+              const i = plain(a).findIndex((x, i) => !Object.is(x, plain(b)[i]))
+              throw new Error(`${key}[${i}]: ${plain(a)[i]} for ${plain(b)[i]} of ${call.input[i]}, ${call.target[i]}`)
             }
-            // A slope of 0 may have either sign.
-            const plain = (array: unknown) => (array as Float32Array).map((x) => x + 0)
-            if (sameBits(plain(a), plain(b))) continue
-            const i = plain(a).findIndex((x, i) => !Object.is(x, plain(b)[i]))
-            throw new Error(`${key}[${i}]: ${plain(a)[i]} for ${plain(b)[i]} of ${call.input[i]}, ${call.target[i]}`)
-          }
-        }),
-        { numRuns: 150 },
-      ),
+          }),
+          { numRuns: 150 },
+        ),
       )
     })
   }

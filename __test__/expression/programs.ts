@@ -15,7 +15,11 @@ export const file = join(root, '__test__', 'expression', 'programs.txt')
 /** What each loss says of its programs: with one gradient, with all, for weights, and with an exponent that is no half number. */
 export function programs(): string {
   const texts = cases.flatMap((one) => {
-    const asked = Object.fromEntries(gradNames(one, argumentsOf(one)).slice(1).map((name) => [name, true]))
+    const asked = Object.fromEntries(
+      gradNames(one, argumentsOf(one))
+        .slice(1)
+        .map((name) => [name, true]),
+    )
     const variants: Record<string, unknown>[] = [asked, { ...asked, weight: [1] }]
     if (one.grads.length > 1) {
       const none = Object.fromEntries(Object.keys(asked).map((name, k) => [name, k === 0]))

@@ -5,7 +5,7 @@ import fc from 'fast-check'
 import { filled, generator, sameBits } from '../data.js'
 import { platforms } from '../platforms.js'
 import { loosely } from './losses.js'
-import { allSteps, exactSteps, INPUTS, lossOf, recipes, valueOf } from './random.js'
+import { allSteps, exactSteps, INPUTS, lossOf, numberOf, recipes } from './random.js'
 
 const seeds = fc.nat()
 const RUNS = { numRuns: 400 }
@@ -42,18 +42,25 @@ for (const { name, activate } of platforms) {
           const result = loss.valueAndGrad(...inputs, { reduction: 'sum', ...asked })
           for (let row = 0; row < rows; row++) {
             const numbers = inputs.map((input) => input[row])
-            const expected = valueOf(allSteps, recipe, numbers)
+            const expected = numberOf(allSteps, recipe, numbers)
             const size = Math.max(1, Math.abs(expected))
             const got = (value as Float32Array)[row]
             const slopes = numbers.map((_, k) =>
-              slopeOf((step) => valueOf(allSteps, recipe, numbers.map((x, j) => (j === k ? x + step : x)))),
+              slopeOf((step) =>
+                numberOf(
+                  allSteps,
+                  recipe,
+                  numbers.map((x, j) => (j === k ? x + step : x)),
+                ),
+              ),
             )
             // Near a jump single precision may be on the other side of it.
             if (slopes.includes(undefined) || !(size < 1e4)) {
               skipped++
               continue
             }
-            if (!(Math.abs(got - expected) < 1e-3 * size)) throw new Error(`value of ${numbers}: ${got} for ${expected}`)
+            if (!(Math.abs(got - expected) < 1e-3 * size))
+              throw new Error(`value of ${numbers}: ${got} for ${expected}`)
             slopes.forEach((slope, k) => {
               compared++
               const got = (result[NAMES[k]] as Float32Array)[row]
@@ -87,10 +94,20 @@ for (const { name, activate } of platforms) {
             zGrad: copies[2],
           })
           // By way of the values and slopes of each row: a factor that is a power of two changes no digit.
-          const none = loss.valueAndGrad(...inputs, { reduction: 'none', gradOutput: new Float32Array(rows).fill(4), ...asked })
+          const none = loss.valueAndGrad(...inputs, {
+            reduction: 'none',
+            gradOutput: new Float32Array(rows).fill(4),
+            ...asked,
+          })
           const alone = loss.backward(...inputs, { reduction: 'sum', gradOutput: 4 })
-          const masked = loss.valueAndGrad(...inputs, { reduction: 'sum', gradOutput: 4, mask: new Uint8Array(rows).fill(1), ...asked })
-          if (plain.value !== over.value || plain.value !== masked.value) throw new Error(`${plain.value} ${over.value} ${masked.value}`)
+          const masked = loss.valueAndGrad(...inputs, {
+            reduction: 'sum',
+            gradOutput: 4,
+            mask: new Uint8Array(rows).fill(1),
+            ...asked,
+          })
+          if (plain.value !== over.value || plain.value !== masked.value)
+            throw new Error(`${plain.value} ${over.value} ${masked.value}`)
           const zeros = (array: unknown) => (array as Float32Array).map((x) => x + 0)
           for (const key of NAMES) {
             for (const other of [over, none, masked, ...(key === 'grad' ? [{ grad: alone }] : [])]) {
@@ -120,9 +137,11 @@ test.serial('random exact expressions have the same bits everywhere', (t) => {
         })
         for (const other of results) {
           for (const key of NAMES) {
-            if (!sameBits(results[0][key] as Float32Array, other[key] as Float32Array)) throw new Error(`${key} on ${other.name}`)
+            if (!sameBits(results[0][key] as Float32Array, other[key] as Float32Array))
+              throw new Error(`${key} on ${other.name}`)
           }
-          if (!Object.is(results[0].value, other.value)) throw new Error(`${results[0].value} and ${other.value} on ${other.name}`)
+          if (!Object.is(results[0].value, other.value))
+            throw new Error(`${results[0].value} and ${other.value} on ${other.name}`)
         }
       }),
       RUNS,

@@ -43,8 +43,14 @@ export const exactSteps: readonly Step[] = [
     number: (a, b, c, d) => (a < 0.1 || c > b ? a : d),
   },
   // A branch that is NaN where it is not taken.
-  { node: (a, b, c) => e.where(e.lt(0, a), e.mul(b, e.sqrt(a)), c), number: (a, b, c) => (a > 0 ? b * Math.sqrt(a) : c) },
-  { node: (a, b) => e.where(e.eq(a, 0), b, e.div(b, e.add(a, e.mul(3, e.sign(a))))), number: (a, b) => (a === 0 ? b : b / (a + 3 * Math.sign(a))) },
+  {
+    node: (a, b, c) => e.where(e.lt(0, a), e.mul(b, e.sqrt(a)), c),
+    number: (a, b, c) => (a > 0 ? b * Math.sqrt(a) : c),
+  },
+  {
+    node: (a, b) => e.where(e.eq(a, 0), b, e.div(b, e.add(a, e.mul(3, e.sign(a))))),
+    number: (a, b) => (a === 0 ? b : b / (a + 3 * Math.sign(a))),
+  },
   { node: (a, b) => e.mul0(a, b), number: (a, b) => (a === 0 ? 0 : a * b) },
   { node: (a) => e.pow(a, 3), number: (a) => a ** 3 },
 ]
@@ -65,9 +71,15 @@ export const allSteps: readonly Step[] = [
   { node: (a) => e.tanh(a), number: Math.tanh },
   { node: (a) => e.atan(a), number: Math.atan },
   { node: (a) => e.pow(e.add(0.4, e.abs(a)), 1.7), number: (a) => (0.4 + Math.abs(a)) ** 1.7 },
-  { node: (a, b) => e.pow(e.add(0.4, e.abs(a)), e.clamp(b, -1, 2)), number: (a, b) => (0.4 + Math.abs(a)) ** clamp(b, -1, 2) },
+  {
+    node: (a, b) => e.pow(e.add(0.4, e.abs(a)), e.clamp(b, -1, 2)),
+    number: (a, b) => (0.4 + Math.abs(a)) ** clamp(b, -1, 2),
+  },
   { node: (a, b) => e.where(e.lt(0, a), e.log(a), b), number: (a, b) => (a > 0 ? Math.log(a) : b) },
-  { node: (a, b) => e.xlogy(a, e.add(0.5, e.abs(b))), number: (a, b) => (a === 0 ? 0 : a * Math.log(0.5 + Math.abs(b))) },
+  {
+    node: (a, b) => e.xlogy(a, e.add(0.5, e.abs(b))),
+    number: (a, b) => (a === 0 ? 0 : a * Math.log(0.5 + Math.abs(b))),
+  },
 ]
 
 export const INPUTS = 3
@@ -78,7 +90,10 @@ export type Recipe = readonly (readonly [step: number, a: number, b: number, c: 
 const index = fc.nat({ max: 999 })
 
 export const recipes = (steps: readonly Step[], longest = 14): fc.Arbitrary<Recipe> =>
-  fc.array(fc.tuple(fc.nat({ max: steps.length - 1 }), index, index, index, index), { minLength: 1, maxLength: longest })
+  fc.array(fc.tuple(fc.nat({ max: steps.length - 1 }), index, index, index, index), {
+    minLength: 1,
+    maxLength: longest,
+  })
 
 /** The result of a recipe: its last step, and a little of each input, so that there is a gradient by all of them. */
 function cook<T>(
@@ -114,7 +129,7 @@ export function lossOf(steps: readonly Step[], recipe: Recipe) {
 }
 
 /** The same of numbers; the constants are those of single precision. */
-export function valueOf(steps: readonly Step[], recipe: Recipe, numbers: readonly number[]): number {
+export function numberOf(steps: readonly Step[], recipe: Recipe, numbers: readonly number[]): number {
   const p = Math.fround(0.7)
   return cook<number>(
     recipe,

@@ -48,6 +48,8 @@ export interface SoftmaxExtra {
   target: Float32Array | undefined
   /** Weight per class. */
   weight: Float32Array | undefined
+  /** In its place, in double precision, for the backend in TypeScript alone: products that are no floats. */
+  exactWeight: Float64Array | undefined
   /** Weight of each `sampleInner` neighbouring positions. */
   sampleWeight: Float32Array | undefined
   sampleInner: number
@@ -236,18 +238,19 @@ export interface Backend {
   ): number
 
   /**
-   * Adds Σ p, Σ y and Σ p·y of each plane to `sums`; the sum of the part's values. With a sigmoid and no part it may leave in
+   * Adds Σ p·(1 − y), Σ (1 − p)·y and Σ p·y of each plane to `sums`, of a loss of squares Σ (p − y)², Σ y² and Σ p·y; the sum of
+   * the part's values. With a sigmoid and no part it may leave in
    * `keep`, which may be `x`, what the gradient needs: ±σ(−|x|) with the sign of x, as scores of the activation `kept`.
    */
   regionSums(call: RegionCall, sums: Float64Array, keep: Float32Array | undefined): number
 
   /**
-   * The gradient by `x`: that by p is a·y + k·p + b·(1 − y) with a, k and b of each plane in `planes`, that of the part is
-   * `scale` times its own. `accumulate` adds to `dx`, which is not the memory of `x` then.
+   * The gradient by `x`: that by p is a·y + b·(1 − y) or, of squares, a·y + k·(p − y) + b·p with a, k and b of each plane in
+   * `planes`, that of the part is `scale` times its own. `accumulate` adds to `dx`, which is not the memory of `x` then.
    */
   regionGradient(call: RegionCall, planes: Float32Array, scale: number, dx: Float32Array, accumulate: boolean): void
 
-  /** The gradient by the target, of a call without a part: that by y is a·p + k·y + b·(1 − p). */
+  /** The gradient by the target, of a call without a part: p and y in each other's place. */
   regionTargetGradient(call: RegionCall, planes: Float32Array, dt: Float32Array): void
 
   /** Runs a program: the sum of its values, or 0 where it has none. Backends without an interpreter leave it to TypeScript. */

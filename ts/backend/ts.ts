@@ -7,14 +7,22 @@
  */
 
 import { kindOf, separateGrad } from '../check.js'
+import { interpret } from '../expression/interpret.js'
 import type { PointwiseDefinition } from '../family/pointwise.js'
 import type { Axis } from '../family/positions.js'
 import type { SoftmaxDefinition } from '../family/softmax.js'
-import { interpret } from '../expression/interpret.js'
 import { exp } from '../math.js'
-import { BLOCK, FOUR, fold, isLarge, LANES, LARGE, positionsOfBlock, total } from '../sum.js'
+import { BLOCK, FOUR, isLarge, LANES, LARGE, positionsOfBlock, total } from '../sum.js'
 import { version } from '../version.js'
-import { type Backend, type ExpressionCall, firstScore, PLANE, type PointwiseExtra, type RegionCall, type SoftmaxExtra } from './contract.js'
+import {
+  type Backend,
+  type ExpressionCall,
+  firstScore,
+  PLANE,
+  type PointwiseExtra,
+  type RegionCall,
+  type SoftmaxExtra,
+} from './contract.js'
 import { classesOf, everything, type Marks, NOTHING, type NumberArray } from './marks.js'
 
 const { fround } = Math
@@ -31,7 +39,8 @@ const values = new Float32Array(BLOCK)
 const dxs = new Float32Array(BLOCK)
 const dts = new Float32Array(BLOCK)
 const auxs = new Float32Array(BLOCK)
-const lanes = new Float32Array(LANES)
+/** Of losses of the softmax family, in double precision: values may be below the floats where their mean is not. */
+const lanes = new Float64Array(LANES)
 
 /** See {@link Backend.firstOutside}; short arrays are scanned here whatever the backend. */
 export function firstOutside(values: NumberArray, low: number, high: number, marks: Marks): number {
@@ -123,7 +132,10 @@ export const tsBackend: TsBackend = {
     const isFloats = kindOf(t) === 'Float32Array'
     const all = marks === everything && sampleWeight === undefined
     const plain = weight === undefined && gradOutput === undefined && !accumulate && all
-    const wide = gradOutput === undefined && (dx !== undefined || targetGrad !== undefined) && !fits(scale)
+    const slopes = dx !== undefined || targetGrad !== undefined
+    const wide = gradOutput === undefined && slopes && !fits(scale)
+    // See LIFT.
+    let lifted = plain && slopes && Math.abs(factor) >= LIFT
     const dt = targetGrad === undefined ? undefined : dts
     if (loss.aux !== undefined && extra?.aux === undefined) auxs.fill(aux, 0, Math.min(BLOCK, x.length))
     let sum = 0
@@ -159,6 +171,9 @@ export const tsBackend: TsBackend = {
           values[i] *= w
           // Sums of a four may be large where that of the block is not: weights may be negative.
           if (!(Math.abs(values[i]) < LARGE / 4)) probe = Number.NaN
+          if (Math.max(Math.abs(w), slopes ? Math.abs(f) : 0) >= LIFT) lifted = true
+          if (dx !== undefined && Math.abs(dxs[i]) >= LIFT) lifted = true
+          if (targetGrad !== undefined && Math.abs(dts[i]) >= LIFT) lifted = true
           if (dx !== undefined) dxs[i] = accumulate ? dx[start + i] + fround(dxs[i] * f) : dxs[i] * f
           if (targetGrad !== undefined) dts[i] *= f
         }
@@ -168,18 +183,16 @@ export const tsBackend: TsBackend = {
       if (targetGrad !== undefined && !(plain && loss.inDouble !== undefined)) probe += probed(dts, count)
       let own = total(values, count)
       let left = plain ? factor : 1
-      if (wide || !(Math.abs(own + probe) < LARGE)) {
+      if (out !== undefined) scaled(values, 1, out, start, count)
+      if (wide || lifted || !(Math.abs(own + probe) < LARGE)) {
         if (plain) {
           scaled(dxs, factor, dxs, 0, count)
           scaled(dts, factor, dts, 0, count)
           left = 1
         }
-        const apart = again(loss, x, t, dx, scale, p0, p1, extra, start, count, wide)
-        if (out !== undefined) scaled(values, 1, out, start, count)
+        const apart = again(loss, x, t, dx, scale, p0, p1, extra, start, count, wide, lifted)
         for (const at of large) values.fill(0, at, at + LANES)
         own = total(values, count) + apart
-      } else if (out !== undefined) {
-        scaled(values, 1, out, start, count)
       }
       if (left === 1) {
         dx?.set(count === BLOCK ? dxs : dxs.subarray(0, count), start)
@@ -197,7 +210,9 @@ export const tsBackend: TsBackend = {
     if (extra === undefined) separateGrad(loss.name, dx, x, marks.labels)
     if (loss.kind === 'logProbabilities') return picked(loss, x, marks, classes, dx, scale, extra!)
     if (loss.kind === 'teacher') return distilled(x, marks, classes, dx, scale, temperature, extra!)
-    const { inner, target, weight, sampleWeight, sampleInner, gradOutput, targetGrad, out, accumulate } = extra ?? plain
+    const { inner, target, sampleWeight, sampleInner, gradOutput, targetGrad, out, accumulate } = extra ?? plain
+    const weight = extra?.exactWeight ?? extra?.weight
+    const finite = bounded(scale)
     const positions = x.length / classes
     const keep = 1 - labelSmoothing
     const spread = labelSmoothing / classes
@@ -229,14 +244,16 @@ export const tsBackend: TsBackend = {
         const whole = certain ? 1 + rest : sum
         const logSum = certain ? Math.log1p(rest) : Math.log(sum)
         const own = sampleWeight === undefined ? 1 : sampleWeight[Math.floor(position / sampleInner)]
-        const factor = ((gradOutput === undefined ? scale : gradOutput[position]) * own) / temperature
-        let value = 0
+        const factor = ((gradOutput === undefined ? finite : gradOutput[position]) * own) / temperature
+        // A softmax that is none shows, also where no class is asked for.
+        let value = 0 * sum
         // Σ t_c · slope(ln p_c), t_c the weighted target of a class; each term stays in `owns`.
         let slope = 0
         if (atOne) {
           const logP = (x[first + y * inner] - max) * sharpness - logSum
           const w = weight === undefined ? 1 : weight[y]
-          value = loss.value(logP, p0) * w
+          // ∞ · 0 of a class that counts for nothing is 0.
+          if (w !== 0) value = loss.value(logP, p0) * w
           slope = loss.slope(logP, p0) * w
           // p_y − 1 is −rest/whole where that is the largest.
           exps[y] = certain && exps[y] === 1 ? -rest : exps[y] - whole
@@ -274,7 +291,7 @@ export const tsBackend: TsBackend = {
           dx[i] = accumulate ? dx[i] + g : g
         }
       }
-      total += fold(lanes)
+      total += fold()
     }
     return total
   },
@@ -302,7 +319,7 @@ export const tsBackend: TsBackend = {
   },
 
   regionGradient(call, planes, scale, dx, accumulate) {
-    const { axis, activation, part } = call
+    const { axis, activation, squared, part } = call
     const { classes, positions, last } = axis
     const step = last ? classes : 1
     if (activation === 'softmax') {
@@ -322,7 +339,7 @@ export const tsBackend: TsBackend = {
           let g = 0
           if (kept[i] !== 0) {
             const y = targets[i]
-            g = (a * y + k * probabilities[i] + b * (1 - y)) * slopes[i]
+            g = byP(squared, a, k, b, probabilities[i], complements[i], y, 1 - y) * slopes[i]
             if (part !== undefined) g += scale * partSlopes[i]
           }
           dx[at] = accumulate ? dx[at] + g : g
@@ -332,7 +349,7 @@ export const tsBackend: TsBackend = {
   },
 
   regionTargetGradient(call, planes, dt) {
-    const { axis, activation } = call
+    const { axis, activation, squared } = call
     const { classes, positions, last } = axis
     const step = last ? classes : 1
     if (activation === 'softmax') {
@@ -349,8 +366,8 @@ export const tsBackend: TsBackend = {
         activate(call, sample, plane % classes, start, count)
         let at = indexOf(axis, sample, plane % classes, start)
         for (let i = 0; i < count; i++, at += step) {
-          const p = probabilities[i]
-          dt[at] = kept[i] === 0 ? 0 : a * p + k * targets[i] + b * (1 - p)
+          const y = targets[i]
+          dt[at] = kept[i] === 0 ? 0 : byP(squared, a, k, b, y, 1 - y, probabilities[i], complements[i])
         }
       }
     }
@@ -369,9 +386,19 @@ const large: number[] = []
 const HUGE = 1e250
 
 /**
- * What has left the range of single precision in a block, once more in double, as `in_double` of
- * `crate/core/src/family/pointwise.rs` has it: what is finite stays, but for gradients by a factor that is too `wide`.
- * The sum of those vectors that {@link large} names then.
+ * A factor by which less than the smallest normal float, which has lost digits or all of itself, shows in a result. Below it the
+ * error is less than the smallest normal float.
+ */
+const LIFT = 2 ** 24
+
+/** Whether single precision has too few digits of one factor for what the other makes of it. */
+const delicate = (a: number, b: number) => lifts(a, b) || lifts(b, a)
+const lifts = (small: number, large: number) => small !== 0 && Math.abs(small) < LEAST && Math.abs(large) >= LIFT
+
+/**
+ * What has left the range of single precision in a block, once more in double, as
+ * `crate/core/src/family/pointwise/double.rs` has it: what single precision holds stays, but for gradients by a factor that is too
+ * `wide`. What the sum lacks, without those vectors that {@link large} names then.
  */
 function again(
   loss: PointwiseDefinition,
@@ -385,6 +412,7 @@ function again(
   start: number,
   count: number,
   wide: boolean,
+  lifted: boolean,
 ): number {
   const { weight, sampleWeight, sampleInner = 1, gradOutput, targetGrad, marks = everything } = extra ?? {}
   classesOf(marks, start, count, classNumbers)
@@ -397,7 +425,7 @@ function again(
   for (let at = 0; at < count; at += LANES) {
     const length = Math.min(LANES, count - at)
     if (at % FOUR === 0) apart = isLarge(values, at)
-    let again = wide
+    let again = wide || lifted
     for (let i = at; i < at + length; i++) {
       if ((dx !== undefined && !keeps(dxs[i])) || (targetGrad !== undefined && !keeps(dts[i]))) again = true
     }
@@ -426,15 +454,17 @@ function again(
         slope = 0
         targetSlope = 0
       }
+      const low = extra !== undefined && delicate(value, w)
       value *= w
-      own += value
-      if (!Number.isFinite(values[i])) values[i] = value
-      if (dx !== undefined && !keeps(dxs[i])) dxs[i] = (extra?.accumulate ? dx[start + i] : 0) + slope * f
-      if (targetGrad !== undefined && !keeps(dts[i])) dts[i] = targetSlope * f
+      own += apart ? value : low ? value - values[i] : 0
+      if (extra?.out !== undefined && (low || !Number.isFinite(values[i]))) extra.out[start + i] = value
+      if (dx !== undefined && (!keeps(dxs[i]) || delicate(slope, f))) {
+        dxs[i] = (extra?.accumulate ? dx[start + i] : 0) + slope * f
+      }
+      if (targetGrad !== undefined && (!keeps(dts[i]) || delicate(targetSlope, f))) dts[i] = targetSlope * f
     }
-    if (!apart) continue
-    large.push(at)
     sum += own
+    if (apart) large.push(at)
   }
   return sum
 }
@@ -456,10 +486,22 @@ function scaled(from: Float32Array, factor: number, to: Float32Array, start: num
   for (let i = 0; i < count; i++) to[start + i] = from[i] * factor
 }
 
+/** The smallest denominators make even a double ∞. */
+const bounded = (scale: number) => Math.max(-Number.MAX_VALUE, Math.min(scale, Number.MAX_VALUE))
+
+/** The sum of {@link lanes}, which it uses up, in the order of {@link total}. */
+function fold(): number {
+  for (let half = LANES >> 1; half > 0; half >>= 1) {
+    for (let j = 0; j < half; j++) lanes[j] += lanes[j + half]
+  }
+  return lanes[0]
+}
+
 const plain: SoftmaxExtra = {
   inner: 1,
   target: undefined,
   weight: undefined,
+  exactWeight: undefined,
   sampleWeight: undefined,
   sampleInner: 1,
   gradOutput: undefined,
@@ -468,7 +510,10 @@ const plain: SoftmaxExtra = {
   accumulate: false,
 }
 
-/** Input that is ln p already. All values before the first gradient, which may be written over the input. */
+/**
+ * Input that is ln p already. All values before the first gradient, which may be written over the input. Products are in double
+ * precision until they are stored, with the bits of `crate/core/src/family/softmax/picked.rs`.
+ */
 function picked(
   loss: SoftmaxDefinition,
   x: Float32Array,
@@ -483,7 +528,7 @@ function picked(
   const weightOf = (position: number, y: number) => {
     if (y < 0 || y >= classes) return 0
     const own = sampleWeight === undefined ? 1 : sampleWeight[Math.floor(position / sampleInner)]
-    return fround((weight === undefined ? 1 : weight[y]) * own)
+    return (weight === undefined ? 1 : weight[y]) * own
   }
   const size = positionsOfBlock(classes, inner === 1)
   let sum = 0
@@ -497,11 +542,11 @@ function picked(
       const y = classNumbers[position - first]
       const w = weightOf(position, y)
       // ∞ · 0 of a position that counts for nothing is 0.
-      const value = w === 0 ? 0 : fround(w * loss.value(x[at(position, y)], 0))
+      const value = w === 0 ? 0 : w * loss.value(x[at(position, y)], 0)
       if (out !== undefined) out[position] = value
       lanes[(position - first) & (LANES - 1)] += value
     }
-    sum += fold(lanes)
+    sum += fold()
     first = end
   }
   if (dx === undefined) return sum
@@ -512,7 +557,7 @@ function picked(
     for (let position = first; position < first + count; position++) {
       const y = classNumbers[position - first]
       const w = weightOf(position, y)
-      if (w !== 0) dx[at(position, y)] -= fround(w * fround(gradOutput === undefined ? scale : gradOutput[position]))
+      if (w !== 0) dx[at(position, y)] -= fround(w * (gradOutput === undefined ? scale : gradOutput[position]))
     }
   }
   return sum
@@ -544,6 +589,7 @@ function distilled(
   { inner, target, sampleWeight, sampleInner, gradOutput, targetGrad, out, accumulate }: SoftmaxExtra,
 ): number {
   const t = target!
+  const finite = bounded(scale)
   const { exps, owns: expsT } = scratchOf(classes)
   const sharpness = 1 / temperature
   let sum = 0
@@ -579,7 +625,7 @@ function distilled(
     }
     mean *= shareT
     const divergence = Math.log(expX) - Math.log(expT) - (atTop - maxX + mean) * sharpness
-    const factor = own * (gradOutput === undefined ? scale : gradOutput[position])
+    const factor = own * (gradOutput === undefined ? finite : gradOutput[position])
     if (targetGrad !== undefined) {
       for (let c = 0, i = first; c < classes; c++, i += inner) {
         targetGrad[i] = expsT[c] === 0 ? 0 : expsT[c] * shareT * (mean - (x[i] - t[i] - from)) * factor
@@ -674,6 +720,8 @@ const scores = new Float32Array(BLOCK)
 const targets = new Float32Array(BLOCK)
 const kept = new Uint8Array(BLOCK)
 const probabilities = new Float64Array(BLOCK)
+/** 1 − p, from the activation, so that it keeps its digits where p is nearly 1. */
+const complements = new Float64Array(BLOCK)
 /** dp/dx where the activation is of each score by itself. */
 const slopes = new Float64Array(BLOCK)
 /** σ(−|x|) of a sigmoid. */
@@ -692,20 +740,38 @@ function gather(from: NumberArray, first: number, step: number, to: Float32Array
 
 /** Adds what {@link activate} has filled in to the three sums of a plane. */
 function addUp(sums: Float64Array, plane: number, squared: boolean, count: number): void {
-  let ofP = sums[plane]
-  let ofY = sums[plane + 1]
-  let ofBoth = sums[plane + 2]
-  for (let i = 0; i < count; i++) {
-    if (kept[i] === 0) continue
-    const p = probabilities[i]
-    const y = targets[i]
-    ofP += squared ? p * p : p
-    ofY += squared ? y * y : y
-    ofBoth += p * y
+  let first = sums[plane]
+  let second = sums[plane + 1]
+  let both = sums[plane + 2]
+  if (squared) {
+    for (let i = 0; i < count; i++) {
+      if (kept[i] === 0) continue
+      const p = probabilities[i]
+      const y = targets[i]
+      // The difference p − y.
+      const apart = p * (1 - y) - complements[i] * y
+      first += apart * apart
+      second += y * y
+      both += p * y
+    }
+  } else {
+    for (let i = 0; i < count; i++) {
+      if (kept[i] === 0) continue
+      const p = probabilities[i]
+      const y = targets[i]
+      first += p * (1 - y)
+      second += complements[i] * y
+      both += p * y
+    }
   }
-  sums[plane] = ofP
-  sums[plane + 1] = ofY
-  sums[plane + 2] = ofBoth
+  sums[plane] = first
+  sums[plane + 1] = second
+  sums[plane + 2] = both
+}
+
+/** a·y + b·(1 − y) or, of squares, a·y + k·(p − y) + b·p with q = 1 − p and z = 1 − y. */
+function byP(squared: boolean, a: number, k: number, b: number, p: number, q: number, y: number, z: number): number {
+  return squared ? a * y + k * (p * z - q * y) + b * p : a * y + b * z
 }
 
 /** Fills the arrays above. */
@@ -726,15 +792,18 @@ function activate(call: RegionCall, sample: number, c: number, start: number, co
     const above = 1 - below
     if (activation === 'none') {
       probabilities[i] = xi
+      complements[i] = 1 - xi
       slopes[i] = 1
     } else if (activation === 'kept') {
       const small = Math.abs(xi)
       probabilities[i] = below * small + above * (1 - small)
+      complements[i] = below * (1 - small) + above * small
       slopes[i] = small * (1 - small)
     } else {
       const e = exp(-Math.abs(xi))
       const large = 1 / (1 + e)
       probabilities[i] = (above + below * e) * large
+      complements[i] = (below + above * e) * large
       slopes[i] = e * large * large
       smalls[i] = e * large
     }
@@ -770,12 +839,20 @@ function sumsOfSoftmax(call: RegionCall, sums: Float64Array): number {
       const max = largest(x, first, first + classes * step, step)
       const sum = exponentials(x, first, first + classes * step, step, max, 1, exps)
       const share = 1 / sum
+      const rest = restOfTop(sum, exps) * share
       const logSum = part === undefined ? 0 : logOf(sum, exps)
       for (let c = 0, at = first, plane = firstPlane; c < classes; c++, at += step, plane += PLANE) {
         const p = exps[c] * share
         const y = target === undefined ? Number(c === label) : Number(target[at])
-        sums[plane] += squared ? p * p : p
-        sums[plane + 1] += squared ? y * y : y
+        const q = exps[c] === 1 ? rest : 1 - p
+        if (squared) {
+          const apart = p * (1 - y) - q * y
+          sums[plane] += apart * apart
+          sums[plane + 1] += y * y
+        } else {
+          sums[plane] += p * (1 - y)
+          sums[plane + 1] += q * y
+        }
         sums[plane + 2] += p * y
         if (part === undefined) continue
         const t = (part.weight?.[c] ?? 1) * own * ((1 - smoothing) * y + spread)
@@ -785,6 +862,9 @@ function sumsOfSoftmax(call: RegionCall, sums: Float64Array): number {
   }
   return value
 }
+
+/** The sum of the exponentials of a position without one that is 1. */
+const restOfTop = (sum: number, exps: Float64Array) => (sum < CERTAIN ? restOf(exps) : sum - 1)
 
 /** ln of the sum of a position's exponentials. */
 function logOf(sum: number, exps: Float64Array): number {
@@ -800,7 +880,7 @@ function labelOf(marks: Marks, { positions }: Axis, sample: number, position: nu
 
 /** With g_c the gradient by p_c it is p_c·(g_c − Σ g·p), and that of the part p_c·Σ s − s_c as in a softmax loss. */
 function throughSoftmax(
-  { x, target, marks, axis, part }: RegionCall,
+  { x, target, marks, axis, squared, part }: RegionCall,
   planes: Planes,
   scale: number,
   dx: Float32Array,
@@ -826,13 +906,16 @@ function throughSoftmax(
       const max = largest(x, first, first + classes * step, step)
       const sum = exponentials(x, first, first + classes * step, step, max, 1, p)
       const share = 1 / sum
+      const rest = restOfTop(sum, p) * share
       const logSum = part === undefined ? 0 : logOf(sum, p)
       let mean = 0
       let slope = 0
       for (let c = 0, at = first, plane = firstPlane; c < classes; c++, at += step, plane += PLANE) {
+        const isTop = p[c] === 1
         p[c] *= share
+        const q = isTop ? rest : 1 - p[c]
         const y = target === undefined ? Number(c === label) : Number(target[at])
-        g[c] = planes[plane] * y + planes[plane + 1] * p[c] + planes[plane + 2] * (1 - y)
+        g[c] = byP(squared, planes[plane], planes[plane + 1], planes[plane + 2], p[c], q, y, 1 - y)
         mean += g[c] * p[c]
         owns[c] = 0
         if (part === undefined) continue
@@ -875,7 +958,7 @@ function settle(p: Float64Array, g: Float64Array, owns: Float64Array, slope: num
 }
 
 /** The gradient by the target where a position's probabilities depend on all its scores. */
-function bySoftmaxTarget({ x, target, marks, axis }: RegionCall, planes: Planes, dt: Float32Array): void {
+function bySoftmaxTarget({ x, target, marks, axis, squared }: RegionCall, planes: Planes, dt: Float32Array): void {
   const { samples, classes, positions, last } = axis
   const step = last ? 1 : positions
   const { exps } = scratchOf(classes)
@@ -888,10 +971,14 @@ function bySoftmaxTarget({ x, target, marks, axis }: RegionCall, planes: Planes,
         for (let at = first; at < end; at += step) dt[at] = 0
         continue
       }
-      const share = 1 / exponentials(x, first, end, step, largest(x, first, end, step), 1, exps)
+      const sum = exponentials(x, first, end, step, largest(x, first, end, step), 1, exps)
+      const share = 1 / sum
+      const rest = restOfTop(sum, exps) * share
       for (let c = 0, at = first, plane = firstPlane; c < classes; c++, at += step, plane += PLANE) {
         const p = exps[c] * share
-        dt[at] = planes[plane] * p + planes[plane + 1] * Number(target![at]) + planes[plane + 2] * (1 - p)
+        const q = exps[c] === 1 ? rest : 1 - p
+        const y = Number(target![at])
+        dt[at] = byP(squared, planes[plane], planes[plane + 1], planes[plane + 2], y, 1 - y, p, q)
       }
     }
   }

@@ -10,6 +10,7 @@ import {
   type Named,
   sameShape,
   separate,
+  separateGrad,
   shapeOf,
   single,
   smallArray,
@@ -20,13 +21,11 @@ import {
   accumulates,
   arrayGradOutput,
   arraysOf,
-  type Buffers,
   checkMeanBy,
   commonSettings,
   denominatorOf,
   emptyResult,
   meanByOf,
-  type Options,
   type Result,
   type Settings,
   scalarGradOutput,
@@ -36,11 +35,11 @@ import {
 } from '../family/loss.js'
 import { checkWeight, weightOf } from '../family/pointwise.js'
 import { marksOf, maskOf, sampleWeightOf, sharing, totalWeight } from '../family/positions.js'
+import type { Buffers, Options } from '../options.js'
 import { BLOCK } from '../sum.js'
 import type { InputSpec } from './inputs.js'
 import { isSingle } from './interpret.js'
-import { type Programs, plainUniforms } from './programs.js'
-import { evaluateUniforms } from './uniforms.js'
+import { type Programs, plainUniforms, uniformsOf } from './programs.js'
 
 /** An input, and what its gradient is called in options and results. */
 export interface InputOf extends InputSpec {
@@ -105,12 +104,12 @@ export function resolve({ name: loss, params }: Description, given: Options): Ex
 export function run(
   description: Description,
   wanted: Wanted,
-  args: readonly unknown[],
+  tensors: readonly Tensor<unknown>[],
   settings: ExpressionSettings,
   buffers: ExpressionBuffers,
 ): Result {
-  const { name: loss, inputs } = description
-  const { arrays, rows, shape } = arraysOfCall(description, args, settings)
+  const { name: loss } = description
+  const { arrays, rows, shape } = arraysOfCall(description, tensors, settings)
   const { weight, sampleWeight, mask, reduction } = settings
   const marks: Marks =
     mask === undefined ? everything : marksOf(loss, undefined, [], mask, shape, () => shape ?? [rows])
@@ -133,15 +132,17 @@ export function run(
       : weightOf(loss, { weight, sampleWeight, sampleInner, marks }, weightSum, rows)
   const denominator = denominatorOf(settings, count)
   const reported = reduction === 'mean' ? denominator : count
-  const others = Object.fromEntries(
-    grads.flatMap(({ input, array }) => (input.gradName === 'grad' ? [] : [[input.gradName, array]])),
-  )
   const grad = grads.length === 0 ? undefined : grads[0].array
+  /** With the gradients that options ask for. */
+  const all = (result: Result): Result => {
+    for (let k = 1; k < grads.length; k++) Object.assign(result, { [grads[k].input.gradName]: grads[k].array })
+    return result
+  }
   if (rows === 0 || denominator === 0) {
     const nothing = denominator === 0 ? settings : ({ ...settings, emptyMean: 'zero' } as const)
     for (const { array } of grads.slice(1)) array.fill(0)
     if (out !== undefined) out.fill(0)
-    return { ...emptyResult(nothing, out, grad, accumulate, reported, undefined), ...others }
+    return all(emptyResult(nothing, out, grad, accumulate, reported, undefined))
   }
   const isRaw =
     weight !== undefined ||
@@ -151,28 +152,34 @@ export function run(
     out !== undefined ||
     accumulate
   const scale = scalar / denominator
-  const program = {
-    grads: grads.map(({ index }) => index),
-    value: wanted.value,
-    inPlace: grads.some(({ index, array }) => isOver(array, arrays[index])),
-  }
-  const call = { loss, inputs: arrays, grads: grads.map(({ array }) => array), rows }
   const { programs } = description
+  const indices: number[] = []
+  const buffersOfGrads: Float32Array[] = []
+  let inPlace = false
+  for (const { index, array } of grads) {
+    indices.push(index)
+    buffersOfGrads.push(array)
+    inPlace ||= isOver(array, arrays[index])
+  }
+  const { params } = settings
   let sum: number | undefined
   if (!isRaw && (grads.length === 0 || isSingle(scale))) {
-    const plain = programs.of({ ...program, kind: 'plain' }, settings.params)
-    const uniforms = plain && plainUniforms(plain, settings.params, grads.length === 0 ? 1 : scale)
-    if (uniforms !== undefined) sum = runExpression({ ...call, program: plain!.program, uniforms, raw: undefined })
+    const plain = programs.of({ kind: 'plain', grads: indices, value: wanted.value, inPlace }, params)
+    const uniforms = plain && plainUniforms(plain, params, grads.length === 0 ? 1 : scale)
+    if (uniforms !== undefined) {
+      const { program } = plain!
+      sum = runExpression({ loss, program, uniforms, inputs: arrays, grads: buffersOfGrads, rows, raw: undefined })
+    }
   }
   if (sum === undefined) {
     // There is room for it with all gradients, which the definition has made sure of.
-    const raw = programs.of({ ...program, kind: 'raw', inPlace: false }, settings.params)!
-    const uniforms = evaluateUniforms(raw.uniforms, settings.params, 1)
-    const extra = { scale, weight, sampleWeight, sampleInner, marks, gradOutput, out, accumulate }
-    sum = runExpression({ ...call, program: raw.program, uniforms, raw: extra })
+    const ready = programs.of({ kind: 'raw', grads: indices, value: wanted.value, inPlace: false }, params)!
+    const uniforms = uniformsOf(ready, params, 1)
+    const raw = { scale, weight, sampleWeight, sampleInner, marks, gradOutput, out, accumulate }
+    const { program } = ready
+    sum = runExpression({ loss, program, uniforms, inputs: arrays, grads: buffersOfGrads, rows, raw })
   }
-  const value = out ?? sum / denominator
-  return inputs.length === 0 ? { value, grad } : { value, grad, denominator: reported, ...others }
+  return all({ value: out ?? sum / denominator, grad, denominator: reported })
 }
 
 const isOver = (grad: Float32Array, input: Float32Array) =>
@@ -181,27 +188,27 @@ const isOver = (grad: Float32Array, input: Float32Array) =>
 /** The arrays of a call, how many values they have, and the shape of these, where one says it. */
 function arraysOfCall(
   { name: loss, inputs }: Description,
-  args: readonly unknown[],
+  tensors: readonly Tensor<unknown>[],
   settings: ExpressionSettings,
 ): { arrays: Float32Array[]; rows: number; shape: readonly number[] | undefined } {
-  const tensors = inputs.map(({ name }, k) => floatTensor(loss, name, args[k]))
-  const [{ columns }] = inputs
-  const { length } = tensors[0].data
-  if (length % columns !== 0) {
-    throw wrongValue(loss, inputs[0].name, `a Float32Array of rows of ${columns}`, tensors[0].data)
-  }
-  const rows = length / columns
-  const shapes = tensors.map((tensor, k) => shapeOfRows(loss, inputs[k], tensor.shape))
-  const shape = agreedShape(loss, settings.shape, shapes[0], rows)
-  for (let k = 1; k < inputs.length; k++) {
+  const arrays: Float32Array[] = []
+  let rows = 0
+  let shape: readonly number[] | undefined
+  for (let k = 0; k < inputs.length; k++) {
     const { name, columns } = inputs[k]
-    if (tensors[k].data.length !== rows * columns) {
-      throw wrongValue(loss, name, `a Float32Array of ${rows * columns} elements`, tensors[k].data)
-    }
-    const own = shapes[k]
-    if (own !== undefined && shape !== undefined) sameShape(loss, `shape of ${name}`, own, shape)
+    const tensor = floatTensor(loss, name, tensors[k])
+    const own = shapeOfRows(loss, inputs[k], tensor.shape)
+    const { data } = tensor
+    if (k === 0) {
+      if (data.length % columns !== 0) throw wrongValue(loss, name, `a Float32Array of rows of ${columns}`, data)
+      rows = data.length / columns
+      shape = agreedShape(loss, settings.shape, own, rows)
+    } else if (data.length !== rows * columns) {
+      throw wrongValue(loss, name, `a Float32Array of ${rows * columns} elements`, data)
+    } else if (own !== undefined && shape !== undefined) sameShape(loss, `shape of ${name}`, own, shape)
+    arrays.push(data)
   }
-  return { arrays: tensors.map(({ data }) => data), rows, shape }
+  return { arrays, rows, shape }
 }
 
 /** The shape of the values of a tensor, whose last axis is that of the columns. */
@@ -228,17 +235,20 @@ function gradsOf(
   buffers: ExpressionBuffers,
   rows: number,
 ): Grad[] {
-  if (!wanted.grad) return []
-  return inputs.flatMap((input, index) => {
-    if (!input.grad) return []
+  const grads: Grad[] = []
+  if (!wanted.grad) return grads
+  for (let index = 0; index < inputs.length; index++) {
+    const input = inputs[index]
+    if (!input.grad) continue
     const { gradName } = input
     const length = rows * input.columns
     const array =
       gradName === 'grad'
         ? gradBuffer(loss, buffers.grad, length)
         : targetGradBuffer(loss, wanted, length, buffers.grads[gradName], gradName)
-    return array === undefined ? [] : [{ input, index, array }]
-  })
+    if (array !== undefined) grads.push({ input, index, array })
+  }
+  return grads
 }
 
 /** Refuses outputs that share memory with each other or with what is read, but for gradients over their own inputs. */
@@ -252,14 +262,18 @@ function checkOverlaps(
   accumulate: boolean,
 ): void {
   if (grads.length === 0 && out === undefined) return
-  if (accumulate && isOver(grads[0].array, arrays[grads[0].index])) {
-    const name = grads[0].input.name
-    throw new RangeError(`${loss}: grad must not be ${name} with accumulate, since the gradient is added to it`)
+  const others = arraysOf(settings)
+  // What most calls have: one gradient, which is new or the first input, and nothing else.
+  if (grads.length === 1 && out === undefined && gradOutput === undefined && others.length === 0 && inputs.length < 3) {
+    const [{ input, index, array }] = grads
+    const names = { grad: 'grad', input: input.name, target: inputs[1 - index]?.name ?? '' }
+    separateGrad(loss, array, arrays[index], arrays[1 - index], accumulate, names)
+    return
   }
   const written: Named[] = grads.map(({ input, array }) => [input.gradName, array])
   const read: Named[] = inputs.map(({ name }, k) => [name, arrays[k]])
   const inputOf = Object.fromEntries(grads.map(({ input }) => [input.gradName, input.name]))
-  separate(loss, [...written, ['out', out]], [...read, ['gradOutput', gradOutput], ...arraysOf(settings)], inputOf)
+  separate(loss, [...written, ['out', out]], [...read, ['gradOutput', gradOutput], ...others], accumulate, inputOf)
 }
 
 const classNumbers = new Int32Array(BLOCK)

@@ -63,12 +63,12 @@ function compileInGraph(value: Value, inputs: readonly InputSpec[], wanted: Want
     columns.forEach((own, output) => {
       if (own.length === 1) roots.push(written(own[0], output))
       else if (own.length === 4) roots.push(newItem('store4', own, { output }))
-      else own.forEach((item, column) => roots.push(newItem('storec', [item], { output, column })))
+      else roots.push(...own.map((item, column) => newItem('storec', [item], { output, column })))
     })
     if (wanted.value) roots.push(valueItem)
   } else {
     const own = wanted.value ? [...columns.flat(), valueItem] : columns.flat()
-    own.forEach((item, output) => roots.push(written(item, output)))
+    roots.push(...own.map(written))
   }
   // What the value needs no more may now be one instruction with what needs it.
   fuse(roots, 'exact')

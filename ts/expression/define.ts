@@ -1,23 +1,28 @@
 /** Losses as expressions: the definition and its checks, and the public loss. */
 
 import { OPERANDS } from '../backend/contract.js'
-import { describe, single } from '../check.js'
+import { describe, single, type Tensor, tensorOf } from '../check.js'
 import {
-  type Buffers,
   bind,
   type CommonOptions,
   commonOptions,
   type Denominator,
-  defined,
-  type Options,
   type Reduction,
   type Result,
   type Value as ValueOf,
   type Wanted,
 } from '../family/loss.js'
 import type { Floats, PointwiseOptions } from '../family/pointwise.js'
-import { assertOptions } from '../options.js'
-import { type Description, type ExpressionBuffers, type ExpressionSettings, type InputOf, type ParamOf, resolve, run } from './call.js'
+import { type Buffers, type Options, readOptions } from '../options.js'
+import {
+  type Description,
+  type ExpressionBuffers,
+  type ExpressionSettings,
+  type InputOf,
+  type ParamOf,
+  resolve,
+  run,
+} from './call.js'
 import { leavesOf } from './compile.js'
 import { dependsOn, gradientsOf } from './derivative.js'
 import { explain } from './explain.js'
@@ -57,17 +62,15 @@ type Arguments<Name, List extends Floats[] = []> = [Name] extends [never]
   ? List
   : Arguments<Exclude<Name, Last<Name>>, [...List, Floats]>
 
-type GradName<I extends Inputs> = { [K in keyof I & string]: I[K]['grad'] extends true ? `${K}Grad` : never }[keyof I & string]
+type GradName<I extends Inputs> = { [K in keyof I & string]: I[K]['grad'] extends true ? `${K}Grad` : never }[keyof I &
+  string]
 
 /**
  * Options of a loss that is an expression: its parameters, and those of every pointwise loss. The gradient by the first input that has
  * one is `grad`; that by another, `variance` say, is asked for by `varianceGrad`, which is `true` or a buffer.
  */
-export type ExpressionOptions<
-  I extends Inputs,
-  P extends Params,
-  R extends Reduction = Reduction,
-> = CommonOptions<R> & Pick<PointwiseOptions, 'shape' | 'weight' | 'sampleWeight' | 'meanBy' | 'mask'> & {
+export type ExpressionOptions<I extends Inputs, P extends Params, R extends Reduction = Reduction> = CommonOptions<R> &
+  Pick<PointwiseOptions, 'shape' | 'weight' | 'sampleWeight' | 'meanBy' | 'mask'> & {
     [K in keyof P]?: number
   } & { [K in GradName<I>]?: boolean | Float32Array }
 
@@ -80,9 +83,7 @@ export type ExpressionResult<I extends Inputs, R extends Reduction> = {
 /** A loss that is an expression. `D` is the reduction where the options name none. */
 export interface ExpressionLoss<I extends Inputs, P extends Params, D extends Reduction = 'mean'> {
   /** The value. */
-  <R extends Reduction = D>(
-    ...args: [...inputs: Arguments<keyof I>, options?: ExpressionOptions<I, P, R>]
-  ): ValueOf<R>
+  <R extends Reduction = D>(...args: [...inputs: Arguments<keyof I>, options?: ExpressionOptions<I, P, R>]): ValueOf<R>
   /** d(value)/d(first input) · gradOutput, in `grad` or in a new array. */
   backward(...args: [...inputs: Arguments<keyof I>, options?: ExpressionOptions<I, P>]): Float32Array
   /** Both in one pass: what a training step calls. */
@@ -191,7 +192,8 @@ function inputsOf(loss: string, given: unknown): InputOf[] {
   if (!hasGrad) fail(loss, 'inputs must have at least one with a gradient: input, or rows(n)')
   if (inputs.length > 16) fail(loss, `there may be at most 16 inputs, got ${inputs.length}`)
   for (const { name, gradName } of inputs) {
-    if (gradName !== 'grad' && RESERVED.has(gradName)) fail(loss, `the input ${name} must have another name, since ${gradName} is an option`)
+    if (gradName !== 'grad' && RESERVED.has(gradName))
+      fail(loss, `the input ${name} must have another name, since ${gradName} is an option`)
   }
   return inputs
 }
@@ -207,8 +209,11 @@ function paramsOf(loss: string, given: Params, inputs: readonly InputOf[]): Para
     if (typeof spec !== 'number' && (typeof spec !== 'object' || spec === null)) {
       fail(loss, `params.${name} must be a number or { default, expected, holds }, got ${describe(spec)}`)
     }
-    const { default: standard, expected = 'a finite number', holds = () => true } =
-      typeof spec === 'number' ? { default: spec } : spec
+    const {
+      default: standard,
+      expected = 'a finite number',
+      holds = () => true,
+    } = typeof spec === 'number' ? { default: spec } : spec
     if (typeof holds !== 'function') fail(loss, `params.${name}.holds must be a function, got ${describe(holds)}`)
     if (typeof expected !== 'string') fail(loss, `params.${name}.expected must be words, got ${describe(expected)}`)
     const value = single(loss, `params.${name}.default`, standard, expected, holds)
@@ -252,7 +257,8 @@ function traceOf(
     if (!(result instanceof Node)) {
       return fail(loss, `the function loss must return an expression, got ${describe(result)}`)
     }
-    if (result.type !== 'number') fail(loss, 'the function loss must return a number, got a condition; where makes one of it')
+    if (result.type !== 'number')
+      fail(loss, 'the function loss must return a number, got a condition; where makes one of it')
     return result as Value
   }
 }
@@ -284,7 +290,10 @@ function checkCompiles({ name: loss, inputs, params, programs }: Description): v
       if (!grad) return
       if (leavesOf(k, columns).some((leaf) => dependsOn(value, leaf))) return
       const fixed = columns === 1 ? 'fixed' : `fixedRows(${columns})`
-      fail(loss, `the loss does not depend on ${name} in a way that has a derivative; an input without a gradient is ${fixed}`)
+      fail(
+        loss,
+        `the loss does not depend on ${name} in a way that has a derivative; an input without a gradient is ${fixed}`,
+      )
     })
   })
   const grads = inputs.flatMap(({ grad }, k) => (grad ? [k] : []))
@@ -323,16 +332,14 @@ function makeExpression(description: Description, bound: Options): object {
     return input && `${input.name} is an input without a gradient`
   }
 
-  const assertKnown: (options: unknown) => asserts options is Options = (options) =>
-    assertOptions(name, options, known, elsewhere)
+  const read = (options: unknown): Options => readOptions(name, options, known, elsewhere)
+  const isBound = Object.keys(bound).length > 0
   const boundSettings = resolve(description, bound)
   const boundBuffers = buffersOf(bound, { grads: {} }, gradNames)
-  const isBound = Object.keys(bound).length > 0
 
   const settingsOf = (options: Options): ExpressionSettings => {
     for (const option in options) {
-      if (perCall.has(option)) continue
-      return resolve(description, isBound ? { ...bound, ...defined(options) } : options)
+      if (!perCall.has(option)) return resolve(description, isBound ? { ...bound, ...options } : options)
     }
     return boundSettings
   }
@@ -342,11 +349,12 @@ function makeExpression(description: Description, bound: Options): object {
       const names = inputs.map((input) => input.name).join(', ')
       throw new TypeError(`${name}: the arguments are (${names}, options), got ${args.length}`)
     }
-    const options = args[length]
-    if (options === undefined) return run(description, wanted, args, boundSettings, boundBuffers)
-    assertKnown(options)
-    const buffers = buffersOf(options, boundBuffers, gradNames)
-    return run(description, wanted, args, settingsOf(options), buffers)
+    // All that may run code of the caller comes first: then what the checks have found cannot change any more.
+    const options = args[length] === undefined ? undefined : read(args[length])
+    const tensors: Tensor<unknown>[] = []
+    for (let k = 0; k < length; k++) tensors.push(tensorOf(name, inputs[k].name, args[k]))
+    if (options === undefined) return run(description, wanted, tensors, boundSettings, boundBuffers)
+    return run(description, wanted, tensors, settingsOf(options), buffersOf(options, boundBuffers, gradNames))
   }
 
   const loss = (...args: unknown[]) => call(forward, args).value
@@ -354,13 +362,10 @@ function makeExpression(description: Description, bound: Options): object {
   Object.assign(loss, {
     backward: (...args: unknown[]) => call(backward, args).grad,
     valueAndGrad: (...args: unknown[]) => call(both, args),
-    with(options: unknown) {
-      assertKnown(options)
-      return makeExpression(description, { ...bound, ...bind(options, perCall) })
-    },
+    with: (options: unknown) => makeExpression(description, { ...bound, ...bind(read(options), perCall) }),
     toString: () => inFormulas(description),
-    explain(options: unknown = {}) {
-      assertKnown(options)
+    explain(given: unknown = {}) {
+      const options = read(given)
       return explain(description, settingsOf(options), buffersOf(options, boundBuffers, gradNames))
     },
   })
@@ -370,11 +375,8 @@ function makeExpression(description: Description, bound: Options): object {
 function buffersOf(options: Options, bound: ExpressionBuffers, gradNames: readonly string[]): ExpressionBuffers {
   const { gradOutput = bound.gradOutput, grad = bound.grad } = options as Buffers
   const { out = bound.out, accumulate = bound.accumulate } = options as Buffers
-  const grads: Record<string, boolean | Float32Array | undefined> = {}
-  for (const name of gradNames) {
-    const given = options[name] as boolean | Float32Array | undefined
-    grads[name] = given === undefined ? bound.grads[name] : given
-  }
+  let { grads } = bound
+  for (const name of gradNames) if (options[name] !== undefined) grads = { ...grads, [name]: options[name] as boolean }
   return { gradOutput, grad, out, accumulate, grads } as ExpressionBuffers
 }
 
@@ -393,6 +395,8 @@ function inFormulas({ name, inputs, params, programs }: Description): string {
     const roots = leaves.map(({ name }, k) => [`d/d${name}`, slopes[k]] as const)
     const names = { inputs: inputs.map((input) => input.name), params: params.map((param) => param.name) }
     const defaults = params.map((param) => `, ${param.name} = ${param.default}`).join('')
-    return [`${name}(${names.inputs.join(', ')}${defaults})`, ...formulasOf([['value', value], ...roots], names)].join('\n  ')
+    return [`${name}(${names.inputs.join(', ')}${defaults})`, ...formulasOf([['value', value], ...roots], names)].join(
+      '\n  ',
+    )
   })
 }

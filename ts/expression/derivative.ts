@@ -146,15 +146,15 @@ export function gradientsOf(value: Value, leaves: readonly Value[]): Value[] {
       gradients.set(node, guarded(guard, slope))
       continue
     }
-    backward(node, slope, isActive, (to, given, ...more) => {
-      if (!isActive(to) || (given.kind === 'const' && given.value === 0)) return
-      const added = without(more, guard)
+    for (const [to, share, ...conditions] of sharesOf(node, slope, isActive)) {
+      if (!isActive(to) || (share.kind === 'const' && share.value === 0)) continue
+      const added = without(conditions, guard)
       // What must hold and must not never counts.
-      if (added.some((literal) => has(guard, opposite(literal)))) return
+      if (added.some((literal) => has(guard, opposite(literal)))) continue
       const list = adjoints.get(to) ?? []
-      list.push({ guard: [...guard, ...added], slope: given })
+      list.push({ guard: [...guard, ...added], slope: share })
       adjoints.set(to, list)
-    })
+    }
   }
   return leaves.map((leaf) => gradients.get(leaf) ?? constant(0))
 }
@@ -169,71 +169,82 @@ const isBounded = (node: Value): boolean => node.uniform || (BOUNDED.has(node.ki
 /** The smallest normal number. */
 const LEAST = 2 ** -126
 
-/** Gives each argument its share of a slope, under which conditions it counts. */
-function backward(
-  node: Value,
-  slope: Value,
-  isActive: (arg: Value) => boolean,
-  give: (to: Value, slope: Value, ...guard: Literal[]) => void,
-): void {
+/** What an argument gets of the slope of a node, and under which conditions. */
+type Share = readonly [to: Value, slope: Value, ...guard: Literal[]]
+
+/** The shares of all arguments in a slope. */
+function sharesOf(node: Value, slope: Value, isActive: (arg: Value) => boolean): readonly Share[] {
   const [a, b, c] = node.args
   const times = (factor: Operand) => mul(slope, factor)
+  const guardOf = (isNeeded: boolean, condition: () => Literal): Literal[] => (isNeeded ? [condition()] : [])
   switch (node.kind) {
     case 'add':
-      give(a, slope)
-      return give(b, slope)
+      return [
+        [a, slope],
+        [b, slope],
+      ]
     case 'sub':
-      give(a, slope)
-      return give(b, neg(slope))
+      return [
+        [a, slope],
+        [b, neg(slope)],
+      ]
     case 'mul':
-      if (a === b) return give(a, times(mul(2, a)))
-      give(a, times(b))
-      return give(b, times(a))
-    case 'mul0':
+      if (a === b) return [[a, times(mul(2, a))]]
+      return [
+        [a, times(b)],
+        [b, times(a)],
+      ]
+    case 'mul0': {
       // The slope by a factor of 0 is the other one, but where that is infinite 0 · ∞ is 0 and stays 0.
-      give(a, times(b), ...(isBoundedValue(b) ? [] : [literalOf(or(not(eq(a, 0)), lt(abs(b), Infinity)), true)]))
-      return give(b, times(a), ...(isBounded(b) ? [] : [literalOf(eq(a, 0), false)]))
+      const isLeft = () => literalOf(or(not(eq(a, 0)), lt(abs(b), Infinity)), true)
+      return [
+        [a, times(b), ...guardOf(!isSurelyFinite(b), isLeft)],
+        [b, times(a), ...guardOf(!isBounded(b), () => literalOf(eq(a, 0), false))],
+      ]
+    }
     case 'div': {
       const share = div(slope, b)
-      give(a, share)
       // By the quotient, since b² may leave the range.
-      return give(b, neg(mul(share, node)))
+      return [
+        [a, share],
+        [b, neg(mul(share, node))],
+      ]
     }
     case 'neg':
-      return give(a, neg(slope))
+      return [[a, neg(slope)]]
     case 'abs':
-      return give(a, mulsign(slope, a))
+      return [[a, mulsign(slope, a)]]
     case 'mulsign':
-      return give(a, mulsign(slope, b))
+      return [[a, mulsign(slope, b)]]
     case 'sqrt':
       // The slope at 0 is infinite, and 0 is taken for it.
-      return give(a, div(times(0.5), node), literalOf(lt(0, node), true))
+      return [[a, div(times(0.5), node), ...guardOf(!isPositive(a), () => literalOf(lt(0, node), true))]]
     case 'exp':
-      return give(a, times(node))
+      return [[a, times(node)]]
     case 'expm1':
       // Not by expm1(a) + 1, which cancels where a is far below 0.
-      return give(a, times(exp(a)))
+      return [[a, times(exp(a))]]
     case 'log':
-      return give(a, div(slope, a))
+      return [[a, div(slope, a)]]
     case 'log1p':
-      return give(a, div(slope, add(1, a)))
+      return [[a, div(slope, add(1, a))]]
     case 'softplus':
-      return give(a, times(sigmoid(a)))
+      return [[a, times(sigmoid(a))]]
     case 'sigmoid':
       // Not by 1 − sigmoid(a), which cancels.
-      return give(a, times(mul(node, sigmoid(neg(a)))))
+      return [[a, times(mul(node, sigmoid(neg(a))))]]
     case 'tanh': {
       // Not by 1 − tanh², which cancels.
       const twice = mul(2, a)
-      return give(a, times(mul(4, mul(sigmoid(twice), sigmoid(neg(twice))))))
+      return [[a, times(mul(4, mul(sigmoid(twice), sigmoid(neg(twice)))))]]
     }
     case 'atan':
-      return give(a, div(slope, add(1, square(a))))
+      return [[a, div(slope, add(1, square(a)))]]
     case 'pow': {
       // y·x^y/x and x^y·ln x, both finite at 0 for y > 0.
       const base = max(a, LEAST)
-      give(a, times(div(mul(b, node), base)))
-      return give(b, times(mul(node, log(base))))
+      const byBase: Share = [a, times(div(mul(b, node), base))]
+      return isActive(b) ? [byBase, [b, times(mul(node, log(base)))]] : [byBase]
     }
     case 'min':
     case 'max': {
@@ -241,24 +252,33 @@ function backward(
       if (isActive(a) && isActive(b)) {
         // All goes to the first at a tie. A slope of 0 there would stop PPO, whose arms are equal inside of the clip.
         const isFirst = literalOf(le(low, high), true)
-        give(a, slope, isFirst)
-        return give(b, slope, opposite(isFirst))
+        return [
+          [a, slope, isFirst],
+          [b, slope, opposite(isFirst)],
+        ]
       }
-      give(a, slope, literalOf(lt(low, high), true))
-      return give(b, slope, literalOf(lt(high, low), true))
+      return [
+        [a, slope, literalOf(lt(low, high), true)],
+        [b, slope, literalOf(lt(high, low), true)],
+      ]
     }
-    case 'clamp':
-      give(a, slope, literalOf(lt(b, a), true), literalOf(lt(a, c), true))
-      give(b, slope, literalOf(lt(b, a), false))
-      return give(c, slope, literalOf(lt(b, a), true), literalOf(lt(a, c), false))
+    case 'clamp': {
+      const [isAboveLow, isBelowHigh] = [literalOf(lt(b, a), true), literalOf(lt(a, c), true)]
+      return [
+        [a, slope, isAboveLow, isBelowHigh],
+        [b, slope, opposite(isAboveLow)],
+        [c, slope, isAboveLow, opposite(isBelowHigh)],
+      ]
+    }
     case 'where': {
-      const [taken] = node.conditions
-      give(a, slope, literalOf(taken, true))
-      return give(b, slope, literalOf(taken, false))
+      const isTaken = literalOf(node.conditions[0], true)
+      return [
+        [a, slope, isTaken],
+        [b, slope, opposite(isTaken)],
+      ]
     }
     case 'custom':
-      for (let i = 1; i < node.args.length; i += 2) give(node.args[i], times(node.args[i + 1]))
-      return
+      return node.args.flatMap((arg, i): Share[] => (i % 2 === 1 ? [[arg, times(node.args[i + 1])]] : []))
     default:
       throw new Error(`there is no derivative of ${node.kind}`)
   }
@@ -267,4 +287,21 @@ function backward(
 const FINITE: ReadonlySet<string> = new Set(['sigmoid', 'tanh', 'atan', 'sign', 'const', 'param'])
 
 /** Whether a value is surely finite, but for NaN. */
-const isBoundedValue = (node: Value): boolean => FINITE.has(node.kind) && (node.kind !== 'const' || Math.abs(node.value) < Infinity)
+const isSurelyFinite = (node: Value): boolean =>
+  FINITE.has(node.kind) && (node.kind !== 'const' || Math.abs(node.value) < Infinity)
+
+/** Whether a value is surely not negative, but for NaN. */
+function isNotNegative(node: Value): boolean {
+  const [a, b] = node.args
+  if (node.kind === 'const') return node.value >= 0
+  if (node.kind === 'mul') return a === b || (isNotNegative(a) && isNotNegative(b))
+  if (node.kind === 'add') return isNotNegative(a) && isNotNegative(b)
+  return node.kind === 'abs' || node.kind === 'exp' || node.kind === 'sqrt' || node.kind === 'sigmoid'
+}
+
+/** Whether a value is surely more than 0, but for NaN. */
+function isPositive(node: Value): boolean {
+  if (node.kind === 'const') return node.value > 0
+  const [a, b] = node.args
+  return node.kind === 'add' && isNotNegative(a) && isNotNegative(b) && (isPositive(a) || isPositive(b))
+}

@@ -1,8 +1,8 @@
 /** What a loss that is an expression is made of, in words. */
 
 import type { Description, ExpressionBuffers, ExpressionSettings } from './call.js'
-import { inGraph, type Node } from './node.js'
 import { formulasOf, type Names } from './formula.js'
+import { inGraph, type Node } from './node.js'
 import type { Ready } from './programs.js'
 
 /** Where an operation leaves the range of single precision. */

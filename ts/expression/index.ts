@@ -7,8 +7,8 @@ export {
   type ExpressionOptions,
   type ExpressionResult,
   type Inputs,
-  type Params,
   type ParamSpec,
+  type Params,
   type Symbols,
 } from './define.js'
 export { fixed, fixedRows, type InputSpec, input, rows } from './inputs.js'

@@ -28,16 +28,50 @@ interface Instruction {
   readonly step: Step
 }
 
-const instructionsOf = new WeakMap<Program, readonly Instruction[]>()
+/** What the calls of a program have in common. */
+interface Prepared {
+  readonly instructions: readonly Instruction[]
+  /** Whether some loop reads the bits of its operands. */
+  readonly readsBits: boolean
+  readonly machine: Machine
+  /** The memory of the registers when the machine was made. */
+  file: Float32Array
+}
 
-/** The loops of a program. */
-function decoded(program: Program): readonly Instruction[] {
-  let instructions = instructionsOf.get(program)
-  if (instructions === undefined) {
-    instructions = decode(program)
-    instructionsOf.set(program, instructions)
+const prepared = new WeakMap<Program, Prepared>()
+
+/** The loops of a program, and a machine whose registers are in place. */
+function prepare(program: Program): Prepared {
+  let own = prepared.get(program)
+  if (own === undefined) {
+    const instructions = decode(program)
+    const readsBits = instructions.some(({ loop }) => /\bints\b/.test(loop.toString()))
+    own = { instructions, readsBits, machine: { floats: [], ints: [], at: [] }, file: NOTHING_YET }
+    prepared.set(program, own)
   }
-  return instructions
+  const count = program.registers + program.uniforms
+  if (registerFile.length < count * ROWS) {
+    registerFile = new Float32Array(count * ROWS)
+    registerBits = bits(registerFile)
+  }
+  if (own.file !== registerFile) {
+    own.file = registerFile
+    const { floats, ints, at } = own.machine
+    for (let k = 0; k < count; k++) {
+      floats[k] = registerFile
+      ints[k] = registerBits
+      at[k] = k * ROWS
+    }
+    for (let k = count; k < VALUES; k++) {
+      floats[k] = NOTHING_YET
+      ints[k] = NO_BITS
+      at[k] = 0
+    }
+    floats[VALUES] = values
+    ints[VALUES] = valueBits
+    at[VALUES] = 0
+  }
+  return own
 }
 
 function decode({ code, registers, uniforms, inputs, outputs }: Program): readonly Instruction[] {
@@ -131,7 +165,7 @@ const storeColumn =
     storeFrom(floats[a], at[a], floats[e], width * at[e] + c, width, n)
 
 // The registers of all calls; outputs of one unit, where they are not written at once; and what one unit has for each row.
-let registerFile = new Float32Array(0)
+let registerFile = new Float32Array(16 * ROWS)
 let outputFile = new Float32Array(0)
 const values = new Float32Array(BLOCK)
 const weights = new Float32Array(BLOCK)
@@ -139,36 +173,34 @@ const factors = new Float32Array(BLOCK)
 const classNumbers = new Int32Array(BLOCK)
 
 const bits = (array: Float32Array) => new Int32Array(array.buffer, array.byteOffset, array.length)
+let registerBits = bits(registerFile)
+const valueBits = bits(values)
+// In the place of arrays between two calls: a machine keeps none of them alive.
+const NOTHING_YET = new Float32Array(0)
+const NO_BITS = new Int32Array(0)
 
 /** Runs a program: see {@link Backend.expression}. */
 export function interpret(call: ExpressionCall): number {
   const { program, uniforms, inputs, grads, rows, raw } = call
-  const instructions = decoded(program)
+  const { instructions, readsBits, machine } = prepare(program)
+  const { floats, ints, at } = machine
   const { registers, outputs } = program
   const firstInput = registers + uniforms.length
   const firstOutput = firstInput + inputs.length
-  if (registerFile.length < firstInput * ROWS) registerFile = new Float32Array(firstInput * ROWS)
-  for (let k = 0; k < uniforms.length; k++) {
-    registerFile.fill(uniforms[k], (registers + k) * ROWS, (registers + k + 1) * ROWS)
-  }
+  const most = Math.min(ROWS, rows)
+  for (let k = registers; k < firstInput; k++) registerFile.fill(uniforms[k - registers], k * ROWS, k * ROWS + most)
   // Gradients over their inputs are kept back until the unit is surely done.
-  const isStaged = raw !== undefined || grads.some((grad) => inputs.some((input) => isSameMemory(grad, input)))
-  const staged: Float32Array[] = isStaged ? outputsOfUnit(outputs) : []
-  const machine: Machine = { floats: [], ints: [], at: [] }
-  const { floats, ints, at } = machine
-  const fileBits = bits(registerFile)
-  for (let k = 0; k < firstInput; k++) {
-    floats.push(registerFile)
-    ints.push(fileBits)
-    at.push(k * ROWS)
+  const isStaged = raw !== undefined || isAnyOver(grads, inputs)
+  const staged: readonly Float32Array[] = isStaged ? outputsOfUnit(outputs) : NONE
+  for (let k = 0; k < inputs.length; k++) {
+    floats[firstInput + k] = inputs[k]
+    if (readsBits) ints[firstInput + k] = bits(inputs[k])
   }
-  for (const array of [...inputs, ...(isStaged ? staged : grads)]) {
-    floats.push(array)
-    ints.push(bits(array))
-    at.push(0)
+  for (let k = 0; k < outputs.length; k++) {
+    const output = isStaged ? staged[k] : grads[k]
+    floats[firstOutput + k] = output
+    if (readsBits) ints[firstOutput + k] = bits(output)
   }
-  floats[VALUES] = values
-  ints[VALUES] = bits(values)
 
   let sum = 0
   for (let unit = 0; unit < rows; unit += BLOCK) {
@@ -182,7 +214,20 @@ export function interpret(call: ExpressionCall): number {
     }
     sum += raw === undefined ? finishPlain(call, staged, unit, count) : finishRaw(call, raw, staged, unit, count)
   }
+  for (let k = firstInput; k < firstOutput + outputs.length; k++) {
+    floats[k] = NOTHING_YET
+    ints[k] = NO_BITS
+  }
   return sum
+}
+
+const NONE: readonly Float32Array[] = []
+
+function isAnyOver(grads: readonly Float32Array[], inputs: readonly Float32Array[]): boolean {
+  for (const grad of grads) {
+    for (const input of inputs) if (isSameMemory(grad, input)) return true
+  }
+  return false
 }
 
 function isSameMemory(a: Float32Array, b: Float32Array): boolean {
@@ -194,7 +239,11 @@ function outputsOfUnit(widths: readonly number[]): Float32Array[] {
   const length = widths.reduce((sum, width) => sum + width, 0) * BLOCK
   if (outputFile.length < length) outputFile = new Float32Array(length)
   let first = 0
-  return widths.map((width) => outputFile.subarray(first, (first += width * BLOCK)))
+  return widths.map((width) => {
+    const start = first
+    first += width * BLOCK
+    return outputFile.subarray(start, first)
+  })
 }
 
 /** Sums the values of a unit, and stores gradients that were kept back. */
@@ -271,7 +320,8 @@ function againPlain(call: ExpressionCall, staged: readonly Float32Array[], unit:
 const LEAST = 2 ** -126
 
 /** Whether single precision holds the factor of the gradients with all its digits. */
-export const isSingle = (scale: number) => scale === 0 || (Math.abs(scale) >= LEAST && Math.abs(fround(scale)) < Infinity)
+export const isSingle = (scale: number) =>
+  scale === 0 || (Math.abs(scale) >= LEAST && Math.abs(fround(scale)) < Infinity)
 
 /** Weighs, masks, scales, stores and sums a unit of a raw program, whose slopes and values are in its outputs. */
 function finishRaw(
@@ -325,7 +375,11 @@ function finishRaw(
 }
 
 /** Which rows of a unit count, the weight of each, and the factor of its gradients. */
-function weigh({ weight, sampleWeight, sampleInner, marks, gradOutput, scale }: RawExtra, unit: number, count: number): void {
+function weigh(
+  { weight, sampleWeight, sampleInner, marks, gradOutput, scale }: RawExtra,
+  unit: number,
+  count: number,
+): void {
   classesOf(marks, unit, count, classNumbers)
   const factor = fround(scale)
   for (let i = 0; i < count; i++) {

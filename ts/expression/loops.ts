@@ -132,7 +132,7 @@ export const LOOPS = {
     for (let k = 0; k < n; k++) {
       const a = A[a0 + k]
       const b = B[b0 + k]
-      const mask = -(Number(a < b) | Number(a !== a))
+      const mask = -(Number(a < b) | Number(Number.isNaN(a)))
       DI[d0 + k] = (AI[a0 + k] & mask) | (BI[b0 + k] & ~mask)
     }
   },
@@ -149,7 +149,7 @@ export const LOOPS = {
     for (let k = 0; k < n; k++) {
       const a = A[a0 + k]
       const b = B[b0 + k]
-      const mask = -(Number(a > b) | Number(a !== a))
+      const mask = -(Number(a > b) | Number(Number.isNaN(a)))
       DI[d0 + k] = (AI[a0 + k] & mask) | (BI[b0 + k] & ~mask)
     }
   },
@@ -617,7 +617,7 @@ export const LOOPS = {
       const a = A[a0 + k]
       const b = B[b0 + k]
       const c = C[c0 + k]
-      const mask0 = -(Number(a < b) | Number(a !== a))
+      const mask0 = -(Number(a < b) | Number(Number.isNaN(a)))
       TI[0] = (AI[a0 + k] & mask0) | (BI[b0 + k] & ~mask0)
       D[d0 + k] = T[0] - c
     }
@@ -638,7 +638,7 @@ export const LOOPS = {
       const a = A[a0 + k]
       const b = B[b0 + k]
       const c = C[c0 + k]
-      const mask0 = -(Number(a > b) | Number(a !== a))
+      const mask0 = -(Number(a > b) | Number(Number.isNaN(a)))
       TI[0] = (AI[a0 + k] & mask0) | (BI[b0 + k] & ~mask0)
       D[d0 + k] = T[0] - c
     }
@@ -784,9 +784,9 @@ export const LOOPS = {
       const b = B[b0 + k]
       const c = C[c0 + k]
       const e = E[e0 + k]
-      const mask0 = -(Number(a < b) | Number(a !== a))
+      const mask0 = -(Number(a < b) | Number(Number.isNaN(a)))
       TI[0] = (AI[a0 + k] & mask0) | (BI[b0 + k] & ~mask0)
-      const mask1 = -(Number(c > e) | Number(c !== c))
+      const mask1 = -(Number(c > e) | Number(Number.isNaN(c)))
       TI[1] = (CI[c0 + k] & mask1) | (EI[e0 + k] & ~mask1)
       D[d0 + k] = T[0] - T[1]
     }
@@ -812,9 +812,9 @@ export const LOOPS = {
       const b = B[b0 + k]
       const c = C[c0 + k]
       const e = E[e0 + k]
-      const mask0 = -(Number(a > b) | Number(a !== a))
+      const mask0 = -(Number(a > b) | Number(Number.isNaN(a)))
       TI[0] = (AI[a0 + k] & mask0) | (BI[b0 + k] & ~mask0)
-      const mask1 = -(Number(c < e) | Number(c !== c))
+      const mask1 = -(Number(c < e) | Number(Number.isNaN(c)))
       TI[1] = (CI[c0 + k] & mask1) | (EI[e0 + k] & ~mask1)
       D[d0 + k] = T[0] - T[1]
     }
@@ -971,7 +971,7 @@ export const LOOPS = {
       const b = B[b0 + k]
       const c = C[c0 + k]
       const d = fround(a - b)
-      D[d0 + k] = Number(d > c) | Number(d !== d) ? d : c
+      D[d0 + k] = Number(d > c) | Number(Number.isNaN(d)) ? d : c
     }
   },
   mulmax(m: Machine, s: Step, n: number): void {
@@ -989,7 +989,7 @@ export const LOOPS = {
       const b = B[b0 + k]
       const c = C[c0 + k]
       const d = fround(a * b)
-      D[d0 + k] = Number(d > c) | Number(d !== d) ? d : c
+      D[d0 + k] = Number(d > c) | Number(Number.isNaN(d)) ? d : c
     }
   },
   divmul(m: Machine, s: Step, n: number): void {

@@ -195,7 +195,8 @@ export function nameLogistics(roots: readonly Item[]): Map<Item, Map<number, Ite
     results.set(all, (results.get(all) ?? new Map<number, Item>()).set(item.result, item))
   }
   for (const [all, own] of results) {
-    const fits = (name: LogisticName) => [...own.keys()].every((result) => LOGISTIC[name].results.includes(result as never))
+    const fits = (name: LogisticName) =>
+      [...own.keys()].every((result) => LOGISTIC[name].results.includes(result as never))
     all.operation = fits('sigmoid') ? 'sigmoid' : fits('softplus') ? 'softplus' : 'logistic'
   }
   return results

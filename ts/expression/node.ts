@@ -133,7 +133,9 @@ function make(
 
 function sameGraph(name: string, node: Node): void {
   if (node.graph !== graph) {
-    throw new TypeError(said(`${name}: a node of another definition cannot be used; build it within this function loss`))
+    throw new TypeError(
+      said(`${name}: a node of another definition cannot be used; build it within this function loss`),
+    )
   }
 }
 
@@ -434,9 +436,9 @@ export function or(c: Condition, d: Condition): Condition {
 }
 
 /** Whether a factor is surely finite: parameters and the scale are checked, what is computed of them may be infinite. */
-function isFinite(node: Value): boolean {
+function isSurelyFinite(node: Value): boolean {
   if (node.kind === 'const') return Number.isFinite(node.value)
-  return node.kind === 'param' || node.kind === 'scale' || (node.kind === 'neg' && isFinite(node.args[0]))
+  return node.kind === 'param' || node.kind === 'scale' || (node.kind === 'neg' && isSurelyFinite(node.args[0]))
 }
 
 /** x where the condition holds, otherwise y. Neither value nor gradient of the other one is looked at, whatever it is. */
@@ -456,7 +458,7 @@ export function where(c: Condition, x: Operand, y: Operand): Value {
 function outOfArm(arm: Value, put: (arm: Value) => Value): Value | undefined {
   if (arm.uniform) return undefined
   if (arm.kind === 'neg') return neg(put(arm.args[0]))
-  return arm.kind === 'mul' && isFinite(arm.args[0]) ? mul(arm.args[0], put(arm.args[1])) : undefined
+  return arm.kind === 'mul' && isSurelyFinite(arm.args[0]) ? mul(arm.args[0], put(arm.args[1])) : undefined
 }
 
 /** x, which counts as a constant for the derivative. */

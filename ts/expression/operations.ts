@@ -41,8 +41,8 @@ export const OPERATIONS = {
   neg: exact(5, (_, a) => -a),
   abs: exact(6, (_, a) => Math.abs(a)),
   // NaN in either is NaN; of two zeros it is the second.
-  min: exact(7, (_, a, b) => (Number(a < b) | Number(a !== a) ? a : b)),
-  max: exact(8, (_, a, b) => (Number(a > b) | Number(a !== a) ? a : b)),
+  min: exact(7, (_, a, b) => (Number(a < b) | Number(Number.isNaN(a)) ? a : b)),
+  max: exact(8, (_, a, b) => (Number(a > b) | Number(Number.isNaN(a)) ? a : b)),
   sqrt: exact(9, (_, a) => Math.sqrt(a), 16),
   madd: exact(10, (r, a, b, c) => r(a * b) + c),
   msub: exact(11, (r, a, b, c) => r(a * b) - c),
@@ -82,8 +82,8 @@ export const OPERATIONS = {
   submul: exact(45, (r, a, b, c) => r(a - b) * c),
   mulmul: exact(46, (r, a, b, c) => r(a * b) * c),
   subabs: exact(47, (_, a, b) => Math.abs(a - b)),
-  minsub: exact(48, (_, a, b, c) => (Number(a < b) | Number(a !== a) ? a : b) - c),
-  maxsub: exact(49, (_, a, b, c) => (Number(a > b) | Number(a !== a) ? a : b) - c),
+  minsub: exact(48, (_, a, b, c) => (Number(a < b) | Number(Number.isNaN(a)) ? a : b) - c),
+  maxsub: exact(49, (_, a, b, c) => (Number(a > b) | Number(Number.isNaN(a)) ? a : b) - c),
   dot: exact(80, (r, a, b, c, e) => r(a * b) + r(c * e)),
   dotsub: exact(81, (r, a, b, c, e) => r(a * b) - r(c * e)),
   mul4: exact(82, (r, a, b, c, e) => r(a * b) * r(c * e)),
@@ -92,11 +92,13 @@ export const OPERATIONS = {
   fdotsub: close(85, (r, a, b, c, e) => a * b - r(c * e)),
   minmaxsub: exact(
     86,
-    (_, a, b, c, e) => (Number(a < b) | Number(a !== a) ? a : b) - (Number(c > e) | Number(c !== c) ? c : e),
+    (_, a, b, c, e) =>
+      (Number(a < b) | Number(Number.isNaN(a)) ? a : b) - (Number(c > e) | Number(Number.isNaN(c)) ? c : e),
   ),
   maxminsub: exact(
     87,
-    (_, a, b, c, e) => (Number(a > b) | Number(a !== a) ? a : b) - (Number(c < e) | Number(c !== c) ? c : e),
+    (_, a, b, c, e) =>
+      (Number(a > b) | Number(Number.isNaN(a)) ? a : b) - (Number(c < e) | Number(Number.isNaN(c)) ? c : e),
   ),
   submulmul: exact(88, (r, a, b, c, e) => r(r(a - b) * c) * e),
   addmulmul: exact(89, (r, a, b, c, e) => r(r(a + b) * c) * e),
@@ -107,11 +109,11 @@ export const OPERATIONS = {
   subsub: exact(94, (r, a, b, c) => r(a - b) - c),
   submax: exact(95, (r, a, b, c) => {
     const d = r(a - b)
-    return Number(d > c) | Number(d !== d) ? d : c
+    return Number(d > c) | Number(Number.isNaN(d)) ? d : c
   }),
   mulmax: exact(96, (r, a, b, c) => {
     const d = r(a * b)
-    return Number(d > c) | Number(d !== d) ? d : c
+    return Number(d > c) | Number(Number.isNaN(d)) ? d : c
   }),
   divmul: exact(97, (r, a, b, c) => r(a / b) * c, 16),
   fmamul: close(100, (r, a, b, c, e) => r(a * b + c) * e),
@@ -185,12 +187,14 @@ export type ColumnName = keyof typeof COLUMNS
 
 export type Mnemonic = OperationName | SumName | LogisticName | ColumnName
 
-/** Everything that an instruction can be, by its number. */
-export const NAMES: ReadonlyMap<number, Mnemonic> = new Map(
-  Object.entries({ ...OPERATIONS, ...SUMS, ...LOGISTIC, ...COLUMNS }).map(([name, { code }]) => [code, name as Mnemonic]),
+const CODES = Object.entries({ ...OPERATIONS, ...SUMS, ...LOGISTIC, ...COLUMNS }).map(
+  ([name, { code }]) => [name as Mnemonic, code] as const,
 )
 
+/** Everything that an instruction can be, by its number. */
+export const NAMES: ReadonlyMap<number, Mnemonic> = new Map(CODES.map(([name, code]) => [code, name]))
+
+const numbers: ReadonlyMap<Mnemonic, number> = new Map(CODES)
+
 /** The number of an operation. */
-export function codeOf(name: Mnemonic): number {
-  return { ...OPERATIONS, ...SUMS, ...LOGISTIC, ...COLUMNS }[name].code
-}
+export const codeOf = (name: Mnemonic): number => numbers.get(name)!

@@ -18,11 +18,14 @@ export type Trace = (constants: ReadonlyMap<number, number>) => Value
 export interface Ready extends Compiled {
   /** Places of the uniforms that depend on the factor of the gradients. */
   readonly scaled: readonly number[]
+  /** The values of the last call: those of a training step are the same from call to call. */
+  last: { readonly params: readonly number[]; readonly scale: number; readonly values: Float32Array } | undefined
 }
 
 /** The programs of a loss; `exponents` are the numbers of the parameters of which exponents are made. */
 export class Programs {
-  // The last one used is the last in the map.
+  readonly #all = new Map<number, Ready>()
+  // Where exponents are constants. The last one used is the last in the map.
   readonly #kept = new Map<string, Map<number, Ready>>()
 
   constructor(
@@ -48,17 +51,19 @@ export class Programs {
   compile(wanted: Wanted, params: readonly number[]): Ready {
     const constants = this.#constants(params)
     const compiled = compile(this.loss, () => this.trace(constants), this.inputs, wanted)
-    return { ...compiled, scaled: compiled.uniforms.flatMap((node, k) => (hasScale(node) ? [k] : [])) }
+    const scaled = compiled.uniforms.flatMap((node, k) => (hasScale(node) ? [k] : []))
+    return { ...compiled, scaled, last: undefined }
   }
 
   #of(params: readonly number[]): Map<number, Ready> {
-    const key = this.exponents.length === 0 ? '' : [...this.#constants(params).values()].join()
+    if (this.exponents.length === 0) return this.#all
+    const key = [...this.#constants(params).values()].join()
     let programs = this.#kept.get(key)
     if (programs === undefined) {
       programs = new Map()
       const [first] = this.#kept.keys()
       if (this.#kept.size >= MOST_KEPT) this.#kept.delete(first)
-    } else if (this.exponents.length > 0) this.#kept.delete(key)
+    } else this.#kept.delete(key)
     this.#kept.set(key, programs)
     return programs
   }
@@ -79,17 +84,22 @@ function keyOf({ kind, value, inPlace, grads }: Wanted): number {
 
 const LEAST = 2 ** -126
 
+/** The values of the uniforms of a call. */
+export function uniformsOf(ready: Ready, params: readonly number[], scale: number): Float32Array {
+  // The array is that of settings, which do not change.
+  if (ready.last?.params !== params || ready.last.scale !== scale) {
+    ready.last = { params, scale, values: evaluateUniforms(ready.uniforms, params, scale) }
+  }
+  return ready.last.values
+}
+
 /**
- * The values of the uniforms for a plain program; undefined where the factor of the gradients leaves single precision in one of them,
- * so that a raw program must take it.
+ * The same of a plain program; undefined where the factor of the gradients leaves single precision in one of them, so that a raw program
+ * must take it.
  */
-export function plainUniforms(
-  { uniforms, scaled }: Ready,
-  params: readonly number[],
-  scale: number,
-): Float32Array | undefined {
-  const values = evaluateUniforms(uniforms, params, scale)
-  for (const k of scaled) {
+export function plainUniforms(ready: Ready, params: readonly number[], scale: number): Float32Array | undefined {
+  const values = uniformsOf(ready, params, scale)
+  for (const k of ready.scaled) {
     const size = Math.abs(values[k])
     if (!(size < Infinity) || (size < LEAST && scale !== 0 && size !== 0)) return undefined
   }

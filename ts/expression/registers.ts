@@ -96,7 +96,10 @@ export function encode(
     }
     to.forEach((register, column) => {
       if (register === undefined) return
-      code.push({ mnemonic: 'loadc', operands: [['register', register], NONE, NONE, ['column', column], ['input', input]] })
+      code.push({
+        mnemonic: 'loadc',
+        operands: [['register', register], NONE, NONE, ['column', column], ['input', input]],
+      })
     })
   })
   free.push(...unused)
@@ -148,5 +151,8 @@ export function encode(
 const SHORT = { register: 'r', uniform: 'u', input: 'in', output: 'out', column: 'column' }
 
 function inWords({ mnemonic, operands }: Instruction): string {
-  return [mnemonic, ...operands.filter((place) => place !== NONE).map(([file, index]) => `${SHORT[file]}${index}`)].join(' ')
+  return [
+    mnemonic,
+    ...operands.filter((place) => place !== NONE).map(([file, index]) => `${SHORT[file]}${index}`),
+  ].join(' ')
 }

@@ -31,8 +31,7 @@ export function schedule(roots: readonly Item[], outputsLast: boolean): Item[] {
   const done = new Set(all.filter((item) => item.leaf !== undefined))
   // The results of a logistic operation are there with it.
   const isDone = (item: Item) => done.has(item.result === undefined ? item : item.args[0])
-  const freed = (item: Item) =>
-    new Set(item.args.filter((arg) => arg.leaf === undefined && left.get(arg) === 1)).size
+  const freed = (item: Item) => new Set(item.args.filter((arg) => arg.leaf === undefined && left.get(arg) === 1)).size
   const rank = (item: Item): number => {
     const last = outputsLast && item.output !== undefined ? -1e9 : 0
     return last + (costOf(item) >= LONG ? 1e6 : 0) + 1000 * freed(item) + (heights.get(item) ?? 0)

@@ -1,7 +1,7 @@
 /** What is the same for all rows: computed once per call, rounded at every step, so that all backends get the same numbers. */
 
-import { logistic } from './operations.js'
 import type { Node, Value } from './node.js'
+import { logistic } from './operations.js'
 
 const { fround } = Math
 

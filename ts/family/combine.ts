@@ -1,17 +1,19 @@
 /** Weighted sums of any losses of the same input. */
 
-import { type DynamicTensor, floatTensor, gradBuffer, kindOf, number, separate, wrongType } from '../check.js'
-import { nearest } from '../options.js'
+import { type DynamicTensor, floatTensor, gradBuffer, isRecord, number, separate, wrongType } from '../check.js'
+import { nearest, readProperties } from '../options.js'
 import {
   accumulated,
   accumulates,
   boundOf,
+  type Denominator,
   definitionOf,
+  type Family,
   type Loss,
   makeLoss,
-  type Options,
   optionsOf,
   type Result,
+  readTarget,
   type Settings,
   scalarGradOutput,
   type Wanted,
@@ -61,13 +63,31 @@ export type CombinedLoss<P extends readonly PartOf[]> = Loss<
   Targets<P>,
   CombinedOptions<P>,
   'mean',
-  { parts: number[] }
+  {
+    /** The value of each part, without its weight. */
+    parts: number[]
+    /** What the mean of each part divides by; of a part with parts of its own, what each of those does. */
+    denominators: Denominators<P>
+  }
 >
+
+/** What the parts have as `denominator` or, where they have parts of their own, as `denominators`. */
+type Denominators<P extends readonly PartOf[]> = { -readonly [I in keyof P]: DenominatorOf<LossOf<P[I]>> }
+
+type DenominatorOf<L> =
+  MoreOf<L> extends infer More
+    ? More extends Denominator
+      ? number
+      : More extends { denominators: infer D }
+        ? D
+        : unknown
+    : never
 
 type LossOf<Part> = Part extends readonly [infer L extends AnyLoss, ...unknown[]] ? L : never
 // biome-ignore-start lint/suspicious/noExplicitAny: what is not asked for.
 type InputOf<L> = L extends Loss<infer Input, any, any, any, any> ? Input : never
 type TargetOf<L> = L extends Loss<any, infer Target, any, any, any> ? Target : never
+type MoreOf<L> = L extends Loss<any, any, any, any, infer More> ? More : never
 type OptionsOf<L> = L extends Loss<any, any, infer O, any, any> ? O : never
 // biome-ignore-end lint/suspicious/noExplicitAny: what is not asked for.
 
@@ -162,11 +182,16 @@ const dry: Wanted = { value: false, grad: true, dry: true }
 const buffers = ['grad', 'out', 'targetGrad', 'accumulate']
 const own = new Set(['gradOutput', ...buffers])
 
+/** The targets of the parts of a call, as each part takes its own again. */
+class PartTargets {
+  constructor(readonly list: readonly unknown[]) {}
+}
+
 /**
  * A weighted sum of losses of the same input, itself a loss: Σ weight · loss(input, target, options).
  *
  * The gradient of each part is added into the one buffer, without a temporary of the size of the input. `valueAndGrad` has the
- * unweighted value of each part in `parts`. Options that all parts have may be given to the whole and go to each; `grad` must
+ * unweighted value of each part in `parts` and what its mean divides by in `denominators`. Options that all parts have may be given to the whole and go to each; `grad` must
  * not be the input, which every part reads. A part may be a loss with bound options, or a sum itself; its `gradOutput` is a
  * factor of its gradient alone.
  *
@@ -207,7 +232,7 @@ export function combine<const P extends readonly PartOf[]>(parts: Checked<P>): C
   const [first, ...rest] = optionNames
   const shared = [...first].filter((option) => !own.has(option) && rest.every((options) => options.has(option)))
   const targetOf = targetsOf(definition.parts)
-  return makeLoss({
+  const family: Family<CombinedSettings, PartTargets> = {
     definition,
     options: new Set([...shared, 'gradOutput', 'grad', 'accumulate']),
     elsewhere(option) {
@@ -224,19 +249,23 @@ export function combine<const P extends readonly PartOf[]>(parts: Checked<P>): C
       const losses = definition.parts.map(({ loss }) => loss.with(passed))
       return { reduction: 'mean', emptyMean: 'nan', normalizer: undefined, validate: false, losses }
     },
-    run(wanted, input, target, { losses }, buffers): Result {
+    read(target) {
+      if (target instanceof PartTargets) return target
+      return new PartTargets(targetOf(target).map((own, i) => readTarget(definition.parts[i].loss, own)))
+    },
+    run(wanted, input, { list: targets }, { losses }, buffers): Result {
       const scalar = scalarGradOutput(name, buffers.gradOutput)
       if (Number.isNaN(scalar)) throw wrongType(name, 'gradOutput', 'a number', buffers.gradOutput)
       const { data: x } = floatTensor(name, 'input', input)
-      const targets = targetOf(target)
-      if (!wanted.grad)
+      if (!wanted.grad) {
         return { value: totalOf(losses.map((loss, i) => loss(input, targets[i]) as number)), grad: undefined }
+      }
       const grad = gradBuffer(name, buffers.grad, x.length)
       const call = (wanted: Wanted) =>
         losses.map((loss, i) => {
           const { weight, gradOutput } = definition.parts[i]
           const options = { grad, gradOutput: scalar * weight * gradOutput }
-          return accumulated(loss, wanted, input, targets[i], options).value as number
+          return accumulated(loss, wanted, input, targets[i], options)
         })
       // All checks of all parts before the first writes.
       separate(name, [['the gradient buffer', grad]], [['input', x]])
@@ -244,10 +273,13 @@ export function combine<const P extends readonly PartOf[]>(parts: Checked<P>): C
       if (wanted.dry) return { value: Number.NaN, grad }
       // A sum that is a part itself adds to what the other parts have written.
       if (!accumulates(name, buffers, wanted)) grad.fill(0)
-      const values = call(wanted)
-      return { value: totalOf(values), grad, parts: values }
+      const results = call(wanted)
+      const values = results.map(({ value }) => value as number)
+      const denominators = results.map(({ denominator, denominators }) => denominator ?? denominators!)
+      return { value: totalOf(values), grad, parts: values, denominators }
     },
-  })
+  }
+  return makeLoss(family)
 
   function totalOf(values: readonly number[]): number {
     return values.reduce((sum, value, i) => sum + definition.parts[i].weight * value, 0)
@@ -259,9 +291,10 @@ function partOf(part: unknown, i: number): Part {
   if (definitionOf(loss) === undefined) {
     throw wrongType('combine', `parts[${i}]`, '[loss, weight, options]', Array.isArray(part) ? loss : part)
   }
-  const isObject = typeof options === 'object' && options !== null && !Array.isArray(options)
-  const { target, ...rest } = isObject ? options : {}
-  const bound = (loss as AnyLoss).with(isObject ? rest : options)
+  const names = new Set([...optionsOf(loss)!, 'target'])
+  // The target stays as it is given: each call reads it anew.
+  const { target, ...rest } = readProperties(loss.name, options, names)
+  const bound = (loss as AnyLoss).with(rest)
   const all = boundOf(bound)
   if (all.reduction === 'none') {
     throw new RangeError(`combine: parts[${i}] must have the reduction 'mean' or 'sum', got 'none'`)
@@ -276,36 +309,30 @@ function partOf(part: unknown, i: number): Part {
   return { loss: bound, weight, gradOutput, target }
 }
 
-/** How the targets of the parts come out of that of a call. */
+/** How the targets of the parts come out of that of a call, of which each name is read once. */
 function targetsOf(parts: readonly Part[]): (given: unknown) => readonly unknown[] {
-  const names = new Set(parts.map(({ target }) => target).filter((target) => typeof target === 'string'))
+  const names = new Set(parts.flatMap(({ target }) => (typeof target === 'string' ? [target] : [])))
   const unnamed = parts.findIndex(({ target }) => target === undefined)
   if (names.size > 0 && unnamed >= 0) {
     throw new TypeError(`combine: parts[${unnamed}] must name its target, since other parts do: { target: 'labels' }`)
   }
-  const choose = (given: unknown) =>
-    parts.map(({ target }) => {
-      if (target === undefined) return given
-      return typeof target === 'string' ? (given as Options)[target] : target
-    })
-  if (names.size === 0) return choose
+  if (names.size === 0) return (given) => parts.map(({ target }) => target ?? given)
   return (given) => {
     const list = [...names].join(', ')
-    if (typeof given !== 'object' || given === null || Array.isArray(given) || kindOf(given) !== undefined) {
-      throw wrongType('combine', 'target', `an object { ${list} }`, given)
-    }
+    if (!isRecord(given)) throw wrongType('combine', 'target', `an object { ${list} }`, given)
     for (const name in given) {
       if (names.has(name)) continue
       const close = nearest(name, names)
       const guess = close === undefined ? `there are ${list}` : `did you mean ${close}?`
       throw new TypeError(`combine: no part names the target ${name}; ${guess}`)
     }
+    const targets: Record<string, unknown> = Object.fromEntries([...names].map((name) => [name, given[name]]))
     for (const name of names) {
-      if ((given as Options)[name] === undefined) {
+      if (targets[name] === undefined) {
         const i = parts.findIndex(({ target }) => target === name)
         throw new TypeError(`combine: target.${name} must be given, for parts[${i}], ${parts[i].loss.name}`)
       }
     }
-    return choose(given)
+    return parts.map(({ target }) => (typeof target === 'string' ? targets[target] : target))
   }
 }

@@ -1,12 +1,26 @@
 /** What all losses share: the three verbs, bound options, reductions. */
 
 import type { Named } from '../check.js'
-import { flag, float32Of, kindOf, number, separate, separateGrad, word, wrongType } from '../check.js'
-import { assertOptions } from '../options.js'
+import {
+  flag,
+  float32Of,
+  isTensor,
+  kindOf,
+  number,
+  separate,
+  separateGrad,
+  Tensor,
+  tensorOf,
+  word,
+  wrongType,
+} from '../check.js'
+import { type Buffers, type Options, readCall, readOptions } from '../options.js'
 import type { CombinedDefinition } from './combine.js'
 import type { PointwiseDefinition } from './pointwise.js'
 import type { CompoundDefinition, RegionDefinition } from './region.js'
 import type { SoftmaxDefinition } from './softmax.js'
+
+export type { Buffers }
 
 export type Reduction = 'mean' | 'sum' | 'none'
 
@@ -110,16 +124,6 @@ export interface Settings {
   readonly validate: boolean
 }
 
-/** The options that change from call to call, and are checked in each. */
-export interface Buffers {
-  readonly gradOutput?: number | Float32Array
-  readonly grad?: Float32Array
-  readonly out?: Float32Array
-  readonly targetGrad?: boolean | Float32Array
-  /** The gradient is added to what `grad` holds. */
-  readonly accumulate?: boolean
-}
-
 /** Which results a verb wants. */
 export interface Wanted {
   readonly value: boolean
@@ -137,9 +141,11 @@ export interface Result {
   targetGrad?: Float32Array
   /** Values of the parts of a loss made of several. */
   parts?: Record<string, number> | number[]
-  /** What their means divide by. */
-  denominators?: Record<string, number> | number[]
+  /** What their means divide by; of a part that has parts itself, those of its parts. */
+  denominators?: Denominators
 }
+
+type Denominators = Record<string, number> | (number | Denominators)[]
 
 /** Without a `targetGrad` where none was asked for. */
 export function result(
@@ -152,7 +158,7 @@ export function result(
 }
 
 /** How a family makes a loss. */
-export interface Family<S extends Settings> {
+export interface Family<S extends Settings, T = Tensor<unknown>> {
   readonly definition: Definition
   /** Names of all options. */
   readonly options: ReadonlySet<string>
@@ -160,7 +166,12 @@ export interface Family<S extends Settings> {
   elsewhere?(option: string): string | undefined
   /** Checks the options that do not depend on the arrays. */
   resolve(options: Options): S
-  run(wanted: Wanted, input: unknown, target: unknown, settings: S, buffers: Buffers): Result
+  /**
+   * Reads a target, where it is more than an array or a tensor. What has been read may come again, and stays as it is then.
+   */
+  read?(target: unknown): T
+  /** Checks everything else and computes. Whatever it gets has been read: no code of the caller runs here. */
+  run(wanted: Wanted, input: Tensor<unknown>, target: T, settings: S, buffers: Buffers): Result
 }
 
 export type Definition =
@@ -197,6 +208,7 @@ interface Inside {
   readonly definition: Definition
   readonly options: ReadonlySet<string>
   readonly bound: Options
+  read(target: unknown): unknown
   call(wanted: Wanted, input: unknown, target: unknown, options: unknown, accumulate?: boolean): Result
 }
 
@@ -212,6 +224,11 @@ export function optionsOf(loss: object): ReadonlySet<string> | undefined {
   return insides.get(loss)?.options
 }
 
+/** The target of a loss with nothing in it that runs code of the caller, as the loss takes it again. */
+export function readTarget(loss: object, target: unknown): unknown {
+  return insides.get(loss)!.read(target)
+}
+
 /** The options that a loss has bound. */
 export function boundOf(loss: object): Options {
   return insides.get(loss)!.bound
@@ -223,72 +240,75 @@ export function accumulated(loss: object, wanted: Wanted, input: unknown, target
 }
 
 /** The frozen callable of a loss with some options bound. */
-export function makeLoss<S extends Settings, L>(family: Family<S>, bound: Options = {}): L {
+export function makeLoss<S extends Settings, L, T = Tensor<unknown>>(family: Family<S, T>, bound: Options = {}): L {
   const { definition, run } = family
+  const { name } = definition
+  const read = family.read ?? ((target: unknown) => tensorOf(name, 'target', target) as T)
   const isBound = Object.keys(bound).length > 0
   const boundSettings = family.resolve(bound)
-  const boundBuffers = buffersOf(bound, {})
+  const { gradOutput, grad, out, targetGrad, accumulate } = bound as Buffers
+  const boundBuffers = { gradOutput, grad, out, targetGrad, accumulate } as Buffers
 
   const call: Inside['call'] = (wanted, input, target, options, accumulate = false) => {
-    if (options === undefined) return run(wanted, input, target, boundSettings, boundBuffers)
-    assertOptions(definition.name, options, family.options, family.elsewhere)
-    const buffers = buffersOf(options, boundBuffers, accumulate)
-    for (const name in options) {
-      if (!bufferOptions.has(name)) return run(wanted, input, target, resolve(options), buffers)
-    }
-    return run(wanted, input, target, boundSettings, buffers)
+    // All that may run code of the caller comes first: then what the checks have found cannot change any more.
+    const given =
+      options === undefined ? undefined : readCall(name, options, family.options, family.elsewhere, boundBuffers)
+    const x = tensorOf(name, 'input', input)
+    const t = read(target)
+    const settings = given?.settings === undefined ? boundSettings : resolve(given.settings)
+    const buffers = given ?? boundBuffers
+    return run(wanted, x, t, settings, accumulate ? { ...buffers, accumulate } : buffers)
   }
 
-  /** The given options over the bound ones. Each is read once: a getter may change its mind. */
+  /** The given options over the bound ones. */
   function resolve(given: Options): S {
-    return isBound ? family.resolve({ ...bound, ...defined(given) }) : family.resolve(given)
+    return family.resolve(isBound ? { ...bound, ...given } : given)
   }
 
   const loss = (input: unknown, target: unknown, options?: unknown) => call(forward, input, target, options).value
-  Object.defineProperty(loss, 'name', { value: definition.name })
+  Object.defineProperty(loss, 'name', { value: name })
   Object.assign(loss, {
     backward: (input: unknown, target: unknown, options?: unknown) => call(backward, input, target, options).grad,
     valueAndGrad: (input: unknown, target: unknown, options?: unknown) => call(both, input, target, options),
     with(options: unknown) {
-      assertOptions(definition.name, options, family.options, family.elsewhere)
-      return makeLoss(family, { ...bound, ...bind(options) })
+      return makeLoss(family, { ...bound, ...bind(readOptions(name, options, family.options, family.elsewhere)) })
     },
   })
-  insides.set(loss, { definition, options: family.options, bound, call })
+  insides.set(loss, { definition, options: family.options, bound, read, call })
   return Object.freeze(loss) as L
 }
 
-export type Options = Readonly<Record<string, unknown>>
-
-/** Without the options that are undefined: they count as not given. */
-export function defined(options: Options): Options {
-  const given: Record<string, unknown> = {}
-  for (const name in options) {
-    const value = options[name]
-    if (value !== undefined) given[name] = value
-  }
-  return given
-}
-
-/** Options that outlive the call, whose arrays the caller may change: short ones are copied. */
+/** Options that outlive the call, whose arrays the caller may change: all but the buffers are copied. */
 export function bind(options: Options, buffers = bufferOptions): Options {
-  const given: Record<string, unknown> = { ...defined(options) }
-  for (const [name, value] of Object.entries(given)) {
+  const bound: Record<string, unknown> = { ...options }
+  for (const [name, value] of Object.entries(bound)) {
     if (buffers.has(name)) continue
-    if (kindOf(value) !== undefined) given[name] = (value as Float32Array).slice()
-    else if (Array.isArray(value)) given[name] = [...value]
-    else if (typeof value === 'object' && value !== null && 'data' in value && kindOf(value.data) !== undefined) {
-      const { data, type, dtype, shape, dims, stride, strides, offset } = value as Record<string, unknown>
-      given[name] = { data: (data as Float32Array).slice(), type, dtype, shape, dims, stride, strides, offset }
-    }
+    if (typeof value === 'object' && value !== null && isTensor(value))
+      bound[name] = new Tensor(copyOf(value.data), value.shape)
+    else bound[name] = copyOf(value)
   }
-  return given
+  return bound
 }
 
-function buffersOf(options: Options, bound: Buffers, adds = false): Buffers {
-  const { gradOutput = bound.gradOutput, grad = bound.grad, out = bound.out } = options as Buffers
-  const { targetGrad = bound.targetGrad, accumulate = bound.accumulate } = options as Buffers
-  return { gradOutput, grad, out, targetGrad, accumulate: adds || accumulate } as Buffers
+const copied = [
+  Float32Array,
+  Int32Array,
+  Uint8Array,
+  Uint8ClampedArray,
+  Int8Array,
+  Int16Array,
+  Uint16Array,
+  Uint32Array,
+] as const
+const copiers = new Map<string | undefined, (array: never) => unknown>([
+  ...copied.map((own) => [own.name, (array: Float32Array) => new own(array)] as const),
+  ['BigInt64Array', (array: BigInt64Array) => new BigInt64Array(array)],
+  ['BigUint64Array', (array: BigUint64Array) => new BigUint64Array(array)],
+])
+
+/** A copy of a typed array; its own method `slice` might be the caller's. Anything else is given back. */
+function copyOf(value: unknown): unknown {
+  return copiers.get(kindOf(value))?.(value as never) ?? value
 }
 
 /** The options of every loss, checked; `reductions` are those of this one. */
@@ -365,14 +385,11 @@ export function separateCall(
   accumulate: boolean,
 ): void {
   const { grad } = outputs
-  if (accumulate && grad === input) {
-    throw new RangeError(`${loss}: grad must not be the input with accumulate, since the gradient is added to it`)
-  }
   const { out, targetGrad } = outputs
   const arrays = arraysOf(settings)
   const upstream = typeof gradOutput === 'object' ? gradOutput : undefined
   if (out === undefined && targetGrad === undefined && upstream === undefined && arrays.length === 0) {
-    separateGrad(loss, grad, input, target)
+    separateGrad(loss, grad, input, target, accumulate)
     return
   }
   separate(
@@ -383,6 +400,7 @@ export function separateCall(
       ['targetGrad', targetGrad],
     ],
     [['input', input], ['target', target], ['gradOutput', upstream], ...arrays],
+    accumulate,
   )
 }
 

@@ -7,6 +7,7 @@ import {
   agreedShape,
   attached,
   type DynamicTensor,
+  fitsShape,
   flag,
   floatTensor,
   gradBuffer,
@@ -18,7 +19,6 @@ import {
   smallWeights,
   type Tensor,
   type TensorLike,
-  unwrap,
   wrongType,
   wrongValue,
 } from '../check.js'
@@ -233,7 +233,13 @@ export function pointwise<
     }
   }
 
-  function run(wanted: Wanted, input: unknown, target: unknown, settings: PointwiseSettings, buffers: Buffers): Result {
+  function run(
+    wanted: Wanted,
+    input: Tensor<unknown>,
+    target: Tensor<unknown>,
+    settings: PointwiseSettings,
+    buffers: Buffers,
+  ): Result {
     const { data: x, shape: inputShape } = floatTensor(loss, 'input', input)
     const { data: t, shape: targetShape } = targetTensor(target)
     const n = x.length
@@ -251,7 +257,8 @@ export function pointwise<
     if (range !== undefined) checkRange(x, t, marks, range, range)
     else if (settings.validate) checkRange(x, t, marks, RANGES[definition.domain.input], RANGES[targetValues(settings)])
     const { reduction } = settings
-    const count = settings.meanBy === 'count' ? totalWeight(loss, marks, n) : weightOf(loss, extra!, settings.weightSum, n)
+    const count =
+      settings.meanBy === 'count' ? totalWeight(loss, marks, n) : weightOf(loss, extra!, settings.weightSum, n)
     const ofBatch = reduction === 'batchmean'
     const denominator = ofBatch ? samplesOf(loss, shape) : denominatorOf(settings, count)
     const reported = ofBatch || reduction === 'mean' ? denominator : count
@@ -298,12 +305,12 @@ export function pointwise<
   }
 
   /** Targets between 0 and 1 may be integers. */
-  function targetTensor(target: unknown): Tensor<Float32Array | LabelArray> {
-    const floats = definition.domain.target !== 'probability' || kindOf(target) === 'Float32Array'
-    if (floats) return floatTensor(loss, 'target', target)
-    const { data, shape } = unwrap(loss, 'target', target)
-    if (!areLabels(data)) return floatTensor(loss, 'target', target)
-    return { data: attached(loss, 'target', data), shape }
+  function targetTensor(target: Tensor<unknown>): Tensor<Float32Array | LabelArray> {
+    const { data } = target
+    if (!integers || !areLabels(data)) return floatTensor(loss, 'target', target)
+    attached(loss, 'target', data)
+    fitsShape(loss, 'target', target)
+    return target as Tensor<LabelArray>
   }
 
   /** Refuses what the loss has no value for. */
@@ -389,7 +396,12 @@ export function checkWeight(
 /** Sum of the weights of the elements that count; `weightSum` is that of `weight`. */
 export function weightOf(
   loss: string,
-  { weight, sampleWeight, sampleInner, marks }: Pick<PointwiseExtra, 'weight' | 'sampleWeight' | 'sampleInner' | 'marks'>,
+  {
+    weight,
+    sampleWeight,
+    sampleInner,
+    marks,
+  }: Pick<PointwiseExtra, 'weight' | 'sampleWeight' | 'sampleInner' | 'marks'>,
   weightSum: number,
   n: number,
 ): number {

@@ -7,15 +7,16 @@ import {
   attached,
   type DynamicTensor,
   describe,
+  fitsShape,
   float32Of,
   isShape,
   kindOf,
   lengthOf,
   number,
   smallArray,
-  type Tensor,
+  Tensor,
   type TensorLike,
-  unwrap,
+  tensorOf,
   wrongType,
   wrongValue,
 } from '../check.js'
@@ -183,7 +184,13 @@ export function positionAxes(shape: readonly number[] | undefined, axis: Axis, c
 }
 
 /** Refuses an array that has one value neither for each position nor for the first axes; how many neighbours share a value. */
-export function sharing(loss: string, name: string, array: ArrayBufferView, axes: readonly number[]): number {
+export function sharing(
+  loss: string,
+  name: string,
+  array: ArrayBufferView,
+  axes: readonly number[],
+  shape?: readonly number[],
+): number {
   const length = lengthOf(array)
   const all = axes.reduce((size, length) => size * length, 1)
   if (length === all) return 1
@@ -193,20 +200,57 @@ export function sharing(loss: string, name: string, array: ArrayBufferView, axes
     if (leading === length) return all / length
   }
   const perSample = axes.length > 1 && axes[0] !== all ? `, or of ${axes[0]}, one per sample` : ''
-  throw wrongValue(loss, name, `an array of ${all}, one per position${perSample}`, array)
+  throw wrongValue(
+    loss,
+    name,
+    `an array of ${all}, one per position${perSample}`,
+    array,
+    shapesOf(name, length, axes, shape),
+  )
+}
+
+/** The shapes that an array of positions may have, where that of the input is known. */
+function shapesOf(name: string, length: number, axes: readonly number[], shape: readonly number[] | undefined): string {
+  if (shape === undefined) return ''
+  const scores = shape.reduce((size, length) => size * length, 1)
+  const hasClasses = shape.length > axes.length && length === scores
+  const why = hasClasses ? `, since a ${name} has no class axis` : ''
+  return `for the input [${shape}] its shape is ${leadingShapes(axes)}${why}`
+}
+
+/** That of all axes, and of the first ones alone. */
+function leadingShapes(axes: readonly number[]): string {
+  const shapes = axes.map((_, i) => `[${axes.slice(0, axes.length - i)}]`)
+  const last = shapes.pop()
+  return shapes.length === 0 ? `${last}` : `${shapes.join(', ')} or ${last}`
 }
 
 /** The option `mask`, whose length is not yet known. */
 export function maskOf(loss: string, value: unknown): Tensor<NumberArray> | undefined {
   if (value === undefined) return undefined
   if (Array.isArray(value) && value.every((kept) => typeof kept === 'boolean')) {
-    return { data: Uint8Array.from(value, Number), shape: undefined }
+    return new Tensor(Uint8Array.from(value, Number), undefined)
   }
-  const { data, shape } = unwrap(loss, 'mask', value)
+  const tensor = tensorOf(loss, 'mask', value)
+  const { data } = tensor
   if (!areLabels(data) && kindOf(data) !== 'Float32Array') {
-    throw wrongType(loss, 'mask', 'an array of integers, a Float32Array or an array of booleans', value)
+    throw wrongType(
+      loss,
+      'mask',
+      'an array of integers, a Float32Array or an array of booleans',
+      data,
+      maskFrom(tensor),
+    )
   }
-  return { data: attached(loss, 'mask', data as NumberArray), shape }
+  attached(loss, 'mask', data as NumberArray)
+  return tensor as Tensor<NumberArray>
+}
+
+/** What to write in place of a mask of another type. */
+function maskFrom({ data, shape }: Tensor<unknown>): string {
+  const name = shape === undefined ? 'mask' : 'mask.data'
+  if (Array.isArray(data)) return `write Uint8Array.from(${name}${Array.isArray(data[0]) ? '.flat(Infinity)' : ''})`
+  return kindOf(data) === undefined ? '' : `write Float32Array.from(${name})`
 }
 
 /** Which positions count, by a mask and, where they are given, labels; `shape` is that of the input, if it is known. */
@@ -219,13 +263,14 @@ export function marksOf(
   axes: () => readonly number[],
 ): Marks {
   if (mask === undefined) return labels === undefined ? everything : { labels, ignored, mask, maskInner: 1 }
+  fitsShape(loss, 'mask', mask)
   const lengths = axes()
-  const maskInner = sharing(loss, 'mask', mask.data, lengths)
+  const maskInner = sharing(loss, 'mask', mask.data, lengths, shape)
   if (mask.shape !== undefined && shape !== undefined) {
     // [N, 1, …] beside [N, C, …] is MONAI's layout.
     const [got, expected] = [mask.shape, lengths].map((all) => all.filter((length) => length !== 1))
     if (got.some((length, axis) => length !== expected[axis])) {
-      const way = `that of the positions, [${lengths}], or of their first axes`
+      const way = `${leadingShapes(lengths)}, for the input [${shape}]`
       throw new RangeError(`${loss}: shape of mask must be ${way}, got [${mask.shape}]`)
     }
   }

@@ -18,10 +18,13 @@ import { tsBackend } from '../backend/ts.js'
 import {
   agreedShape,
   attached,
+  describe,
+  fitsShape,
   flag,
   float32Of,
   floatTensor,
   gradBuffer,
+  isRecord,
   kindOf,
   lengthOf,
   number,
@@ -30,7 +33,6 @@ import {
   single,
   smallWeights,
   type Tensor,
-  unwrap,
   word,
   wrongType,
   wrongValue,
@@ -128,11 +130,17 @@ export interface RegionOptions extends PlaneOptions, CommonOptions {
   targetGrad?: boolean | Float32Array
 }
 
-/** Sums of a plane: of the predictions p and targets y, or of their squares, and of the product p·y. */
+/**
+ * Sums of a plane over predictions p and targets y: true positives, and what only one of both has. A loss is written by these and
+ * not by Σ p and Σ y, whose difference has no digits left where both are nearly the same.
+ */
 export interface Sums {
-  readonly p: number
-  readonly y: number
-  readonly py: number
+  /** Σ p·y */
+  readonly tp: number
+  /** Σ p·(1 − y), not squared */
+  readonly fp: number
+  /** Σ (1 − p)·y, not squared; with squares `fp` and `fn` have a meaning only together, fp + fn = Σ (p − y)² = Σ p² + Σ y² − 2·tp. */
+  readonly fn: number
 }
 
 /** Scalar parameters of a region loss by name, those of smoothing among them. */
@@ -149,7 +157,8 @@ export interface RegionDefinition {
   /** The loss of a plane. */
   value(sums: Sums, numbers: Numbers): number
   /**
-   * Its derivative by p, as a, k and b of a·y + k·p + b·(1 − y): in this form nothing cancels where y is 0 or 1.
+   * Its derivative by p, as a, k and b of a·y + b·(1 − y) or, of squares, a·y + k·(p − y) + b·p: in this form nothing cancels where
+   * y is 0 or 1, nor where p is nearly y. See {@link ofSquares}.
    */
   slope(sums: Sums, numbers: Numbers, squared: boolean): readonly [a: number, k: number, b: number]
   /**
@@ -157,6 +166,14 @@ export interface RegionDefinition {
    * slope by them.
    */
   mirrored?(numbers: Numbers): Numbers
+}
+
+/**
+ * The derivative ofP·p − ofY·y of a loss of squares as a, k and b: of two factors that are nearly the same their difference, which
+ * is the `gap` ofY − ofP, and what both have at p − y.
+ */
+export function ofSquares(ofP: number, ofY: number, gap: number): readonly [a: number, k: number, b: number] {
+  return gap < 0 ? [0, ofY, -gap] : [-gap, ofP, 0]
 }
 
 /** A region loss with another loss beside it. */
@@ -313,7 +330,11 @@ export function compound<Options extends CompoundOptions, Name extends string>(
       }
       const settings = partSettings(loss, part, parts[chosen]!, weightOf(other), { ...partOptions, ...given })
       const { normalizer, ...rest } = given
-      const normalizers = normalizersOf(loss, normalizer, [part, 'dice'], given.reduction)
+      const names = [part, 'dice']
+      const normalizers = normalizersOf(loss, normalizer, names, given.reduction)
+      // What has no normalizer still has its weights.
+      const all = names.every((name) => normalizers[name] !== undefined)
+      meanByOf(loss, given.meanBy ?? 'count', 'mean', all ? 1 : undefined)
       return regionSettings(loss, region, rest, chosen, weightOf(own), settings, normalizers)
     },
     run: runOf(loss, region, choices, definition.foreground),
@@ -330,9 +351,9 @@ function normalizersOf(
 ): Readonly<Record<string, number>> {
   if (given === undefined) return {}
   const names = parts.join(', ')
-  if (typeof given !== 'object' || given === null) throw wrongType(loss, 'normalizer', `an object of ${names}`, given)
+  if (!isRecord(given)) throw wrongType(loss, 'normalizer', `an object of ${names}`, given)
   if (reduction !== 'mean') {
-    throw new RangeError(`${loss}: normalizer needs the reduction 'mean', got '${reduction}'`)
+    throw new RangeError(`${loss}: normalizer needs the reduction 'mean', got ${describe(reduction)}`)
   }
   const normalizers: Record<string, number> = {}
   for (const [part, value] of Object.entries(given)) {
@@ -470,7 +491,7 @@ function runOf(
     const keep = grad !== undefined && !accumulate && isSigmoid && !divided
     let kernels = backendFor('region', x.length)
     let partSum = kernels.regionSums(call, sums, keep ? grad : undefined)
-    if (settings.activation === 'none') checkSums(loss, sums, settings.squared)
+    if (settings.activation === 'none') checkSums(loss, sums, settings)
     if (settings.batch) addSamples(sums, samples, classes)
     const rest: RegionCall = keep ? { ...call, x: grad, activation: 'kept' } : call
     if (bare && isDelicate(definition, settings, sums, rows, classes, divided)) {
@@ -560,20 +581,35 @@ function isDelicate(
   for (let row = 0; row < rows; row++) {
     for (let c = includeBackground ? 0 : 1; c < classes; c++) {
       const at = PLANE * (row * classes + c)
-      const p = sums[at]
-      const y = sums[at + 1]
-      const py = sums[at + 2]
-      if (py >= SMALL_PRODUCT || isEmpty(settings, y)) continue
+      const { p, y } = ownSums(settings, sums, at)
+      if (sums[at + 2] >= SMALL_PRODUCT || isEmpty(settings, sums, at)) continue
       if (p + y < SMALL && (y > 0 || divided)) return true
       if (p > 0 && y > 0 && p * y < SMALL_PRODUCT) return true
-      if (Number.isFinite(p + y) && !Number.isFinite(definition.value({ p, y, py }, numbers))) return true
+      if (Number.isFinite(p + y) && !Number.isFinite(definition.value(sumsOfPlane(settings, sums, at), numbers)))
+        return true
     }
   }
   return false
 }
 
 /** Whether a plane has a value of 0 because it has no target. */
-const isEmpty = ({ emptyClass }: RegionSettings, y: number) => emptyClass !== undefined && y === 0
+function isEmpty(settings: RegionSettings, sums: Float64Array, at: number): boolean {
+  return settings.emptyClass !== undefined && ownSums(settings, sums, at).y === 0
+}
+
+/** What a loss is given of a plane; with `swapped`, p and y in each other's place. */
+function sumsOfPlane({ squared }: RegionSettings, sums: Float64Array, at: number, swapped = false): Sums {
+  const tp = sums[at + 2]
+  if (squared) return { tp, fp: sums[at], fn: 0 }
+  return swapped ? { tp, fp: sums[at + 1], fn: sums[at] } : { tp, fp: sums[at], fn: sums[at + 1] }
+}
+
+/** Σ p and Σ y of a plane, or Σ p² and Σ y². That of p² may have lost what is small beside the other. */
+function ownSums({ squared }: RegionSettings, sums: Float64Array, at: number): { p: number; y: number } {
+  const both = sums[at + 2]
+  if (squared) return { p: Math.max(0, sums[at] + 2 * both - sums[at + 1]), y: sums[at + 1] }
+  return { p: sums[at] + both, y: sums[at + 1] + both }
+}
 
 /** Sum of the planes' values, how many count, and each into `out`, where it is given. */
 function reduce(
@@ -591,8 +627,8 @@ function reduce(
   for (let row = 0; row < rows; row++) {
     for (let c = includeBackground ? 0 : 1; c < classes; c++, plane++) {
       const at = PLANE * (row * classes + c)
-      const empty = isEmpty(settings, sums[at + 1])
-      const own = empty ? 0 : definition.value({ p: sums[at], y: sums[at + 1], py: sums[at + 2] }, numbers)
+      const empty = isEmpty(settings, sums, at)
+      const own = empty ? 0 : definition.value(sumsOfPlane(settings, sums, at), numbers)
       const factor = (weight?.[c] ?? 1) * (sampleWeight?.[row] ?? 1)
       const value = factor === 1 ? own : factor * own
       if (!empty || emptyClass === 'zero') counted += meanBy === 'weight' ? factor : 1
@@ -623,8 +659,6 @@ function fillSlopes(
   const { samples, classes } = axis
   const { includeBackground, weight, sampleWeight, squared } = settings
   const numbers = (byTarget && definition.mirrored?.(settings.numbers)) || settings.numbers
-  // Of the sums of p and y.
-  const first = byTarget ? 1 : 0
   let fits = true
   slopes.fill(0)
   let plane = 0
@@ -632,11 +666,12 @@ function fillSlopes(
     for (let c = includeBackground ? 0 : 1; c < classes; c++, plane++) {
       const at = PLANE * (row * classes + c)
       const up = (gradOutput?.[plane] ?? factor) * (weight?.[c] ?? 1) * (sampleWeight?.[row] ?? 1)
-      if (up === 0 || isEmpty(settings, sums[at + 1])) continue
-      const y = sums[at + 1 - first]
-      const slope = definition.slope({ p: sums[at + first], y, py: sums[at + 2] }, numbers, squared)
+      if (up === 0 || isEmpty(settings, sums, at)) continue
+      const slope = definition.slope(sumsOfPlane(settings, sums, at, byTarget), numbers, squared)
+      const { p, y } = ownSums(settings, sums, at)
       // What a is a factor of may be 0 everywhere: then it need not be more than single precision holds.
-      const a = y === 0 && Math.abs(up * slope[0]) > LARGE ? 0 : up * slope[0]
+      const isUnused = (byTarget ? p : y) === 0 && sums[at + 2] === 0
+      const a = isUnused && Math.abs(up * slope[0]) > LARGE ? 0 : up * slope[0]
       const k = up * slope[1]
       const b = up * slope[2]
       if (Math.max(Math.abs(a), Math.abs(k), Math.abs(b)) > LARGE) fits = false
@@ -700,13 +735,14 @@ interface Target {
 
 function targetOf(
   loss: string,
-  target: unknown,
+  target: Tensor<unknown>,
   length: number,
   axis: Axis,
   shape: readonly number[] | undefined,
   { mask, ignored, classAxis, weight }: RegionSettings,
 ): Target {
-  const { data, shape: targetShape } = unwrap(loss, 'target', target)
+  const { data, shape: targetShape } = target
+  fitsShape(loss, 'target', target)
   const positions = axis.samples * axis.positions
   const axes = () => positionAxes(shape, axis, classAxis)
   if (kindOf(data) === 'Float32Array' || (areLabels(data) && lengthOf(data) === length)) {
@@ -777,10 +813,11 @@ function checkRanges(
 }
 
 /** Refuses sums that no probabilities in [0, 1] have: a look at three numbers of each plane, where one at each score costs a pass. */
-function checkSums(loss: string, sums: Float64Array, squared: boolean): void {
+function checkSums(loss: string, sums: Float64Array, settings: RegionSettings): void {
   for (let at = 0; at < sums.length; at += PLANE) {
-    const [p, y, py] = [sums[at], sums[at + 1], sums[at + 2]]
-    const beyond = !squared && py > 1.00001 * y + 1e-6
+    const py = sums[at + 2]
+    const { p, y } = ownSums(settings, sums, at)
+    const beyond = !settings.squared && py > 1.00001 * y + 1e-6
     if (!(p < 0 || py < 0 || beyond)) continue
     const got = `Σ input·target = ${py} for Σ input = ${p} and Σ target = ${y}`
     throw new RangeError(

@@ -3,9 +3,11 @@
 import { firstScore, type SoftmaxExtra } from '../backend/contract.js'
 import { backendFor } from '../backend/load.js'
 import { classesOf, type Marks, NOTHING, type NumberArray } from '../backend/marks.js'
+import { tsBackend } from '../backend/ts.js'
 import {
   agreedShape,
   conversion,
+  fitsShape,
   floatTensor,
   gradBuffer,
   kindOf,
@@ -16,7 +18,6 @@ import {
   single,
   smallWeights,
   type Tensor,
-  unwrap,
   wrongType,
   wrongValue,
 } from '../check.js'
@@ -173,9 +174,16 @@ export function softmax(definition: SoftmaxDefinition): unknown {
     ...(definition.alpha ? ['alpha'] : []),
   ])
 
-  function run(wanted: Wanted, input: unknown, target: unknown, settings: SoftmaxSettings, buffers: Buffers): Result {
+  function run(
+    wanted: Wanted,
+    input: Tensor<unknown>,
+    target: Tensor<unknown>,
+    settings: SoftmaxSettings,
+    buffers: Buffers,
+  ): Result {
     const { data: x, shape: inputShape } = floatTensor(loss, 'input', input)
-    const { data: given, shape: targetShape } = unwrap(loss, 'target', target)
+    const { data: given, shape: targetShape } = target
+    fitsShape(loss, 'target', target)
     const shape = agreedShape(loss, settings.shape, inputShape, x.length)
     const { ignored, mask } = settings
     let distribution: Float32Array | undefined
@@ -217,6 +225,7 @@ export function softmax(definition: SoftmaxDefinition): unknown {
     }
     const accumulate = accumulates(loss, buffers, wanted)
     const weights = weightsOf(settings, classes)
+    const exactWeight = exactWeightOf(settings, weights)
     let extra: SoftmaxExtra | undefined
     if (
       distribution !== undefined ||
@@ -236,6 +245,7 @@ export function softmax(definition: SoftmaxDefinition): unknown {
         inner,
         target: distribution,
         weight: weights,
+        exactWeight,
         sampleWeight,
         sampleInner,
         gradOutput,
@@ -264,7 +274,8 @@ export function softmax(definition: SoftmaxDefinition): unknown {
       const nothing = denominator === 0 ? settings : ({ ...settings, emptyMean: 'zero' } as const)
       return emptyResult(nothing, out, grad, accumulate, reported, targetGrad)
     }
-    const sum = backendFor('softmax', x.length).softmax(
+    const backend = exactWeight === undefined ? backendFor('softmax', x.length) : tsBackend
+    const sum = backend.softmax(
       definition,
       x,
       marks,
@@ -349,6 +360,20 @@ export function weightsOf(
   return Float32Array.from({ length: classes }, (_, c) => {
     return (weight === undefined ? 1 : weight[c]) * (typeof alpha === 'number' ? alpha : alpha[c])
   })
+}
+
+/** Smallest normal float. */
+const LEAST = 2 ** -126
+
+/** Class weights times alpha in double precision, where one of the products is no float with all its digits. */
+function exactWeightOf(
+  { weight, alpha }: SoftmaxSettings,
+  products: Float32Array | undefined,
+): Float64Array | undefined {
+  if (weight === undefined || alpha === undefined || products === undefined) return undefined
+  const exact = Float64Array.from(weight, (w, c) => w * (typeof alpha === 'number' ? alpha : alpha[c]))
+  const fits = exact.every((w, c) => w === 0 || (products[c] >= LEAST && products[c] < Infinity))
+  return fits ? undefined : exact
 }
 
 /** Checks the options that do not depend on the arrays. */

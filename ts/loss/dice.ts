@@ -1,6 +1,6 @@
 import type { Loss } from '../family/loss.js'
 import type { Floats } from '../family/pointwise.js'
-import { type RegionOptions, type RegionTarget, region } from '../family/region.js'
+import { type Numbers, ofSquares, type RegionOptions, type RegionTarget, region, type Sums } from '../family/region.js'
 
 /** Options of {@link dice}. */
 export interface DiceOptions extends RegionOptions {
@@ -19,6 +19,9 @@ export interface DiceOptions extends RegionOptions {
  *   the shape of the input, or a class index for each position. A softmax needs at least two classes.
  * - `'mean'` (default) divides the sum over samples and classes by their number; `'sum'` does not divide; `'none'` returns the
  *   value of each. The mean over nothing is NaN (`emptyMean`) with a gradient of zeros.
+ * - The value keeps its digits where the prediction is nearly the target, since it is computed as (B − A)/B with
+ *   B − A = Σ p·(1 − y) + Σ (1 − p)·y, or Σ (p − y)², and the difference of the smoothing terms. Where those are equal it is
+ *   never negative.
  * - An empty prediction of an empty target costs 0 where the two smoothing terms are equal, and is NaN where they are 0.
  * - Without smoothing, planes that hold next to nothing are computed in double precision: as long as there is anything to
  *   divide by there is a value, and a gradient that is finite where single precision can hold it, and infinite elsewhere. With
@@ -41,12 +44,24 @@ export const dice: Loss<Floats, RegionTarget, DiceOptions> = /* @__PURE__ */ reg
   name: 'dice',
   params: {},
   squared: true,
-  value: ({ p, y, py }, { smoothNr, smoothDr }) => 1 - (2 * py + smoothNr) / (p + y + smoothDr),
-  slope({ p, y, py }, { smoothNr, smoothDr }, squared) {
-    const a = 2 * py + smoothNr
-    const b = p + y + smoothDr
+  value(sums, numbers) {
+    const { gap, b } = terms(sums, numbers)
+    return gap / b
+  },
+  slope(sums, numbers, squared) {
+    const { gap, a, b } = terms(sums, numbers)
     // Without anything to divide by there is no value either.
     if (b === 0) return [0, 0, 0]
-    return squared ? [-2 / b, (2 * a) / b ** 2, 0] : [(a - 2 * b) / b ** 2, 0, a / b ** 2]
+    if (squared) return ofSquares((2 * a) / b ** 2, 2 / b, (2 * gap) / b ** 2)
+    return [-(gap + b) / b ** 2, 0, a / b ** 2]
   },
 })
+
+/** A, B and the gap B − A: of what only one of p and y has it is exact where it is small. */
+function terms(
+  { tp, fp, fn }: Sums,
+  { smoothNr, smoothDr }: Numbers,
+): { readonly gap: number; readonly a: number; readonly b: number } {
+  const off = fp + fn
+  return { gap: off + (smoothDr - smoothNr), a: 2 * tp + smoothNr, b: 2 * tp + off + smoothDr }
+}

@@ -1,6 +1,6 @@
 import type { Loss } from '../family/loss.js'
 import type { Floats } from '../family/pointwise.js'
-import { type RegionOptions, type RegionTarget, region } from '../family/region.js'
+import { type Numbers, ofSquares, type RegionOptions, type RegionTarget, region, type Sums } from '../family/region.js'
 
 /** Options of {@link jaccard}. */
 export interface JaccardOptions extends RegionOptions {
@@ -16,7 +16,7 @@ export interface JaccardOptions extends RegionOptions {
  * activation as in `dice`; times gradOutput / denominator. The gradient by y (`targetGrad`) is the same with p and y in each
  * other's place, without the activation.
  *
- * - `input`, `target` and the reductions are those of `dice`.
+ * - `input`, `target`, the reductions and the digits are those of `dice`: here B − A is twice what it is there.
  *
  * @throws TypeError where an argument is of the wrong kind or an option unknown, RangeError where lengths or values do
  *   not fit; nothing is written then
@@ -33,12 +33,24 @@ export const jaccard: Loss<Floats, RegionTarget, JaccardOptions> = /* @__PURE__ 
   name: 'jaccard',
   params: {},
   squared: true,
-  value: ({ p, y, py }, { smoothNr, smoothDr }) => 1 - (2 * py + smoothNr) / (2 * (p + y - py) + smoothDr),
-  slope({ p, y, py }, { smoothNr, smoothDr }, squared) {
-    const a = 2 * py + smoothNr
-    const b = 2 * (p + y - py) + smoothDr
+  value(sums, numbers) {
+    const { gap, b } = terms(sums, numbers)
+    return gap / b
+  },
+  slope(sums, numbers, squared) {
+    const { gap, a, b } = terms(sums, numbers)
     // Without anything to divide by there is no value either.
     if (b === 0) return [0, 0, 0]
-    return squared ? [(-2 * a - 2 * b) / b ** 2, (4 * a) / b ** 2, 0] : [-2 / b, 0, (2 * a) / b ** 2]
+    if (squared) return ofSquares((4 * a) / b ** 2, (2 * a + 2 * b) / b ** 2, (2 * gap) / b ** 2)
+    return [-2 / b, 0, (2 * a) / b ** 2]
   },
 })
+
+/** A, B and the gap B − A: of what only one of p and y has it is exact where it is small. */
+function terms(
+  { tp, fp, fn }: Sums,
+  { smoothNr, smoothDr }: Numbers,
+): { readonly gap: number; readonly a: number; readonly b: number } {
+  const off = fp + fn
+  return { gap: 2 * off + (smoothDr - smoothNr), a: 2 * tp + smoothNr, b: 2 * (tp + off) + smoothDr }
+}

@@ -86,7 +86,7 @@ export const sigmoidFocal: Loss<Floats, Probabilities, SigmoidFocalOptions> = /*
       value[i] = weight * bce
       dx[i] = (above - below) * weight * (side - small - (turn === 0 ? 0 : bce * turn))
       if (dt !== undefined) {
-        // At a miss of 0 bce is 0 too, and bce/m is 1. e^−|x| is 0 below −128, but a small power of it is not.
+        // At a miss of 0 bce is 0 too, and bce/m is 1. e^−|x| is 0 below −320, but a small power of it is not.
         const ratio = miss === 0 ? 1 : bce / miss
         const missed = miss === 0 ? Math.exp(-gamma * Math.abs(xi)) : steep
         // σ(|x|) − σ(−|x|), of which a subtraction leaves nothing near 0.

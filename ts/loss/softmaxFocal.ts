@@ -2,7 +2,16 @@ import type { Loss } from '../family/loss.js'
 import type { Floats } from '../family/pointwise.js'
 import type { Labels } from '../family/positions.js'
 import { type SoftmaxOptions, softmax } from '../family/softmax.js'
-import { power } from '../math.js'
+
+/**
+ * (1 − p)^γ. Its logarithm is of p where that is small, as 1 − p has lost digits of it that a large γ multiplies, and of 1 − p
+ * elsewhere. A p of 1 gives 0, NaN stays NaN.
+ */
+function modulator(logP: number, q: number, gamma: number): number {
+  if (gamma === 2) return q * q
+  if (gamma === 0) return 1
+  return Math.exp(gamma * (q > 0.5 ? Math.log1p(-Math.exp(logP)) : Math.log(q)))
+}
 
 /** Options of {@link softmaxFocal}. */
 export interface SoftmaxFocalOptions extends SoftmaxOptions {
@@ -46,13 +55,13 @@ export const softmaxFocal: Loss<Floats, Labels | Floats, SoftmaxFocalOptions> = 
     gamma: { default: 2, expected: 'a number ≥ 0', holds: (gamma) => gamma >= 0, samples: [0, 0.5, 1, 3.7] },
   },
   alpha: true,
-  value: (logP, gamma) => (0 - logP) * power(-Math.expm1(logP), gamma),
+  value: (logP, gamma) => (0 - logP) * modulator(logP, -Math.expm1(logP), gamma),
   slope(logP, gamma) {
     if (gamma === 0) return 1
     const q = -Math.expm1(logP)
     const p = 1 - q
     // The ratio goes to 1 as q goes to 0, and p·ln p to 0 as p does.
     const share = p === 0 ? 0 : q === 0 ? 1 : (p * -logP) / q
-    return power(q, gamma) * (1 + gamma * share)
+    return modulator(logP, q, gamma) * (1 + gamma * share)
   },
 })

@@ -1,6 +1,6 @@
 import type { Loss } from '../family/loss.js'
 import type { Floats } from '../family/pointwise.js'
-import { type RegionOptions, type RegionTarget, region } from '../family/region.js'
+import { type Numbers, type RegionOptions, type RegionTarget, region, type Sums } from '../family/region.js'
 
 /** Options of {@link tversky}. */
 export interface TverskyOptions extends RegionOptions {
@@ -21,7 +21,7 @@ export interface TverskyOptions extends RegionOptions {
  * `dice`; times gradOutput / denominator. The gradient by y (`targetGrad`) is the same with p and y, and α and β, in each other's
  * place, without the activation.
  *
- * - `input`, `target` and the reductions are those of `dice`, which this is with α = β = ½ and half the smoothing.
+ * - `input`, `target`, the reductions and the digits are those of `dice`, which this is with α = β = ½ and half the smoothing.
  * - Where smoothing makes f negative, its power counts as 0 for γ other than 1.
  *
  * @throws TypeError where an argument is of the wrong kind or an option unknown, RangeError where lengths or values do
@@ -50,24 +50,26 @@ export const tversky: Loss<Floats, RegionTarget, TverskyOptions> = /* @__PURE__ 
   },
   mirrored: (numbers) => ({ ...numbers, alpha: numbers.beta, beta: numbers.alpha }),
   value(sums, numbers) {
-    const { n, d } = ratio(sums, numbers)
-    const f = 1 - n / d
+    const { gap, d } = ratio(sums, numbers)
+    const f = gap / d
     return numbers.gamma === 1 ? f : f < 0 ? 0 : f ** numbers.gamma
   },
   slope(sums, numbers) {
     const { alpha, beta, gamma } = numbers
-    const { n, d } = ratio(sums, numbers)
+    const { gap, n, d } = ratio(sums, numbers)
     // Without anything to divide by there is no value either.
     if (d === 0) return [0, 0, 0]
-    const f = 1 - n / d
+    const f = gap / d
     const power = gamma === 1 ? 1 : f > 0 ? gamma * f ** (gamma - 1) : 0
-    return [(power * (n * (1 - beta) - d)) / d ** 2, 0, (power * n * alpha) / d ** 2]
+    return [(-power * (gap + beta * n)) / d ** 2, 0, (power * n * alpha) / d ** 2]
   },
 })
 
+/** N, D and the gap D − N: of what only one of p and y has it is exact where it is small. */
 function ratio(
-  { p, y, py }: { p: number; y: number; py: number },
-  { smoothNr, smoothDr, alpha, beta }: Readonly<Record<string, number>>,
-): { n: number; d: number } {
-  return { n: py + smoothNr, d: py + alpha * (p - py) + beta * (y - py) + smoothDr }
+  { tp, fp, fn }: Sums,
+  { smoothNr, smoothDr, alpha, beta }: Numbers,
+): { readonly gap: number; readonly n: number; readonly d: number } {
+  const off = alpha * fp + beta * fn
+  return { gap: off + (smoothDr - smoothNr), n: tp + smoothNr, d: tp + off + smoothDr }
 }

@@ -359,7 +359,7 @@ fn softmax_args<'a, const N: usize>(
         out: None,
         weight: None,
         grad_output: None,
-        scale: call.number(1) as f32,
+        scale: call.number(1),
         label_smoothing: call.number(4) as f32,
         temperature: call.number(5) as f32,
         sum: 0.0,

@@ -182,7 +182,7 @@ pub unsafe fn softmax(
     target: *const Cell<f32>,
     dx: *const Cell<f32>,
     dt: *const Cell<f32>,
-    scale: f32,
+    scale: f64,
     ignored: i32,
     label_smoothing: f32,
     temperature: f32,

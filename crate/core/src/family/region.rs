@@ -1,7 +1,11 @@
-//! Losses of whole planes: sums of the prediction p, the target y and their product over all positions of a sample and a
-//! class. What a loss makes of its sums is a few numbers per plane, and the caller's part; so is the gradient by p, which
-//! for every such loss is a·y + k·p + b·(1 − y) with three numbers per plane. The activation from `x` to p is done here, in both
-//! passes, and so may be a loss of the same scores, whose exponentials then serve both.
+//! Losses of whole planes: three sums of the prediction p and the target y over all positions of a sample and a class. What a
+//! loss makes of its sums is a few numbers per plane, and the caller's part; so is the gradient by p, which for every such
+//! loss is a·y + b·(1 − y) or, of squares, a·y + k·(p − y) + b·p with three numbers per plane. The activation from `x` to p is done here, in both passes,
+//! and so may be a loss of the same scores, whose exponentials then serve both.
+//!
+//! The sums are those of what both have, p·y, and of what only one has, p·(1 − y) and (1 − p)·y: terms of one sign, of which a
+//! loss keeps its digits where the prediction is nearly the target. Sums of p and of y are nearly the same there, and their
+//! difference has none left. For the same reason 1 − p comes from the activation, not from p.
 
 use super::axis::{Axis, Block, LaneTile, Tile, mark};
 use super::pointwise::{PASS, Pointwise, prepare};
@@ -16,7 +20,8 @@ use crate::sum::BLOCK;
 use core::cell::Cell;
 use core::ops::Range;
 
-/// Numbers per plane, both of the sums (Σ p or p², Σ y or y², Σ p·y) and of the gradient (a, k, b).
+/// Numbers per plane, both of the sums (Σ p·(1 − y), Σ (1 − p)·y, Σ p·y, or of squares Σ (p − y)², Σ y², Σ p·y) and of the
+/// gradient (a, k, b).
 pub const NUMBERS: usize = 3;
 
 /// From scores to probabilities.
@@ -62,7 +67,7 @@ pub struct Args<'a> {
     pub classes_last: bool,
     /// From `x` to p.
     pub activation: Activation,
-    /// Whether p and y are squared in their own sums.
+    /// Whether the loss is one of squares: Σ (p − y)² and Σ y² take the place of the first two sums.
     pub squared: bool,
     /// Another loss of the same scores.
     pub part: Option<Part<'a>>,
@@ -208,8 +213,8 @@ pub(crate) fn with_softmax<L: Softmax>(level: Level, loss: L, args: Args, pass: 
     level.run(Classes { loss, args, pass })
 }
 
-/// p, dp/dx, and value and derivative of the part, of x, [`Tail`] of x, y and the part's extra parameter.
-trait Formula: Map<4, 4> {
+/// p, 1 − p, dp/dx, and value and derivative of the part, of x, [`Tail`] of x, y and the part's extra parameter.
+trait Formula: Map<4, 5> {
     /// Whether there is a part.
     const PART: bool = false;
     /// Whether p is x, and dp/dx 1.
@@ -233,9 +238,9 @@ impl Map<1, 1> for Tail {
 #[derive(Clone, Copy)]
 struct Whole<F>(F);
 
-impl<F: Formula> Map<3, 4> for Whole<F> {
+impl<F: Formula> Map<3, 5> for Whole<F> {
     #[inline(always)]
-    fn eval<V: Lanes>(self, v: V, [x, y, aux]: [V::F32; 3]) -> [V::F32; 4] {
+    fn eval<V: Lanes>(self, v: V, [x, y, aux]: [V::F32; 3]) -> [V::F32; 5] {
         let [e] = Tail.eval(v, [x]);
         self.0.eval(v, [x, e, y, aux])
     }
@@ -244,11 +249,11 @@ impl<F: Formula> Map<3, 4> for Whole<F> {
 #[derive(Clone, Copy)]
 struct Identity;
 
-impl Map<4, 4> for Identity {
+impl Map<4, 5> for Identity {
     #[inline(always)]
-    fn eval<V: Lanes>(self, v: V, [x, ..]: [V::F32; 4]) -> [V::F32; 4] {
-        let zero = v.splat(0.0);
-        [x, v.splat(1.0), zero, zero]
+    fn eval<V: Lanes>(self, v: V, [x, ..]: [V::F32; 4]) -> [V::F32; 5] {
+        let (zero, one) = (v.splat(0.0), v.splat(1.0));
+        [x, v.sub(one, x), one, zero, zero]
     }
 }
 
@@ -259,18 +264,25 @@ impl Formula for Identity {
 #[derive(Clone, Copy)]
 struct Sigmoid;
 
-impl Map<4, 4> for Sigmoid {
+impl Map<4, 5> for Sigmoid {
     #[inline(always)]
-    fn eval<V: Lanes>(self, v: V, [x, e, ..]: [V::F32; 4]) -> [V::F32; 4] {
+    fn eval<V: Lanes>(self, v: V, [x, e, ..]: [V::F32; 4]) -> [V::F32; 5] {
         let zero = v.splat(0.0);
         let s = sigmoid(v, e);
         let negative = v.lt(x, zero);
-        let p = v.select(negative, s.small, s.large);
+        let [p, q] = sides(v, negative, s.small, s.large);
         // In place of a part's value. Never 0, so that it has a sign; NaN stays NaN.
         let small = v.max(v.splat(f32::MIN_POSITIVE), s.small);
         let kept = v.neg_where(negative, small);
-        [p, v.mul(s.small, s.large), kept, zero]
+        [p, q, v.mul(s.small, s.large), kept, zero]
     }
+}
+
+/// p and 1 − p of a logit, from σ(−|x|) and σ(|x|).
+#[inline(always)]
+fn sides<V: Lanes>(v: V, negative: V::Mask, small: V::F32, large: V::F32) -> [V::F32; 2] {
+    let p = v.select(negative, small, large);
+    [p, v.select(negative, large, small)]
 }
 
 impl Formula for Sigmoid {
@@ -281,14 +293,14 @@ impl Formula for Sigmoid {
 #[derive(Clone, Copy)]
 struct FromKept;
 
-impl Map<4, 4> for FromKept {
+impl Map<4, 5> for FromKept {
     #[inline(always)]
-    fn eval<V: Lanes>(self, v: V, [kept, ..]: [V::F32; 4]) -> [V::F32; 4] {
+    fn eval<V: Lanes>(self, v: V, [kept, ..]: [V::F32; 4]) -> [V::F32; 5] {
         let zero = v.splat(0.0);
         let small = v.abs(kept);
         let large = v.sub(v.splat(1.0), small);
-        let p = v.select(v.lt(kept, zero), small, large);
-        [p, v.mul(small, large), zero, zero]
+        let [p, q] = sides(v, v.lt(kept, zero), small, large);
+        [p, q, v.mul(small, large), zero, zero]
     }
 }
 
@@ -297,12 +309,12 @@ impl Formula for FromKept {}
 #[derive(Clone, Copy)]
 struct SigmoidWith<L>(L);
 
-impl<L: Pointwise> Map<4, 4> for SigmoidWith<L> {
+impl<L: Pointwise> Map<4, 5> for SigmoidWith<L> {
     #[inline(always)]
-    fn eval<V: Lanes>(self, v: V, [x, e, y, aux]: [V::F32; 4]) -> [V::F32; 4] {
+    fn eval<V: Lanes>(self, v: V, [x, e, y, aux]: [V::F32; 4]) -> [V::F32; 5] {
         let part = self.0.eval(v, x, e, y, aux);
-        let [p, slope, _, _] = Sigmoid.eval(v, [x, e, y, aux]);
-        [p, slope, part.value, part.dx]
+        let [p, q, slope, _, _] = Sigmoid.eval(v, [x, e, y, aux]);
+        [p, q, slope, part.value, part.dx]
     }
 }
 
@@ -376,10 +388,64 @@ impl Args<'_> {
         }
     }
 
-    /// What p or y adds to its own sum.
+    /// Adds to the three sums what a position has of p, q = 1 − p and y; nothing where p and y are 0 and q is finite.
+    ///
+    /// A difference p − y is that of what only one of both has. With `direct` p is as the caller gave it, and then plain
+    /// differences have all their digits: p − y, and p − p·y and y − p·y of a hard target, of a soft one but for a rounding of p·y.
     #[inline(always)]
-    fn own<S: Simd>(&self, s: S, p: S::F32) -> S::F32 {
-        if self.squared { s.mul(p, p) } else { p }
+    fn add<S: Simd>(
+        &self,
+        s: S,
+        direct: bool,
+        [p, q, y]: [S::F32; 3],
+        [first, second, both]: [S::F32; 3],
+    ) -> [S::F32; 3] {
+        if direct && !self.squared {
+            let own = s.mul(p, y);
+            let [only_p, only_y] = [s.sub(p, own), s.sub(y, own)];
+            return [
+                s.add(first, only_p),
+                s.add(second, only_y),
+                s.add(both, own),
+            ];
+        }
+        let off = s.sub(s.splat(1.0), y);
+        let both = s.mul_add(p, y, both);
+        if !self.squared {
+            return [s.mul_add(p, off, first), s.mul_add(q, y, second), both];
+        }
+        let apart = if direct {
+            s.sub(p, y)
+        } else {
+            s.sub(s.mul(p, off), s.mul(q, y))
+        };
+        [
+            s.mul_add(apart, apart, first),
+            s.mul_add(y, y, second),
+            both,
+        ]
+    }
+
+    /// a·y + b·(1 − y) or, of squares, a·y + k·(p − y) + b·p, with q = 1 − p and z = 1 − y. Nothing cancels where y is 0 or 1 and
+    /// a, k and b are as losses have them. The difference p − y is that of [`Self::add`].
+    #[inline(always)]
+    fn by_p<S: Simd>(
+        &self,
+        s: S,
+        direct: bool,
+        plane: [f32; NUMBERS],
+        [p, q]: [S::F32; 2],
+        [y, z]: [S::F32; 2],
+    ) -> S::F32 {
+        let [a, k, b] = plane.map(|number| s.splat(number));
+        if !self.squared {
+            return s.mul_add(a, y, s.mul(b, z));
+        }
+        let own = s.mul_add(a, y, s.mul(b, p));
+        if direct {
+            return s.mul_add(k, s.sub(p, y), own);
+        }
+        s.mul_add(k, s.sub(s.mul(p, z), s.mul(q, y)), own)
     }
 
     #[inline(always)]
@@ -459,7 +525,7 @@ pub fn add_up(args: Args, left: &[Cell<f64>], sums: &[Cell<f64>]) -> f64 {
     into.part
 }
 
-/// Takes the sums of a block for each class in turn: the part, Σ p, Σ y, Σ p·y.
+/// Takes the sums of a block for each class in turn: that of the part, then the three of its plane.
 struct Sums<'a> {
     planes: &'a [Cell<f64>],
     classes: usize,
@@ -545,7 +611,7 @@ impl<F: Formula> Kernel for Elements<'_, F> {
     }
 }
 
-/// Part, Σ p, Σ y, Σ p·y of a block of positions for one class.
+/// The part's sum and the three others of a block of positions for one class.
 #[inline(always)]
 fn element_sums<S: Simd, F: Formula>(
     s: S,
@@ -556,7 +622,7 @@ fn element_sums<S: Simd, F: Formula>(
     keep: Option<Cells>,
 ) -> [f64; 1 + NUMBERS] {
     let axis = args.axis();
-    let mut sums = [s.splat(0.0); 1 + NUMBERS];
+    let (mut of_part, mut sums) = (s.splat(0.0), [s.splat(0.0); NUMBERS]);
     let (aux, weight) = args.part_numbers(block.sample, class);
     let (aux, weight) = (s.splat(aux), s.splat(weight));
     let mut i = block.first;
@@ -574,15 +640,13 @@ fn element_sums<S: Simd, F: Formula>(
             }
             for (((x, e), t), kept) in x.iter().zip(e).zip(t).zip(kept) {
                 let y = s.load(t);
-                let [p, _, part, _] = s.map(formula, [s.load(x), s.load(e), y, aux]);
+                let [p, q, _, part, _] = s.map(formula, [s.load(x), s.load(e), y, aux]);
                 if F::PART {
-                    sums[0] = s.add(sums[0], s.mul(part, weight));
+                    of_part = s.add(of_part, s.mul(part, weight));
                 } else if keep.is_some() {
                     s.store(kept, part);
                 }
-                sums[1] = s.add(sums[1], args.own(s, p));
-                sums[2] = s.add(sums[2], args.own(s, y));
-                sums[3] = s.add(sums[3], s.mul(p, y));
+                sums = args.add(s, F::IDENTITY, [p, q, y], sums);
             }
         }
         i += x.len() * LANES;
@@ -591,27 +655,22 @@ fn element_sums<S: Simd, F: Formula>(
         let tile = axis.tile(block.sample, i, block.end);
         let marks = args.marks(s, tile);
         let y = args.target(s, tile, &marks, class);
-        let [p, _, part, _] = s.map_compact(
+        let [p, q, _, part, _] = s.map_compact(
             Whole(formula),
             [tile.load_class(s, args.x, class, 0.0), y, aux],
         );
-        let p = s.zero_where(marks.ignored, p);
+        let [p, q] = [p, q].map(|own| s.zero_where(marks.ignored, own));
         if F::PART {
             let part = s.mul(part, weight);
-            sums[0] = s.add(sums[0], s.zero_where(marks.ignored, part));
+            of_part = s.add(of_part, s.zero_where(marks.ignored, part));
         } else if let Some(keep) = keep {
             tile.store_class(s, keep, class, part);
         }
-        sums[1] = s.add(sums[1], args.own(s, p));
-        sums[2] = s.add(sums[2], args.own(s, y));
-        sums[3] = s.add(sums[3], s.mul(p, y));
+        sums = args.add(s, F::IDENTITY, [p, q, y], sums);
         i += LANES;
     }
-    let mut totals = [0.0; 1 + NUMBERS];
-    for (total, sum) in totals.iter_mut().zip(sums) {
-        *total = f64::from(s.sum(sum));
-    }
-    totals
+    let [first, second, both] = sums;
+    [of_part, first, second, both].map(|sum| f64::from(s.sum(sum)))
 }
 
 #[inline(always)]
@@ -640,15 +699,16 @@ fn element_gradient<S: Simd, F: Formula>(
         let floats = target.values.room(&mut floats);
         for (p, (x, dx)) in x.chunks(PASS).zip(dx.chunks(PASS)).enumerate() {
             let t = target.pass(p, x.len(), floats);
-            // p without a factor need not be read: any other finite number does. With a p that is not finite a or b is NaN.
-            let x = if F::IDENTITY && plane[1] == 0.0 { t } else { x };
+            // p without a factor need not be read: any other number does. With a p that is not finite a or b is NaN.
+            let x = if F::IDENTITY && !args.squared { t } else { x };
             if F::PREPARES {
                 prepare(s, Tail, x, e);
             }
             for (((x, e), t), dx) in x.iter().zip(e).zip(t).zip(dx) {
                 let y = s.load(t);
-                let [p, slope, _, part] = s.map(formula, [s.load(x), s.load(e), y, aux]);
-                let mut g = s.mul(by_p(s, plane, p, y), slope);
+                let [p, q, slope, _, part] = s.map(formula, [s.load(x), s.load(e), y, aux]);
+                let off = s.sub(s.splat(1.0), y);
+                let mut g = s.mul(args.by_p(s, F::IDENTITY, plane, [p, q], [y, off]), slope);
                 if F::PART {
                     g = s.add(g, s.mul(part, factor));
                 }
@@ -662,8 +722,9 @@ fn element_gradient<S: Simd, F: Formula>(
         let marks = args.marks(s, tile);
         let y = args.target(s, tile, &marks, class);
         let input = tile.load_class(s, args.x, class, 0.0);
-        let [p, slope, _, part] = s.map_compact(Whole(formula), [input, y, aux]);
-        let mut g = s.mul(by_p(s, plane, p, y), slope);
+        let [p, q, slope, _, part] = s.map_compact(Whole(formula), [input, y, aux]);
+        let off = s.sub(s.splat(1.0), y);
+        let mut g = s.mul(args.by_p(s, F::IDENTITY, plane, [p, q], [y, off]), slope);
         if F::PART {
             g = s.add(g, s.mul(part, factor));
         }
@@ -693,8 +754,10 @@ impl<F: Formula> Kernel for TargetElements<'_, F> {
                     let marks = args.marks(s, tile);
                     let y = args.target(s, tile, &marks, class);
                     let x = tile.load_class(s, args.x, class, 0.0);
-                    let [p, ..] = s.map_compact(Whole(formula), [x, y, y]);
-                    let g = s.zero_where(marks.ignored, by_p(s, plane, y, p));
+                    let [p, q, ..] = s.map_compact(Whole(formula), [x, y, y]);
+                    let off = s.sub(s.splat(1.0), y);
+                    let g = args.by_p(s, F::IDENTITY, plane, [y, off], [p, q]);
+                    let g = s.zero_where(marks.ignored, g);
                     tile.store_class(s, dt, class, g);
                 }
             }
@@ -725,9 +788,11 @@ impl Kernel for TargetClasses<'_> {
                     let ys = args.targets(s, tile, &marks, classes.clone(), memory);
                     let [_, e] = normal.block(s, classes.clone());
                     for ((e, own), plane) in e.iter().zip(ys).zip(&planes[classes.clone()]) {
-                        let p = s.mul(s.load(e), inverse);
+                        let odds = odds(s, &normal, inverse, s.load(e));
+                        let y = s.load(own);
+                        let off = s.sub(s.splat(1.0), y);
                         let plane = [0, 1, 2].map(|i| plane[i].get());
-                        let g = by_p(s, plane, s.load(own), p);
+                        let g = args.by_p(s, false, plane, [y, off], odds);
                         s.store(own, s.zero_where(marks.ignored, g));
                     }
                     tile.store(s, dt, classes, ys, false);
@@ -831,9 +896,9 @@ impl<L: Softmax> Kernel for Classes<'_, L> {
                     }
                     let planes = lanes.as_chunks::<LANES>().0.chunks_exact(NUMBERS);
                     for (class, plane) in planes.enumerate() {
-                        let [p, y, product] =
+                        let [first, second, both] =
                             [0, 1, 2].map(|i| f64::from(s.sum(s.load(&plane[i]))));
-                        sums.add(block, class, [part, p, y, product]);
+                        sums.add(block, class, [part, first, second, both]);
                         // Counted with the first class.
                         part = 0.0;
                     }
@@ -883,18 +948,23 @@ fn class_sums<S: Simd, L: Softmax>(
     let zero = s.splat(0.0);
     let marks = args.marks(s, tile);
     let normal = Normal::new(s, tile, args.x, Scale::new(1.0), h, e);
-    let inverse = s.div(s.splat(1.0), normal.sum);
+    let one = s.splat(1.0);
+    let inverse = s.div(one, normal.sum);
+    let rest = s.zero_where(marks.ignored, s.mul(normal.rest, inverse));
     let sums = sums.as_chunks::<LANES>().0.as_chunks::<NUMBERS>().0;
     let (mut value, mut weights) = (zero, zero);
     for block in blocks(args.classes) {
         let ys = args.targets(s, tile, &marks, block.clone(), memory);
         let [h, e] = normal.block(s, block.clone());
         for ((e, y), sums) in e.iter().zip(ys).zip(&sums[block.clone()]) {
-            let y = s.load(y);
-            let p = s.zero_where(marks.ignored, s.mul(s.load(e), inverse));
-            let own = [args.own(s, p), args.own(s, y), s.mul(p, y)];
-            for (sum, own) in sums.iter().zip(own) {
-                s.store(sum, s.add(s.load(sum), own));
+            let exp = s.load(e);
+            // Where a position is ignored p is 0 and y too, and 1 − p is finite.
+            let p = s.zero_where(marks.ignored, s.mul(exp, inverse));
+            let q = s.select(s.eq(exp, normal.alone), rest, s.sub(one, p));
+            let before = [0, 1, 2].map(|i| s.load(&sums[i]));
+            let after = args.add(s, false, [p, q, s.load(y)], before);
+            for (sum, own) in sums.iter().zip(after) {
+                s.store(sum, own);
             }
         }
         if !L::NOTHING {
@@ -1010,9 +1080,10 @@ fn class_terms<S: Simd, L: Softmax>(
     for (((h, e), own), (class, plane)) in h.iter().zip(e).zip(ys).zip(planes) {
         let (y, below, exp) = (s.load(own), s.load(h), s.load(e));
         let certain = s.eq(exp, normal.alone);
-        let p = s.mul(exp, inverse);
+        let [p, q] = odds(s, normal, inverse, exp);
         let plane = [0, 1, 2].map(|i| plane[i].get());
-        let by_p = by_p(s, plane, p, y);
+        let off = s.sub(s.splat(1.0), y);
+        let by_p = args.by_p(s, false, plane, [p, q], [y, off]);
         mean = s.mul_add(by_p, p, mean);
         other_mean = s.mul_add(by_p, s.zero_where(certain, p), other_mean);
         if !L::NOTHING {
@@ -1031,9 +1102,9 @@ fn class_terms<S: Simd, L: Softmax>(
     [mean, slopes, other_mean, other_slopes]
 }
 
-/// a·y + k·p + b·(1 − y): nothing cancels at a hard target.
+/// p and 1 − p of a class from its e^z.
 #[inline(always)]
-fn by_p<S: Simd>(s: S, [a, k, b]: [f32; NUMBERS], p: S::F32, y: S::F32) -> S::F32 {
-    let off = s.mul(s.splat(b), s.sub(s.splat(1.0), y));
-    s.mul_add(s.splat(a), y, s.mul_add(s.splat(k), p, off))
+fn odds<S: Simd>(s: S, normal: &Normal<S, LaneTile>, inverse: S::F32, exp: S::F32) -> [S::F32; 2] {
+    let [_, p, q] = normal.odds(s, inverse, exp, exp);
+    [p, q]
 }

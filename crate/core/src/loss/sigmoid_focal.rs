@@ -5,10 +5,10 @@ use crate::loss::Params;
 use crate::loss::bce_with_logits::far;
 use crate::math::exp::{exp_nonpositive, second_order};
 use crate::math::pow::Exponent;
-use crate::math::sigmoid::{Sigmoid, sigmoid, tail};
-use crate::simd::Lanes;
+use crate::math::sigmoid::{sigmoid, tail};
+use crate::simd::{ByLane, Lanes};
 
-/// Above this γ the rounding of a miss near 1 shows in its power.
+/// Above this γ the rounding of a miss shows in its power.
 const STEEP: f32 = 8.0;
 
 /// Focal loss of σ(x).
@@ -43,24 +43,39 @@ impl SigmoidFocal {
 
     /// m^γ. The branches go the same way for all vectors of a call.
     #[inline(always)]
-    fn power<V: Lanes>(self, v: V, side: V::F32, p: &Sigmoid<V>, m: V::F32) -> V::F32 {
+    fn power<V: Lanes>(self, v: V, x: V::F32, t: V::F32, m: V::F32) -> V::F32 {
         if self.gamma == 2.0 {
             v.mul(m, m)
         } else if self.gamma == 0.0 {
             // Also where m is 0, or NaN: that reaches the loss by its other factor.
             v.splat(1.0)
         } else if self.gamma > STEEP {
-            // Near 1, m has been rounded by more than a large γ forgives: what it lacks of 1 is known better.
-            let one = v.splat(1.0);
-            let rest = v.mul_add(side, p.small, v.mul(v.sub(one, side), p.large));
-            let error = v.div(v.sub(v.sub(one, m), rest), m);
-            let near = v.lt(v.splat(0.5), m);
-            self.exponent
-                .pow_near(v, m, v.select(near, error, v.splat(0.0)))
+            v.by_lane(Steep(f64::from(self.gamma)), x, t)
         } else {
             // A miss of 0 or NaN counts as the smallest normal number: the other factor is 0 or NaN there.
             self.exponent.pow(v, m)
         }
+    }
+}
+
+/// m^γ of a logit and its target for a large γ, which is held here. By way of ln m, whose error the power multiplies: where m is near
+/// 1 it is known from what m lacks of 1.
+#[derive(Clone, Copy)]
+struct Steep(f64);
+
+impl ByLane for Steep {
+    fn eval(self, x: f64, t: f64) -> f64 {
+        let e = (-x.abs()).exp();
+        let large = 1.0 / (1.0 + e);
+        let small = e * large;
+        let (side, rest) = if x < 0.0 { (t, 1.0 - t) } else { (1.0 - t, t) };
+        let m = side * large + rest * small;
+        let log = if m > 0.5 {
+            (-side * small - rest * large).ln_1p()
+        } else {
+            m.ln()
+        };
+        (self.0 * log).exp()
     }
 }
 
@@ -87,7 +102,7 @@ impl Pointwise for SigmoidFocal {
 
         let m = v.mul_add(side, v.sub(p.large, p.small), p.small);
         let alpha = v.mul_add(v.splat(self.tilt), t, v.splat(self.base));
-        let power = self.power(v, side, &p, m);
+        let power = self.power(v, x, t, m);
         let weight = v.mul(alpha, power);
         let counted = if self.one_sided {
             // 0 · ∞ is 0 here: what has no weight costs nothing, however far it is. NaN reaches the value by `softplus`.
@@ -132,7 +147,7 @@ impl Pointwise for SigmoidFocal {
         // Where the miss of a hard target is below the normal numbers, a small power of it is not.
         let hidden = v.zero_where(v.lt(zero, side), v.splat(f32::MIN_POSITIVE));
         let gone = exp_nonpositive(v, v.mul(v.splat(-self.gamma), abs_x));
-        let power = v.select(v.lt(m, hidden), gone, self.power(v, side, &p, m));
+        let power = v.select(v.lt(m, hidden), gone, self.power(v, x, t, m));
 
         let alpha = v.mul_add(v.splat(self.tilt), t, v.splat(self.base));
         let tilted = v.zero_where(
@@ -144,7 +159,7 @@ impl Pointwise for SigmoidFocal {
         let turned = v.zero_where(v.eq(alpha, zero), v.mul(alpha, v.add(steep, abs_x)));
         let dt = v.add(tilted, v.neg_where(v.lt(zero, x), turned));
         let dt = v.zero_where(v.eq(power, zero), v.mul(power, dt));
-        // A power takes no notice of NaN.
-        v.select(v.eq(x, x), dt, x)
+        // A power takes no notice of NaN, in the logit or in the target.
+        v.select(v.eq(m, m), dt, m)
     }
 }

@@ -37,6 +37,11 @@ impl SoftmaxFocal {
 
 impl Softmax for SoftmaxFocal {
     #[inline(always)]
+    fn gamma(self) -> f32 {
+        self.gamma
+    }
+
+    #[inline(always)]
     fn value<V: Lanes>(self, v: V, log_p: V::F32, q: V::F32) -> V::F32 {
         v.mul(self.power(v, q), v.sub(v.splat(0.0), log_p))
     }

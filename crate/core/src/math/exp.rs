@@ -1,24 +1,18 @@
 //! eˣ for x ≤ 0, as losses need it that subtract the maximum first or take −|x|; eˣ and eˣ − 1 for any x; and what e^−u is beside
 //! 1 − u.
 
-use crate::simd::{Lanes, Map, Scalar};
+use crate::simd::{Lanes, Map};
 
 /// Largest error of [`exp_nonpositive`] on [`DOMAIN_MIN`, 0], in units in the last place of the true value.
 pub const MAX_ULP: f64 = 2.3;
 
-/// Largest error of [`exp`] up to [`EXP_MAX`], subnormal results included.
+/// Largest error of [`exp`] up to [`Lanes::EXP_MAX`], subnormal results included.
 pub const EXP_MAX_ULP: f64 = 2.4;
 
 /// Below this eˣ is not a normal number any more, and [`exp_nonpositive`] gives a subnormal number or 0.
 pub const DOMAIN_MIN: f32 = -87.33654;
 
-/// The power of two in e^this is 2⁻¹²⁷, whose exponent field says 0.
-const ZERO: f32 = -88.0;
-
-/// Above this eˣ is larger than any number, and [`exp`] gives ∞.
-pub const EXP_MAX: f32 = Scalar::<1>::EXP_MAX;
-
-/// Largest error of [`expm1`] up to [`EXP_MAX`].
+/// Largest error of [`expm1`] up to [`Lanes::EXP_MAX`].
 pub const EXPM1_MAX_ULP: f64 = 1.5;
 
 /// Largest error of [`one_minus_tail`].
@@ -47,7 +41,7 @@ const C5: f32 = 0.008289291;
 /// eˣ for x ≤ 0 or NaN. e^−∞ = 0; NaN stays NaN, since `max` gives its second argument then.
 #[inline(always)]
 pub fn exp_nonpositive<V: Lanes>(v: V, x: V::F32) -> V::F32 {
-    let (t, biased) = reduce(v, v.max(v.splat(ZERO), x));
+    let (t, biased) = reduce(v, v.max(v.splat(V::EXP_ZERO), x));
     exp_reduced(v, t, v.exponent_from_low_bits(biased))
 }
 

@@ -43,13 +43,6 @@ impl Exponent {
         self.exp(v, log_mantissa(v, mantissa), n)
     }
 
-    /// (m·(1 + e))ᵞ for an e so small that m does not show it: a large γ does.
-    #[inline(always)]
-    pub fn pow_near<V: Lanes>(self, v: V, m: V::F32, e: V::F32) -> V::F32 {
-        let (mantissa, n) = v.split_exponent(v.max(m, v.splat(f32::MIN_POSITIVE)));
-        self.exp(v, v.add(log_mantissa(v, mantissa), e), n)
-    }
-
     /// e^(γ·(log + n·ln 2))
     #[inline(always)]
     fn exp<V: Lanes>(self, v: V, log: V::F32, n: V::F32) -> V::F32 {

@@ -1,6 +1,6 @@
 //! AVX2 with FMA: a vector is two registers of 256 bit.
 
-use super::{Cells, Chunk, Kernel, LANES, Lanes, SQRT_HALF_BITS, Simd, Square};
+use super::{ByLane, Cells, Chunk, Kernel, LANES, Lanes, SQRT_HALF_BITS, Simd, Square};
 use core::arch::x86_64::*;
 
 /// Proof that AVX2 and FMA were detected. `N` registers of eight lanes: the whole vector has two.
@@ -132,6 +132,16 @@ impl<const N: usize> Lanes for Avx2<N> {
             _mm256_slli_epi32::<23>(n[i]),
         )));
         (m, each!(i in N => _mm256_cvtepi32_ps(n[i])))
+    }
+    #[inline(always)]
+    fn by_lane<F: ByLane>(self, f: F, a: Self::F32, b: Self::F32) -> Self::F32 {
+        each!(i in N => {
+            let (mut x, mut y) = ([0.0_f32; 8], [0.0_f32; 8]);
+            _mm256_storeu_ps(x.as_mut_ptr(), a[i]);
+            _mm256_storeu_ps(y.as_mut_ptr(), b[i]);
+            super::by_lane(f, &mut x, &y);
+            _mm256_loadu_ps(x.as_ptr())
+        })
     }
 }
 

@@ -1,7 +1,7 @@
 //! AVX-512F: a vector is one register of 512 bit.
 
 use super::avx2::{max8, sum8, transpose8};
-use super::{Cells, Chunk, Kernel, LANES, Lanes, SQRT_HALF_BITS, Simd, Square};
+use super::{ByLane, Cells, Chunk, Kernel, LANES, Lanes, SQRT_HALF_BITS, Simd, Square};
 use core::arch::x86_64::*;
 
 /// Proof that AVX-512F was detected.
@@ -135,6 +135,12 @@ impl Lanes for Avx512 {
             let m = _mm512_castsi512_ps(_mm512_sub_epi32(bits, _mm512_slli_epi32::<23>(n)));
             (m, _mm512_cvtepi32_ps(n))
         })
+    }
+    #[inline(always)]
+    fn by_lane<F: ByLane>(self, f: F, a: Self::F32, b: Self::F32) -> Self::F32 {
+        let (mut x, y) = (self.to_array(a), self.to_array(b));
+        super::by_lane(f, &mut x, &y);
+        self.vector(x)
     }
 }
 

@@ -1,6 +1,6 @@
 //! One `f64`: the formulas in double precision, for the few blocks whose numbers leave the range of `f32`.
 
-use super::Lanes;
+use super::{ByLane, Lanes};
 
 /// A vector of one lane. Every constant of a formula is an `f32`, so functions are as exact as they are in single precision.
 #[derive(Clone, Copy, Debug)]
@@ -16,8 +16,9 @@ impl Lanes for Double {
     type F32 = f64;
     type Mask = bool;
 
+    const EXP_ZERO: f32 = -708.0;
+    const EXP_MIN: f32 = -745.0;
     const EXP_MAX: f32 = 709.7;
-    const EXP_MIN: f32 = -745.2;
     const EXP2_RANGE: [f32; 2] = [-1075.0, 1024.0];
 
     #[inline(always)]
@@ -100,5 +101,9 @@ impl Lanes for Double {
         let n = bits.wrapping_sub(SQRT_HALF_BITS) >> 52;
         let m = bits.wrapping_sub(n << 52).cast_unsigned();
         (f64::from_bits(m), n as f64)
+    }
+    #[inline(always)]
+    fn by_lane<F: ByLane>(self, f: F, a: f64, b: f64) -> f64 {
+        f.eval(a, b)
     }
 }

@@ -74,11 +74,13 @@ pub trait Lanes: Copy {
     /// As many truth values.
     type Mask: Copy;
 
+    /// The power of two in e^this has the exponent field 0: below it there are no normal numbers.
+    const EXP_ZERO: f32 = -88.0;
+    /// Below this eˣ is nearer to 0 than to the smallest subnormal.
+    const EXP_MIN: f32 = -104.0;
     /// Above this eˣ is larger than any number.
     const EXP_MAX: f32 = 88.72283;
-    /// Below this eˣ is nearer to 0 than to any other number.
-    const EXP_MIN: f32 = -104.0;
-    /// The same for 2ˣ: the first that is too large, and the last that is too small.
+    /// The same for 2ˣ: below the first it is nearer to 0 than to any other number, from the second on too large.
     const EXP2_RANGE: [f32; 2] = [-150.0, 128.0];
 
     /// The same value in every lane.
@@ -123,6 +125,23 @@ pub trait Lanes: Copy {
     fn exponent_from_low_bits(self, v: Self::F32) -> Self::F32;
     /// (m, n) with v = m · 2^n and m in [√½, √2), for positive normal `v`.
     fn split_exponent(self, v: Self::F32) -> (Self::F32, Self::F32);
+
+    /// `f` of each lane of both, in double precision and slowly.
+    fn by_lane<F: ByLane>(self, f: F, a: Self::F32, b: Self::F32) -> Self::F32;
+}
+
+/// A function of two numbers, for what needs more digits than `f32` has and is too rare for vectors of `f64`.
+pub trait ByLane: Copy {
+    /// Its value.
+    fn eval(self, a: f64, b: f64) -> f64;
+}
+
+/// `f` of both in place of `a`.
+#[inline(never)]
+fn by_lane<F: ByLane>(f: F, a: &mut [f32], b: &[f32]) {
+    for (a, b) in a.iter_mut().zip(b) {
+        *a = f.eval(f64::from(*a), f64::from(*b)) as f32;
+    }
 }
 
 /// A function of `N` vectors that gives `M`, lane by lane. A struct and not a closure, as [`Kernel`].

@@ -1,6 +1,6 @@
 //! ARM NEON: a vector is four registers of 128 bit.
 
-use super::{Cells, Chunk, Kernel, LANES, Lanes, SQRT_HALF_BITS, Simd, Square};
+use super::{ByLane, Cells, Chunk, Kernel, LANES, Lanes, SQRT_HALF_BITS, Simd, Square};
 use core::arch::aarch64::*;
 
 /// Proof that NEON was detected. `N` registers of four lanes: the whole vector has four.
@@ -115,6 +115,16 @@ impl<const N: usize> Lanes for Neon<N> {
         let n = each!(i in N => vshrq_n_s32::<23>(vsubq_s32(vreinterpretq_s32_f32(v[i]), vdupq_n_s32(SQRT_HALF_BITS))));
         let m = each!(i in N => vreinterpretq_f32_s32(vsubq_s32(vreinterpretq_s32_f32(v[i]), vshlq_n_s32::<23>(n[i]))));
         (m, each!(i in N => vcvtq_f32_s32(n[i])))
+    }
+    #[inline(always)]
+    fn by_lane<F: ByLane>(self, f: F, a: Self::F32, b: Self::F32) -> Self::F32 {
+        each!(i in N => {
+            let (mut x, mut y) = ([0.0_f32; 4], [0.0_f32; 4]);
+            vst1q_f32(x.as_mut_ptr(), a[i]);
+            vst1q_f32(y.as_mut_ptr(), b[i]);
+            super::by_lane(f, &mut x, &y);
+            vld1q_f32(x.as_ptr())
+        })
     }
 }
 

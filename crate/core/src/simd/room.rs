@@ -18,11 +18,16 @@ impl<const N: usize> Room<N> {
     /// Vectors of zeros, `N` at most.
     #[inline(always)]
     pub fn zeros(&mut self, count: usize) -> &[Chunk] {
-        let vectors = &mut self.0[..count];
-        for vector in vectors.iter_mut() {
-            vector.write([0.0; LANES]);
-        }
-        // SAFETY: all of them are written, and borrowed by nobody else; cells have the layout of what is in them.
-        unsafe { &*(core::ptr::from_mut(vectors) as *const [Chunk]) }
+        cleared(&mut self.0[..count])
     }
+}
+
+/// One function for all kernels: where the count is a constant the compiler writes out a store for each vector.
+#[inline(never)]
+fn cleared(vectors: &mut [MaybeUninit<[f32; LANES]>]) -> &[Chunk] {
+    for vector in vectors.iter_mut() {
+        vector.write([0.0; LANES]);
+    }
+    // SAFETY: all of them are written, and borrowed by nobody else; cells have the layout of what is in them.
+    unsafe { &*(core::ptr::from_mut(vectors) as *const [Chunk]) }
 }

@@ -1,6 +1,6 @@
 //! Plain Rust on an array of 16: the set that every machine has, and the one that Miri runs.
 
-use super::{Cells, Chunk, Kernel, LANES, Lanes, Map, STRIP, Simd, Strip};
+use super::{ByLane, Cells, Chunk, Kernel, LANES, Lanes, Map, STRIP, Simd, Strip};
 use core::array;
 
 /// Needs nothing of the CPU. `N` lanes: the whole vector has 16.
@@ -102,6 +102,11 @@ impl<const N: usize> Lanes for Scalar<N> {
             each!(j => (v[j].to_bits() as i32).wrapping_sub(super::SQRT_HALF_BITS) >> 23);
         let m = each!(j => f32::from_bits((v[j].to_bits() as i32).wrapping_sub(n[j] << 23) as u32));
         (m, each!(j => n[j] as f32))
+    }
+    #[inline(always)]
+    fn by_lane<F: ByLane>(self, f: F, mut a: Self::F32, b: Self::F32) -> Self::F32 {
+        super::by_lane(f, &mut a, &b);
+        a
     }
 }
 

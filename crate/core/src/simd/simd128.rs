@@ -1,6 +1,8 @@
 //! WebAssembly SIMD: a vector is four registers of 128 bit.
 
-use super::{Cells, Chunk, Kernel, LANES, Lanes, Map, SQRT_HALF_BITS, STRIP, Simd, Square, Strip};
+use super::{
+    ByLane, Cells, Chunk, Kernel, LANES, Lanes, Map, SQRT_HALF_BITS, STRIP, Simd, Square, Strip,
+};
 use core::arch::wasm32::*;
 use core::array;
 
@@ -131,6 +133,16 @@ impl<const N: usize> Lanes for Simd128<N> {
         let m = each!(i in N => i32x4_sub(v[i], i32x4_shl(n[i], 23)));
         (m, each!(i in N => f32x4_convert_i32x4(n[i])))
     }
+    #[inline(always)]
+    fn by_lane<F: ByLane>(self, f: F, a: Self::F32, b: Self::F32) -> Self::F32 {
+        each!(i in N => {
+            let (mut x, mut y) = ([0.0_f32; 4], [0.0_f32; 4]);
+            v128_store(x.as_mut_ptr().cast(), a[i]);
+            v128_store(y.as_mut_ptr().cast(), b[i]);
+            super::by_lane(f, &mut x, &y);
+            v128_load(x.as_ptr().cast())
+        })
+    }
 }
 
 /// `a > b ? a : b`, so b where one is NaN.
@@ -210,17 +222,31 @@ impl Simd for Simd128<4> {
     }
     #[inline(always)]
     fn load_head(self, from: Cells, fill: f32) -> Self::F32 {
-        // The set has no masked load.
-        let mut lanes = [fill; LANES];
-        for (lane, from) in lanes.iter_mut().zip(from) {
-            *lane = from.get();
+        // The set has no masked load. Tails share one function: they are in every kernel, and take more code than its loop.
+        #[inline(never)]
+        fn part(from: Cells, fill: f32) -> [f32; LANES] {
+            let mut lanes = [fill; LANES];
+            for (lane, from) in lanes.iter_mut().zip(from) {
+                *lane = from.get();
+            }
+            lanes
         }
-        self.vector(lanes)
+        match <&Chunk>::try_from(from) {
+            Ok(whole) => self.load(whole),
+            Err(_) => self.vector(part(from, fill)),
+        }
     }
     #[inline(always)]
     fn store_head(self, to: Cells, v: Self::F32) {
-        for (to, v) in to.iter().zip(self.to_array(v)) {
-            to.set(v);
+        #[inline(never)]
+        fn part(to: Cells, lanes: &[f32; LANES]) {
+            for (to, v) in to.iter().zip(lanes) {
+                to.set(*v);
+            }
+        }
+        match <&Chunk>::try_from(to) {
+            Ok(whole) => self.store(whole, v),
+            Err(_) => part(to, &self.to_array(v)),
         }
     }
     #[inline(always)]

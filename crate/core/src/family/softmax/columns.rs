@@ -1,8 +1,9 @@
 //! Rows of few scores with class indices, 16 rows at a time: lanes are rows, so that nothing is summed across lanes and no lane
 //! is empty.
 
+use super::double::{Watch, position};
 use super::rows::{Below, Call, Gradient, Sums};
-use super::tiles::KEPT;
+use super::tiles::{GROUP, KEPT};
 use super::{Args, Loop, Softmax};
 use crate::share::Total;
 use crate::simd::{Chunk, LANES, Room, SIDE, Simd, Transposed};
@@ -20,6 +21,7 @@ impl Loop for Columns {
         s: S,
         loss: L,
         args: &Args,
+        watch: Watch,
     ) -> f64 {
         let call = Call::new::<SMOOTH>(args);
         let classes = args.classes;
@@ -31,6 +33,7 @@ impl Loop for Columns {
         let mut total = Total::new(args.share, args.sum);
         for block in args.blocks() {
             let mut lanes = s.splat(0.0);
+            let mut apart = 0.0;
             for first in (block.first..block.end).step_by(most) {
                 let count = most.min(block.end - first);
                 let transposed = |rows| Transposed {
@@ -41,11 +44,33 @@ impl Loop for Columns {
                 // Squares read past rows of few scores, but not what another thread may be writing.
                 transposed(&args.x[first * classes..block.end * classes]).to_columns(s, count);
                 let rows = Rows::new::<SMOOTH>(args, &call, first, count);
+                let lost = if watch.lifted {
+                    watch.lost(args, first, count)
+                } else {
+                    0
+                };
                 for at in (0..count).step_by(LANES) {
                     let scores = &memory[at / LANES * classes..][..classes];
-                    let value = rows.values::<S, L, GRAD, SMOOTH>(s, loss, args, &call, at, scores);
+                    let (mut value, rest) =
+                        rows.values::<S, L, GRAD, SMOOTH>(s, loss, args, &call, at, scores);
                     if let Some(out) = args.out {
                         s.store_head(&out[first + at..first + count.min(at + LANES)], value);
+                    }
+                    let certain = s.lt(rest, s.splat(watch.certain));
+                    let others = s.zero_where(certain, s.splat(1.0));
+                    if lost != 0 || !s.all(s.eq(others, s.splat(1.0))) {
+                        let mut values = s.to_array(value);
+                        let rests = s.to_array(rest);
+                        for j in 0..LANES.min(count - at) {
+                            let label = rows.label[at + j] as i32;
+                            let is_lost = (lost >> (at + j)) & 1 != 0 || watch.is_certain(rests[j]);
+                            if label >= 0 && is_lost {
+                                values[j] = 0.0;
+                                let index = first + at + j;
+                                apart += in_double(args, loss.gamma(), index, label, scores, j);
+                            }
+                        }
+                        value = s.vector(values);
                     }
                     lanes = s.add(lanes, value);
                 }
@@ -53,7 +78,7 @@ impl Loop for Columns {
                     transposed(&dx[first * classes..]).to_rows(s, count);
                 }
             }
-            total.add(f64::from(s.sum(lanes)));
+            total.add(f64::from(s.sum(lanes)) + apart);
         }
         total.get()
     }
@@ -77,7 +102,7 @@ impl Rows {
         let mut rows = Self {
             label: [-1.0; ROWS],
             weight: [call.keep; ROWS],
-            scale: [call.inverse_temperature * args.scale; ROWS],
+            scale: [call.scaled; ROWS],
             others: [(call.total_weight - 1.0) as f32; ROWS],
         };
         let mut labels = [0; ROWS];
@@ -109,7 +134,7 @@ impl Rows {
         rows
     }
 
-    /// The values of the 16 rows from number `at`, and their gradients in place of their scores.
+    /// The values of the 16 rows from number `at`, and their gradients in place of their scores. Also Σ e^z without the label.
     #[inline(always)]
     fn values<S: Simd, L: Softmax, const GRAD: bool, const SMOOTH: bool>(
         &self,
@@ -119,7 +144,7 @@ impl Rows {
         call: &Call,
         at: usize,
         scores: &[Chunk],
-    ) -> S::F32 {
+    ) -> (S::F32, S::F32) {
         let own = |lanes: &[f32; ROWS]| s.vector(*lanes[at..].first_chunk().unwrap());
         let label = own(&self.label);
         let ignored = s.lt(label, s.splat(0.0));
@@ -131,22 +156,30 @@ impl Rows {
         let minus_max = s.mul(max, s.splat(-call.scale.half));
         let inverse_temperature = s.splat(call.inverse_temperature);
         let [mut rest, mut e_y, mut x_y, mut weighted] = [s.splat(0.0); 4];
-        for (c, x) in scores.iter().enumerate() {
-            let score = s.load(x);
-            let [e] = s.map(Below, [score, max, inverse_temperature]);
-            let y = s.eq(label, s.splat(c as f32));
-            rest = s.add(rest, s.zero_where(y, e));
-            e_y = s.select(y, e, e_y);
-            x_y = s.select(y, score, x_y);
-            if SMOOTH {
-                let weight = call.spread * class_weight(args, c);
-                if weight != 0.0 {
-                    let h = s.mul_add(score, half, minus_max);
-                    weighted = s.add(weighted, s.mul(h, s.splat(weight)));
+        for (g, group) in scores.chunks(GROUP).enumerate() {
+            let [mut of_group, mut weighted_of_group] = [s.splat(0.0); 2];
+            for (c, x) in group.iter().enumerate() {
+                let c = g * GROUP + c;
+                let score = s.load(x);
+                let [e] = s.map(Below, [score, max, inverse_temperature]);
+                let y = s.eq(label, s.splat(c as f32));
+                of_group = s.add(of_group, s.zero_where(y, e));
+                e_y = s.select(y, e, e_y);
+                x_y = s.select(y, score, x_y);
+                if SMOOTH {
+                    let weight = call.spread * class_weight(args, c);
+                    if weight != 0.0 {
+                        let h = s.mul_add(score, half, minus_max);
+                        weighted_of_group = s.add(weighted_of_group, s.mul(h, s.splat(weight)));
+                    }
+                }
+                if GRAD {
+                    s.store(x, e);
                 }
             }
-            if GRAD {
-                s.store(x, e);
+            rest = s.add(rest, of_group);
+            if SMOOTH {
+                weighted = s.add(weighted, weighted_of_group);
             }
         }
         let h_y = s.mul_add(x_y, half, minus_max);
@@ -172,8 +205,22 @@ impl Rows {
                 s.store(e, s.zero_where(ignored, g));
             }
         }
-        s.zero_where(ignored, value)
+        (s.zero_where(ignored, value), rest)
     }
+}
+
+/// A row whose numbers single precision cannot hold, from its scores in memory, which are written over later: its gradient goes into
+/// lane `j` too, which is what is written.
+#[cold]
+#[inline(never)]
+fn in_double(args: &Args, gamma: f32, index: usize, label: i32, scores: &[Chunk], j: usize) -> f64 {
+    let value = position(args, gamma, index, label, None);
+    if let Some(dx) = args.dx {
+        for (scores, g) in scores.iter().zip(&dx[index * args.classes..]) {
+            scores[j].set(g.get());
+        }
+    }
+    value
 }
 
 fn class_weight(args: &Args, class: usize) -> f32 {

@@ -2,14 +2,16 @@
 //!
 //! [`rows`] and, where they are short, [`columns`] serve what most training steps ask for: rows of scores with class indices.
 //! [`tiles`] serves any axis, any target and all options. [`picked`] serves input that is ln p already, and [`teacher`] a second
-//! softmax as target.
+//! softmax as target. [`double`] has what single precision has no room for.
 
 mod columns;
+mod double;
 mod picked;
 mod rows;
 mod teacher;
 pub(super) mod tiles;
 
+use self::double::Watch;
 use super::SMALL;
 use super::axis::{Axis, Block};
 use super::positions::{Positions, Values};
@@ -38,6 +40,11 @@ pub trait Softmax: Copy {
     const KIND: Kind = Kind::Scores;
     /// Whether the loss is −ln p: then label smoothing needs no function of each class.
     const LINEAR: bool = false;
+    /// γ of −q^γ·ln p, q = 1 − p, which all losses of scores are.
+    #[inline(always)]
+    fn gamma(self) -> f32 {
+        0.0
+    }
     /// Whether there is no loss at all, beside a region.
     const NOTHING: bool = false;
     /// The loss as a function of ln p and q = 1 − p, which does not lose the digits of a p near 1; −ln p unless it says
@@ -105,8 +112,8 @@ pub struct Args<'a> {
     pub weight: Option<Cells<'a>>,
     /// Upstream gradient per position, in place of `scale`.
     pub grad_output: Option<Cells<'a>>,
-    /// Factor of the gradient: the upstream gradient over the denominator of `mean`.
-    pub scale: f32,
+    /// Factor of the gradient: the upstream gradient over the denominator of `mean`, which need not be a float.
+    pub scale: f64,
     /// ε: the target is 1 − ε at the label, and ε/C everywhere.
     pub label_smoothing: f32,
     /// T: the scores are divided by it.
@@ -231,6 +238,13 @@ pub fn softmax(level: Level, op: usize, args: Args) -> f64 {
 
 pub(crate) fn run<L: Softmax>(level: Level, loss: L, args: &Args) -> f64 {
     let args = *args;
+    if L::KIND == Kind::LogProbabilities {
+        return picked::run(level, args);
+    }
+    let watch = Watch::new(&args, L::KIND, loss.gamma());
+    if watch.all {
+        return double::run(&args, L::KIND, loss.gamma());
+    }
     match L::KIND {
         Kind::Scores
             if args.extra.is_none()
@@ -238,14 +252,13 @@ pub(crate) fn run<L: Softmax>(level: Level, loss: L, args: &Args) -> f64 {
                 && (L::LINEAR || args.label_smoothing == 0.0) =>
         {
             if args.classes < tiles::WIDE {
-                labelled::<L, columns::Columns>(level, loss, args)
+                labelled::<L, columns::Columns>(level, loss, args, watch)
             } else {
-                labelled::<L, rows::Rows>(level, loss, args)
+                labelled::<L, rows::Rows>(level, loss, args, watch)
             }
         }
-        Kind::Scores => tiles::run(level, loss, args),
-        Kind::LogProbabilities => picked::run(level, loss, args),
-        Kind::Teacher => teacher::run(level, args),
+        Kind::Teacher => teacher::run(level, args, watch),
+        _ => tiles::run(level, loss, args, watch),
     }
 }
 
@@ -256,23 +269,39 @@ trait Loop {
         s: S,
         loss: L,
         args: &Args,
+        watch: Watch,
     ) -> f64;
 }
 
 /// Runs it as what the call asks for. Each is a kernel, and so a function, of its own.
-fn labelled<L: Softmax, W: Loop>(level: Level, loss: L, args: Args) -> f64 {
+fn labelled<L: Softmax, W: Loop>(level: Level, loss: L, args: Args, watch: Watch) -> f64 {
     // Smoothing of other losses goes by tiles, and so no loop for it is compiled.
     let smooth = L::LINEAR && args.label_smoothing > 0.0;
     match (args.dx.is_some(), smooth) {
         (false, _) if SMALL => panic!("no place for the gradient"),
-        (true, false) => level.run(Labelled::<L, W, true, false>(loss, args, PhantomData)),
-        (true, true) => level.run(Labelled::<L, W, true, true>(loss, args, PhantomData)),
-        (false, false) => level.run(Labelled::<L, W, false, false>(loss, args, PhantomData)),
-        (false, true) => level.run(Labelled::<L, W, false, true>(loss, args, PhantomData)),
+        (true, false) => level.run(Labelled::<L, W, true, false>(
+            loss,
+            args,
+            watch,
+            PhantomData,
+        )),
+        (true, true) => level.run(Labelled::<L, W, true, true>(loss, args, watch, PhantomData)),
+        (false, false) => level.run(Labelled::<L, W, false, false>(
+            loss,
+            args,
+            watch,
+            PhantomData,
+        )),
+        (false, true) => level.run(Labelled::<L, W, false, true>(
+            loss,
+            args,
+            watch,
+            PhantomData,
+        )),
     }
 }
 
-struct Labelled<'a, L, W, const GRAD: bool, const SMOOTH: bool>(L, Args<'a>, PhantomData<W>);
+struct Labelled<'a, L, W, const GRAD: bool, const SMOOTH: bool>(L, Args<'a>, Watch, PhantomData<W>);
 
 impl<L: Softmax, W: Loop, const GRAD: bool, const SMOOTH: bool> Kernel
     for Labelled<'_, L, W, GRAD, SMOOTH>
@@ -281,6 +310,6 @@ impl<L: Softmax, W: Loop, const GRAD: bool, const SMOOTH: bool> Kernel
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> f64 {
-        W::run::<S, L, GRAD, SMOOTH>(s, self.0, &self.1)
+        W::run::<S, L, GRAD, SMOOTH>(s, self.0, &self.1, self.2)
     }
 }

@@ -1,70 +1,86 @@
 //! Input that is ln p already: the loss reads one element of each position, and the gradient is 0 but there.
+//!
+//! It takes double precision for the few products of a position, as the backend in TypeScript does with the same bits: those of two
+//! factors may leave the range of single precision where that of all does not.
 
-use super::{Args, Softmax};
-use crate::family::axis::{Axis, LaneTile, Tile, put};
+use super::Args;
+use crate::family::axis::{Axis, LaneTile, Tile};
 use crate::share::Total;
 use crate::simd::{Cells, Kernel, LANES, Level, Simd};
 
-pub(super) fn run<L: Softmax>(level: Level, loss: L, args: Args) -> f64 {
-    level.run(Picked { loss, args })
+pub(super) fn run(level: Level, args: Args) -> f64 {
+    level.run(Picked(args))
 }
 
-struct Picked<'a, L> {
-    loss: L,
-    args: Args<'a>,
-}
+struct Picked<'a>(Args<'a>);
 
-impl<L: Softmax> Kernel for Picked<'_, L> {
+impl Kernel for Picked<'_> {
     type Out = f64;
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> f64 {
-        let args = &self.args;
+        let args = &self.0;
         let axis = args.axis();
         let mut total = Total::new(args.share, args.sum);
         for block in args.blocks() {
-            let mut lanes = s.splat(0.0);
+            let mut lanes = [0.0; LANES];
             for tile in axis.tiles(block) {
                 let mut labels = [0; LANES];
                 let labels = &mut labels[..tile.count()];
                 args.marks.classes(tile.position(), labels);
-                let value = self.values(s, tile, labels);
+                let values = self.values(tile, labels);
                 if let Some(out) = args.out {
-                    put(s, tile, out, value);
+                    let out = &out[tile.position()..tile.position() + tile.count()];
+                    for (out, value) in out.iter().zip(values) {
+                        out.set(value as f32);
+                    }
                 }
-                lanes = s.add(lanes, s.head(value, tile.count()));
+                for (lane, value) in lanes.iter_mut().zip(values) {
+                    *lane += value;
+                }
                 // After the values: `dx` may be `x`.
                 if let Some(dx) = args.dx {
                     self.gradient(s, tile, labels, axis, dx);
                 }
             }
-            total.add(f64::from(s.sum(lanes)));
+            total.add(fold(lanes));
         }
         total.get()
     }
 }
 
-impl<L: Softmax> Picked<'_, L> {
+/// The sum of lanes in the one order.
+#[inline(always)]
+fn fold(mut lanes: [f64; LANES]) -> f64 {
+    let mut half = LANES / 2;
+    while half > 0 {
+        for j in 0..half {
+            lanes[j] += lanes[j + half];
+        }
+        half /= 2;
+    }
+    lanes[0]
+}
+
+impl Picked<'_> {
     #[inline(always)]
-    fn values<S: Simd>(&self, s: S, tile: LaneTile, labels: &[i32]) -> S::F32 {
-        let (mut log_p, mut weights) = ([0.0; LANES], [0.0; LANES]);
+    fn values(&self, tile: LaneTile, labels: &[i32]) -> [f64; LANES] {
+        let mut values = [0.0; LANES];
         for (j, &label) in labels.iter().enumerate() {
-            if let Some((y, weight)) = self.target(tile.position() + j, label) {
-                log_p[j] = self.args.x[tile.at(j, y)].get();
-                weights[j] = weight;
+            if let Some((y, weight)) = self.target(tile.position() + j, label)
+                // ∞ · 0 of a position that counts for nothing is 0.
+                && weight != 0.0
+            {
+                // Not the negative: the loss of a certain position is 0, not −0.
+                values[j] = weight * (0.0 - f64::from(self.0.x[tile.at(j, y)].get()));
             }
         }
-        let weights = s.vector(weights);
-        // q is 0 in place of 1 − p, for which the losses of ln p alone do not ask.
-        let value = self.loss.value(s, s.vector(log_p), s.splat(0.0));
-        let value = s.mul(value, weights);
-        // ∞ · 0 of a position that counts for nothing is 0.
-        s.zero_where(s.eq(weights, s.splat(0.0)), value)
+        values
     }
 
     #[inline(always)]
     fn gradient<S: Simd>(&self, s: S, tile: LaneTile, labels: &[i32], axis: Axis, dx: Cells) {
-        let args = &self.args;
+        let args = &self.0;
         let accumulate = args.extra.is_some_and(|extra| extra.accumulate);
         if !accumulate && axis.last {
             let scores = &dx[tile.at(0, 0)..tile.at(tile.count(), 0)];
@@ -77,17 +93,19 @@ impl<L: Softmax> Picked<'_, L> {
         for (j, &label) in labels.iter().enumerate() {
             let position = tile.position() + j;
             if let Some((y, weight)) = self.target(position, label) {
-                let upstream = args.grad_output.map_or(args.scale, |up| up[position].get());
+                let upstream = args
+                    .grad_output
+                    .map_or(args.scale, |upstream| f64::from(upstream[position].get()));
                 let dx = &dx[tile.at(j, y)];
-                dx.set(dx.get() - weight * upstream);
+                dx.set(dx.get() - (weight * upstream) as f32);
             }
         }
     }
 
     /// Class and weight of a position, where it counts.
     #[inline(always)]
-    fn target(&self, position: usize, label: i32) -> Option<(usize, f32)> {
-        let args = &self.args;
+    fn target(&self, position: usize, label: i32) -> Option<(usize, f64)> {
+        let args = &self.0;
         // What is ignored is negative, and so no class.
         let y = label as usize;
         if y >= args.classes {
@@ -98,6 +116,7 @@ impl<L: Softmax> Picked<'_, L> {
             .extra
             .and_then(|extra| extra.sample_weight)
             .map_or(1.0, |own| own.at(position));
-        Some((y, weight * own))
+        // Of two floats: nothing is rounded.
+        Some((y, f64::from(weight) * f64::from(own)))
     }
 }

@@ -1,12 +1,14 @@
 //! Rows of many scores with class indices, one after the other.
 
-use super::tiles::weigh;
+use super::double::{Watch, position};
+use super::tiles::{GROUP, weigh};
 use super::{Args, Loop, Scale, Softmax};
 use crate::math::exp::exp_nonpositive;
 use crate::math::log::log1p;
 use crate::share::Total;
 use crate::simd::{Cells, Chunk, Kernel, LANES, Lanes, Map, Room, Simd};
 use crate::sum::BLOCK;
+use core::cell::Cell;
 
 /// Scores that are asked for before they are needed, at least.
 const AHEAD: usize = 512;
@@ -15,6 +17,8 @@ const AHEAD: usize = 512;
 pub(super) struct Call {
     pub scale: Scale,
     pub inverse_temperature: f32,
+    /// The factor of the gradient over T, rounded once.
+    pub scaled: f32,
     /// 1 − ε
     pub keep: f32,
     /// ε/C
@@ -29,6 +33,7 @@ impl Call {
         Self {
             scale: Scale::new(args.temperature),
             inverse_temperature: 1.0 / args.temperature,
+            scaled: (args.scale / f64::from(args.temperature)) as f32,
             keep: 1.0 - args.label_smoothing,
             spread: args.label_smoothing / args.classes as f32,
             total_weight: match args.weight {
@@ -106,6 +111,10 @@ struct Batch {
     weighted: [f32; LANES],
     /// (1 − ε)·w_y
     weight: [f32; LANES],
+    /// The rows that were computed in double precision, as bits, with their values and the sum of those.
+    lost: u32,
+    values: [f32; LANES],
+    apart: f64,
 }
 
 impl Batch {
@@ -117,6 +126,9 @@ impl Batch {
             h_y: [0.0; LANES],
             weighted: [0.0; LANES],
             weight: [0.0; LANES],
+            lost: 0,
+            values: [0.0; LANES],
+            apart: 0.0,
         }
     }
 
@@ -127,6 +139,23 @@ impl Batch {
         self.h_y[j] = sums.h_y;
         self.weighted[j] = sums.weighted;
         self.weight[j] = row.weight;
+    }
+
+    #[cold]
+    fn set_double(&mut self, j: usize, value: f64) {
+        self.lost |= 1 << j;
+        self.values[j] = value as f32;
+        self.apart += value;
+    }
+
+    /// Writes the values of the rows that were computed in double precision.
+    #[cold]
+    fn put(&self, out: Cells) {
+        for (j, out) in out.iter().enumerate() {
+            if (self.lost >> j) & 1 != 0 {
+                out.set(self.values[j]);
+            }
+        }
     }
 }
 
@@ -149,16 +178,24 @@ impl Loop for Rows {
         s: S,
         loss: L,
         args: &Args,
+        watch: Watch,
     ) -> f64 {
         let call = Call::new::<SMOOTH>(args);
         let mut total = Total::new(args.share, args.sum);
+        // The scores of a row are needed once more where its value turns out to be too small, and `dx` may be `x`.
+        let in_place = args.dx.is_some_and(|dx| dx.as_ptr() == args.x.as_ptr());
+        let copies = GRAD && in_place && watch.certain > 0.0;
+        let copy = vec![Cell::new(0.0); if copies { args.classes } else { 0 }];
         for block in args.blocks() {
             let mut lanes = s.splat(0.0);
+            let mut apart = 0.0;
             for first in (block.first..block.end).step_by(LANES) {
                 let mut labels = [0; LANES];
                 let labels = &mut labels[..LANES.min(block.end - first)];
                 args.marks.classes(first, labels);
-                let batch = wide_rows::<S, L, GRAD, SMOOTH>(s, loss, args, &call, first, labels);
+                let batch = wide_rows::<S, L, GRAD, SMOOTH>(
+                    s, loss, args, &call, watch, &copy, first, labels,
+                );
                 let sums = Sums {
                     rest: s.vector(batch.rest),
                     e_y: s.vector(batch.e_y),
@@ -167,11 +204,16 @@ impl Loop for Rows {
                 };
                 let value = call.value::<S, L, SMOOTH>(s, loss, sums, s.vector(batch.weight));
                 if let Some(out) = args.out {
-                    s.store_head(&out[first..first + labels.len()], value);
+                    let out = &out[first..first + labels.len()];
+                    s.store_head(out, value);
+                    if batch.lost != 0 {
+                        batch.put(out);
+                    }
                 }
+                apart += batch.apart;
                 lanes = s.add(lanes, value);
             }
-            total.add(f64::from(s.sum(lanes)));
+            total.add(f64::from(s.sum(lanes)) + apart);
         }
         total.get()
     }
@@ -186,12 +228,15 @@ fn row_at<'a>(args: &Args<'a>, call: &Call, index: usize, label: i32) -> Option<
     if y >= args.classes {
         return None;
     }
-    let upstream = args.grad_output.map_or(args.scale, |go| go[index].get());
+    let scale = match args.grad_output {
+        Some(upstream) => call.inverse_temperature * upstream[index].get(),
+        None => call.scaled,
+    };
     Some(Row {
         x: &args.x[index * args.classes..(index + 1) * args.classes],
         y,
         weight: call.keep * args.weight.map_or(1.0, |weight| weight[y].get()),
-        scale: call.inverse_temperature * upstream,
+        scale,
     })
 }
 
@@ -241,10 +286,17 @@ fn wide_rows<S: Simd, L: Softmax, const GRAD: bool, const SMOOTH: bool>(
     loss: L,
     args: &Args,
     call: &Call,
+    watch: Watch,
+    copy: Cells,
     first: usize,
     labels: &[i32],
 ) -> Batch {
     let mut batch = Batch::new();
+    let lost = if watch.lifted {
+        watch.lost(args, first, labels.len())
+    } else {
+        0
+    };
     for (j, &label) in labels.iter().enumerate() {
         let range = (first + j) * args.classes..(first + j + 1) * args.classes;
         let row = row_at(args, call, first + j, label);
@@ -259,7 +311,19 @@ fn wide_rows<S: Simd, L: Softmax, const GRAD: bool, const SMOOTH: bool>(
             }
             continue;
         };
+        if (lost >> j) & 1 != 0 {
+            batch.set_double(j, position(args, loss.gamma(), first + j, label, None));
+            continue;
+        }
+        for (copy, x) in copy.iter().zip(row.x) {
+            copy.set(x.get());
+        }
         let sums = wide_sums::<S, GRAD, SMOOTH>(s, row.x, dx, row.y, args.weight, call);
+        if watch.is_certain(sums.rest) {
+            let x = if copy.is_empty() { row.x } else { copy };
+            batch.set_double(j, position(args, loss.gamma(), first + j, label, Some(x)));
+            continue;
+        }
         batch.set(j, &row, &sums);
         if GRAD {
             let own = args.weight.map_or(1.0, |weight| weight[row.y].get());
@@ -392,19 +456,36 @@ impl Kernel for Exponentials<'_> {
     }
 }
 
-/// Sum of vectors. Four sums overlap.
+/// Sum of the vectors of a block. Four sums overlap, and each is made of fours, so that a number goes through at most 14
+/// roundings, where in a plain sum each vector is one more.
 #[inline(always)]
 fn sum_of<S: Simd>(s: S, vectors: &[Chunk], first: S::F32) -> f32 {
-    let (fours, odd) = vectors.as_chunks::<4>();
+    let (sixteens, rest) = vectors.as_chunks::<16>();
     let zero = s.splat(0.0);
     let mut sums = [first, zero, zero, zero];
-    for four in fours {
-        for (sum, vector) in sums.iter_mut().zip(four) {
-            *sum = s.add(*sum, s.load(vector));
+    for sixteen in sixteens {
+        let mut own = [0, 1, 2, 3].map(|j| s.load(&sixteen[j]));
+        for four in &sixteen.as_chunks::<4>().0[1..] {
+            for (own, vector) in own.iter_mut().zip(four) {
+                *own = s.add(*own, s.load(vector));
+            }
+        }
+        for (sum, own) in sums.iter_mut().zip(own) {
+            *sum = s.add(*sum, own);
         }
     }
-    for (sum, vector) in sums.iter_mut().zip(odd) {
-        *sum = s.add(*sum, s.load(vector));
+    let (fours, odd) = rest.as_chunks::<4>();
+    let mut own = [zero; 4];
+    for four in fours {
+        for (own, vector) in own.iter_mut().zip(four) {
+            *own = s.add(*own, s.load(vector));
+        }
+    }
+    for (own, vector) in own.iter_mut().zip(odd) {
+        *own = s.add(*own, s.load(vector));
+    }
+    for (sum, own) in sums.iter_mut().zip(own) {
+        *sum = s.add(*sum, own);
     }
     let [a, b, c, d] = sums;
     s.sum(s.add(s.add(a, b), s.add(c, d)))
@@ -465,12 +546,16 @@ fn weighted_sum<S: Simd>(
     let mut sum = 0.0;
     for (b, x) in x.chunks(BLOCK).enumerate() {
         let mut lanes = s.splat(0.0);
-        for (c, x) in x.chunks(LANES).enumerate() {
-            let h = s.mul_add(s.load_head(x, 0.0), half, minus_max);
-            let first = b * BLOCK + c * LANES;
-            let w = s.mul(weights(s, weight, first, x.len()), s.splat(spread));
-            let weighted = s.zero_where(s.eq(w, s.splat(0.0)), s.mul(h, w));
-            lanes = s.add(lanes, s.head(weighted, x.len()));
+        for (g, x) in x.chunks(GROUP * LANES).enumerate() {
+            let mut of_group = s.splat(0.0);
+            for (c, x) in x.chunks(LANES).enumerate() {
+                let h = s.mul_add(s.load_head(x, 0.0), half, minus_max);
+                let first = b * BLOCK + (g * GROUP + c) * LANES;
+                let w = s.mul(weights(s, weight, first, x.len()), s.splat(spread));
+                let weighted = s.zero_where(s.eq(w, s.splat(0.0)), s.mul(h, w));
+                of_group = s.add(of_group, s.head(weighted, x.len()));
+            }
+            lanes = s.add(lanes, of_group);
         }
         sum += f64::from(s.sum(lanes));
     }

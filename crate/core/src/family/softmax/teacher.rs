@@ -14,26 +14,27 @@
 //! The factors of T stay with the differences, which keeps all of it in range for every T, and the differences are quarters of
 //! those of the scores, which keeps them in range too where scores are ±3e38.
 
-use super::tiles::{EachTile, KEPT, Sum, blocks, fill, walk};
-use super::{Args, Extra, Scale};
+use super::double::{self, Watch};
+use super::tiles::{EachTile, GROUP, KEPT, Sum, blocks, upstreams, walk};
+use super::{Args, Extra, Kind, Scale};
 use crate::family::axis::{Tile, put, total};
 use crate::math::exp::{Exp, exp_nonpositive, second_order};
 use crate::math::log::{log_positive, log1p};
 use crate::simd::{Cells, Chunk, Kernel, LANES, Lanes, Level, Map, Simd};
 use core::ops::Range;
 
-pub(super) fn run(level: Level, args: Args) -> f64 {
+pub(super) fn run(level: Level, args: Args, watch: Watch) -> f64 {
     let Some((extra, target)) = args.extra.and_then(|extra| Some((extra, extra.target?))) else {
         panic!("no teacher");
     };
-    walk(level, args, Distilled(args, extra, target))
+    walk(level, args, Distilled(args, extra, target, watch))
 }
 
 /// What of a score differences are made of: one of two differences of scores has four times as much as a score at most.
 const UNIT: f32 = 0.25;
 
 #[derive(Clone, Copy)]
-struct Distilled<'a>(Args<'a>, Extra<'a>, Cells<'a>);
+struct Distilled<'a>(Args<'a>, Extra<'a>, Cells<'a>, Watch);
 
 impl EachTile<4> for Distilled<'_> {
     #[inline(always)]
@@ -71,10 +72,17 @@ struct Common<F> {
 #[inline(always)]
 fn distill<S: Simd, T: Tile>(
     s: S,
-    Distilled(args, extra, target): &Distilled,
+    Distilled(args, extra, target, watch): &Distilled,
     tile: T,
     kept: [&[Chunk]; 4],
 ) -> f64 {
+    let in_double = || {
+        let (first, count) = (tile.position(), tile.count());
+        double::positions(args, Kind::Teacher, 0.0, first, count)
+    };
+    if watch.lifted && watch.lost(args, tile.position(), tile.count()) != 0 {
+        return in_double();
+    }
     let scale = match 1.0 / (args.temperature * UNIT) {
         f32::INFINITY => Scale::new(args.temperature),
         sharp => Scale { half: UNIT, sharp },
@@ -140,19 +148,19 @@ fn distill<S: Simd, T: Tile>(
     let near_value = s.mul(s.mul(s.mul(sum, slope), whole), whole);
     let far_value = s.mul(s.mul(apart, temperature), whole);
     let value = s.select(far, far_value, near_value);
+    let small = s.lt(value, s.splat(watch.certain));
+    let near = s.zero_where(far, s.splat(watch.near()));
+    let usual = s.zero_where(s.lt(q, near), s.zero_where(small, one));
+    if !s.all(s.eq(usual, one)) {
+        return in_double();
+    }
 
     let (first, count) = (tile.position(), tile.count());
-    let mut upstreams = [args.scale; LANES];
-    if let Some(upstream) = args.grad_output {
-        fill(&mut upstreams, &upstream[first..first + count]);
-    }
     let weights = match extra.sample_weight {
         Some(weight) => s.to_array(weight.load(s, first, count)),
         None => [1.0; LANES],
     };
-    for (upstream, weight) in upstreams.iter_mut().zip(weights) {
-        *upstream *= weight;
-    }
+    let upstreams = upstreams(args, args.scale, 1.0, &weights, first, count);
     let counts = tile.per_position(s, args.marks.counts(first, count));
     let ignored = s.eq(counts, zero);
     let factor = s.mul(tile.per_position(s, upstreams), whole);
@@ -241,20 +249,26 @@ impl<T: Tile> Pair<'_, T> {
             share: self.share,
         };
         let zero = s.splat(0.0);
-        let (mut own, mut others, mut mean) = (zero, zero, zero);
-        let x = self.x_kept[0][..count].iter().zip(self.x_kept[1]);
-        let t = self.t_kept[0][..count].iter().zip(self.t_kept[1]);
-        for ((x, e), (t, other)) in x.zip(t) {
-            let input = [s.load(x), s.load(t), x_max, t_max, top, top_lost];
-            let [d, exp, exp_t, d_exp] = s.map(both, input);
-            own = s.add(own, exp);
-            others = s.add(others, exp_t);
-            mean = s.add(mean, d_exp);
-            s.store(x, d);
-            s.store(e, exp);
-            s.store(other, exp_t);
+        let mut sums = [zero; 3];
+        let [x, e] = self.x_kept.map(|kept| kept[..count].chunks(GROUP));
+        let [t, other] = self.t_kept.map(|kept| kept[..count].chunks(GROUP));
+        for ((x, e), (t, other)) in x.zip(e).zip(t.zip(other)) {
+            let [mut of_x, mut of_t, mut mean] = [zero; 3];
+            for ((x, e), (t, other)) in x.iter().zip(e).zip(t.iter().zip(other)) {
+                let input = [s.load(x), s.load(t), x_max, t_max, top, top_lost];
+                let [d, exp, exp_t, d_exp] = s.map(both, input);
+                of_x = s.add(of_x, exp);
+                of_t = s.add(of_t, exp_t);
+                mean = s.add(mean, d_exp);
+                s.store(x, d);
+                s.store(e, exp);
+                s.store(other, exp_t);
+            }
+            for (sum, own) in sums.iter_mut().zip([of_x, of_t, mean]) {
+                *sum = s.add(*sum, own);
+            }
         }
-        [own, others, mean]
+        sums
     }
 
     /// Reads and computes a block of a long tile again.
@@ -281,21 +295,25 @@ impl<T: Tile> Pair<'_, T> {
     ) -> S::F32 {
         let mut value = s.splat(0.0);
         let count = block.len();
-        let x = self.x_kept[0][..count].iter().zip(self.x_kept[1]);
-        for ((d, e), other) in x.zip(self.t_kept[1]) {
-            let input = [
-                s.load(d),
-                s.load(e),
-                s.load(other),
-                mean,
-                inverse,
-                ratio,
-                limit,
-            ];
-            let [own, t_gap, by_student] = s.map(terms, input);
-            value = s.add(value, own);
-            s.store(d, t_gap);
-            s.store(e, by_student);
+        let [d, e] = self.x_kept.map(|kept| kept[..count].chunks(GROUP));
+        for ((d, e), other) in d.zip(e).zip(self.t_kept[1].chunks(GROUP)) {
+            let mut of_group = s.splat(0.0);
+            for ((d, e), other) in d.iter().zip(e).zip(other) {
+                let input = [
+                    s.load(d),
+                    s.load(e),
+                    s.load(other),
+                    mean,
+                    inverse,
+                    ratio,
+                    limit,
+                ];
+                let [own, t_gap, by_student] = s.map(terms, input);
+                of_group = s.add(of_group, own);
+                s.store(d, t_gap);
+                s.store(e, by_student);
+            }
+            value = s.add(value, of_group);
         }
         value
     }

@@ -1,6 +1,7 @@
 //! Any class axis, any target, all options, over tiles of positions.
 
-use super::{Args, Extra, Scale, Softmax};
+use super::double::{self, Watch};
+use super::{Args, Extra, Kind, Scale, Softmax};
 use crate::family::axis::{RowTile, Tile, mark, put, total};
 use crate::family::positions::NOTHING;
 use crate::math::exp::Exp;
@@ -18,7 +19,7 @@ pub(super) const WIDE: usize = 64;
 pub(in crate::family) const KEPT: usize = 64;
 
 /// Vectors whose sum is made first: of 64 that are added one after the other each addition rounds the sum of all before it.
-const GROUP: usize = 8;
+pub(super) const GROUP: usize = 8;
 
 /// The blocks of so many steps.
 #[inline(always)]
@@ -78,7 +79,7 @@ fn narrow(total: &[f64; LANES]) -> [f32; LANES] {
     total.map(|total| total as f32)
 }
 
-pub(super) fn run<L: Softmax>(level: Level, loss: L, args: Args) -> f64 {
+pub(super) fn run<L: Softmax>(level: Level, loss: L, args: Args, watch: Watch) -> f64 {
     let extra = args.extra.unwrap_or(Extra {
         inner: 1,
         target: None,
@@ -90,8 +91,10 @@ pub(super) fn run<L: Softmax>(level: Level, loss: L, args: Args) -> f64 {
         loss,
         args,
         extra,
+        watch,
         scale: Scale::new(args.temperature),
-        inverse_temperature: 1.0 / args.temperature,
+        inverse_temperature: 1.0 / f64::from(args.temperature),
+        scaled: args.scale / f64::from(args.temperature),
         keep: 1.0 - args.label_smoothing,
         spread: args.label_smoothing / args.classes as f32,
     };
@@ -174,8 +177,11 @@ struct Call<'a, L> {
     loss: L,
     args: Args<'a>,
     extra: Extra<'a>,
+    watch: Watch,
     scale: Scale,
-    inverse_temperature: f32,
+    inverse_temperature: f64,
+    /// The factor of the gradient over T.
+    scaled: f64,
     /// 1 − ε
     keep: f32,
     /// ε/C
@@ -396,12 +402,24 @@ pub(super) fn weigh<S: Simd>(s: S, value: S::F32, weight: S::F32) -> S::F32 {
     s.select(s.eq(weight, zero), nothing, product)
 }
 
-/// Copies one value per position.
+/// The factors of the gradients of some positions: upstream gradient times weight times `by`, or `scale` times weight. They are
+/// rounded once, as products of two may be below the normal numbers where that of all is not.
 #[inline(always)]
-pub(super) fn fill(lanes: &mut [f32; LANES], from: Cells) {
-    for (lane, from) in lanes.iter_mut().zip(from) {
-        *lane = from.get();
+pub(super) fn upstreams(
+    args: &Args,
+    scale: f64,
+    by: f64,
+    weights: &[f32; LANES],
+    first: usize,
+    count: usize,
+) -> [f32; LANES] {
+    let mut factors = [scale; LANES];
+    if let Some(upstream) = args.grad_output {
+        for (factor, upstream) in factors.iter_mut().zip(&upstream[first..first + count]) {
+            *factor = f64::from(upstream.get()) * by;
+        }
     }
+    core::array::from_fn(|j| (factors[j] * f64::from(weights[j])) as f32)
 }
 
 /// What the positions of a tile weigh.
@@ -422,8 +440,14 @@ impl<L: Softmax> EachTile<2> for AtLabels<'_, L> {
     #[inline(always)]
     fn tile<S: Simd, T: Tile>(&self, s: S, tile: T, [h, e]: [&[Chunk]; 2]) -> f64 {
         let Self(call) = self;
+        if call.is_lost(tile) {
+            return call.in_double(tile);
+        }
         let (labels, positions) = call.positions(s, tile);
         let normal = Normal::new(s, tile, call.args.x, call.scale, h, e);
+        if call.is_certain(s, normal.rest) {
+            return call.in_double(tile);
+        }
         let value = call.at_labels(s, tile, &normal, &positions, &labels);
         call.finish(s, tile, &positions, value)
     }
@@ -437,14 +461,50 @@ impl<L: Softmax> EachTile<3> for OverDistribution<'_, L> {
     #[inline(always)]
     fn tile<S: Simd, T: Tile>(&self, s: S, tile: T, [h, e, t]: [&[Chunk]; 3]) -> f64 {
         let Self(call) = self;
+        if call.is_lost(tile) {
+            return call.in_double(tile);
+        }
         let (labels, positions) = call.positions(s, tile);
         let normal = Normal::new(s, tile, call.args.x, call.scale, h, e);
+        if call.is_certain(s, normal.rest) {
+            return call.in_double(tile);
+        }
         let value = call.over_distribution(s, tile, &normal, &positions, &labels, t);
         call.finish(s, tile, &positions, value)
     }
 }
 
 impl<L: Softmax> Call<'_, L> {
+    /// Whether single precision loses some of a tile, before its sums are known.
+    #[inline(always)]
+    fn is_lost<T: Tile>(&self, tile: T) -> bool {
+        let weighs = self.watch.certain > 0.0 && self.extra.target.is_some();
+        (self.watch.lifted || weighs)
+            && self.watch.lost(&self.args, tile.position(), tile.count()) != 0
+    }
+
+    /// Whether the value of some position is too small for it, from Σ e^z without the largest class.
+    #[inline(always)]
+    fn is_certain<S: Simd>(&self, s: S, rest: S::F32) -> bool {
+        let certain = s.lt(rest, s.splat(self.watch.certain));
+        let others = s.zero_where(certain, s.splat(1.0));
+        !s.all(s.eq(others, s.splat(1.0)))
+    }
+
+    /// A tile whose numbers single precision cannot hold.
+    #[cold]
+    #[inline(never)]
+    fn in_double<T: Tile>(&self, tile: T) -> f64 {
+        let gamma = self.loss.gamma();
+        double::positions(
+            &self.args,
+            Kind::Scores,
+            gamma,
+            tile.position(),
+            tile.count(),
+        )
+    }
+
     /// Labels and weights of the positions; −1 is no label.
     #[inline(always)]
     fn positions<S: Simd, T: Tile>(&self, s: S, tile: T) -> ([i32; LANES], Positions<S>) {
@@ -461,16 +521,18 @@ impl<L: Softmax> Call<'_, L> {
         for (label, counts) in labels.iter_mut().zip(counts) {
             *label = if any || counts == 0.0 { -1 } else { *label };
         }
-        let (mut weights, mut upstreams) = ([1.0; LANES], [args.scale; LANES]);
+        let mut weights = [1.0; LANES];
         if let Some(weight) = self.extra.sample_weight {
             weights = s.to_array(weight.load(s, first, count));
         }
-        if let Some(upstream) = args.grad_output {
-            fill(&mut upstreams, &upstream[first..first + count]);
-        }
-        for (upstream, weight) in upstreams.iter_mut().zip(weights) {
-            *upstream *= weight * self.inverse_temperature;
-        }
+        let upstreams = upstreams(
+            args,
+            self.scaled,
+            self.inverse_temperature,
+            &weights,
+            first,
+            count,
+        );
         let positions = Positions {
             ignored: s.eq(tile.per_position(s, counts), s.splat(0.0)),
             weight: tile.per_position(s, weights),
@@ -631,7 +693,8 @@ impl<L: Softmax> Call<'_, L> {
         if L::LINEAR {
             normal.linear(s, slope, value)
         } else {
-            value
+            // A softmax that is none shows, also where no class is asked for.
+            s.add(value, s.mul(s.splat(0.0), normal.sum))
         }
     }
 

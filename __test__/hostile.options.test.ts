@@ -1,0 +1,396 @@
+/**
+ * Options and tensors that run code while they are read, which takes the memory of other arrays of the call: a call with them is the
+ * same, to the word of an error, as one that comes after that code. On every platform.
+ */
+
+import { isDeepStrictEqual } from 'node:util'
+import test, { type ExecutionContext } from 'ava'
+import fc from 'fast-check'
+import { definitionOf, optionsOf } from '../ts/family/loss.js'
+import * as library from '../ts/index.js'
+import { everywhere, type Loose, loose } from './everywhere.js'
+import { platforms } from './platforms.js'
+
+type Options = Record<string, unknown>
+
+/** A call of 12 scores: 2 samples of 3 classes at 2 positions. */
+interface Call {
+  input: unknown
+  target: unknown
+  options: Options
+}
+
+const SCORES = 12
+const shape = [2, 3, 2]
+
+/** Memory that can be resized, so that its array can be both detached and cut. */
+function resizable<A extends Float32Array | Int32Array | Uint8Array>(
+  make: new (buffer: ArrayBuffer) => A,
+  values: readonly number[],
+): A {
+  const bytes = new (make as unknown as Uint8ArrayConstructor)(values).byteLength
+  const Resizable = ArrayBuffer as unknown as new (bytes: number, options: object) => ArrayBuffer
+  const array = new make(new Resizable(bytes, { maxByteLength: 4 * bytes }))
+  array.set(values)
+  return array
+}
+
+const numbers = (length: number, of: (i: number) => number) => Array.from({ length }, (_, i) => of(i))
+const floats = (length: number, of: (i: number) => number) => resizable(Float32Array, numbers(length, of))
+
+/** What options may be; of some there are several. */
+const choices: Readonly<Record<string, readonly ((loss: string, labels: boolean) => unknown)[]>> = {
+  reduction: [() => 'mean', () => 'sum', () => 'none'],
+  gradOutput: [() => 2, (_, labels) => floats(labels ? 4 : SCORES, (i) => i / 4)],
+  grad: [() => floats(SCORES, () => 77)],
+  accumulate: [() => true, () => false],
+  out: [(_, labels) => floats(labels ? 4 : SCORES, () => 77)],
+  emptyMean: [() => 'zero', () => 'nan'],
+  normalizer: [(loss) => normalizerOf(loss)],
+  validate: [() => true],
+  shape: [() => [...shape], () => Int32Array.from(shape)],
+  classAxis: [() => 1],
+  weight: [
+    (loss) => floats(isPointwise(loss) ? SCORES : 3, (i) => 1 + i / 8),
+    (loss) => numbers(isPointwise(loss) ? SCORES : 3, (i) => 1 + i / 8),
+  ],
+  sampleWeight: [() => floats(2, (i) => 1 + i)],
+  meanBy: [() => 'weight', () => 'count'],
+  mask: [
+    () => resizable(Uint8Array, [1, 0]),
+    (_, labels) => ({ data: floats(labels ? 4 : 2, (i) => i), shape: labels ? [2, 2] : [2] }),
+    () => [true, false],
+  ],
+  ignoreIndex: [() => 1, () => [1, -100]],
+  targetGrad: [() => floats(SCORES, () => 77), () => true],
+  labelSmoothing: [() => 0.1],
+  temperature: [() => 2],
+  posWeight: [() => 2, () => floats(3, (i) => 1 + i)],
+  alpha: [() => 0.5, () => floats(3, (i) => 1 + i), () => null],
+  logTarget: [() => false],
+  activation: [() => 'sigmoid', () => 'softmax', () => 'none'],
+  emptyClass: [() => 'zero', () => 'skip'],
+  batch: [() => true],
+  includeBackground: [() => false],
+  squaredPred: [() => true],
+}
+const number = [() => 1.5]
+
+const family = (loss: string) => definitionOf((library as Record<string, unknown>)[loss])!.family
+const isPointwise = (loss: string) => family(loss) === 'pointwise'
+
+function normalizerOf(loss: string): unknown {
+  const definition = definitionOf((library as Record<string, unknown>)[loss])!
+  return definition.family === 'compound' ? { [definition.part]: 2, dice: 3 } : 3
+}
+
+/** A draw: which options, which of their choices, what does the harm, and to which array. */
+interface Draw {
+  readonly chosen: Readonly<Record<string, number>>
+  readonly labels: boolean
+  readonly tensors: boolean
+  /** The option whose reading does the harm, or a part of the input or the target. */
+  readonly trap: string
+  readonly form: (typeof forms)[number]
+  readonly victim: number
+  readonly harm: 'detach' | 'cut' | 'grow'
+}
+
+const forms = ['getter', 'class', 'proxy', 'inside'] as const
+
+/** The call of a draw, always of new arrays. */
+function callOf(name: string, { chosen, labels, tensors }: Draw): Call {
+  const isLog = name === 'klDiv' || name === 'nll'
+  const input = floats(SCORES, (i) => (isLog ? -1 - i / 8 : (1 + i) / 16))
+  const classes = labels ? resizable(Int32Array, [0, 2, 1, 0]) : floats(SCORES, (i) => Number(i % 3 === 0))
+  const options: Options = {}
+  for (const option in chosen) {
+    const makers = choices[option] ?? number
+    options[option] = makers[chosen[option] % makers.length](name, labels)
+  }
+  if (!tensors) return { input, target: classes, options }
+  const axes = labels ? [2, 2] : shape
+  return { input: { data: input, shape: [...shape] }, target: { data: classes, dims: [...axes] }, options }
+}
+
+/** All typed arrays of a call. */
+function arraysOf({ input, target, options }: Call): ArrayBufferView[] {
+  return [input, target, ...Object.values(options)].flatMap((value) => {
+    if (ArrayBuffer.isView(value)) return [value]
+    const data = (value as { data?: unknown } | null)?.data
+    return ArrayBuffer.isView(data) ? [data] : []
+  })
+}
+
+function harm(call: Call, { victim, harm }: Draw): void {
+  const arrays = arraysOf(call)
+  const { buffer } = arrays[victim % arrays.length] as { buffer: ArrayBuffer & { resize?(bytes: number): void } }
+  if (buffer.byteLength === 0) return
+  if (harm === 'detach' || (buffer as { resizable?: boolean }).resizable !== true) {
+    structuredClone(buffer, { transfer: [buffer] })
+  } else buffer.resize!(harm === 'cut' ? buffer.byteLength >> 1 : buffer.byteLength << 1)
+}
+
+/** The call again, where reading the trap does the harm first. */
+function trapped(call: Call, draw: Draw): Call {
+  let done = false
+  const spring = () => {
+    if (done) return
+    done = true
+    harm(call, draw)
+  }
+  const { trap, form } = draw
+  if (trap === 'input' || trap === 'target') return { ...call, [trap]: withTrap(call[trap], spring) }
+  const value = call.options[trap]
+  if (form === 'inside') return { ...call, options: { ...call.options, [trap]: withTrap(value, spring) } }
+  if (form === 'proxy') {
+    const get = (target: object, name: string | symbol) => {
+      if (name === trap) spring()
+      return Reflect.get(target, name)
+    }
+    return { ...call, options: new Proxy(call.options, { get }) as Options }
+  }
+  const getter = {
+    get() {
+      spring()
+      return value
+    },
+  }
+  if (form === 'getter') {
+    const options: Options = { ...call.options }
+    return { ...call, options: Object.defineProperty(options, trap, { ...getter, enumerable: true }) }
+  }
+  const { [trap]: _, ...rest } = call.options
+  class Settings {}
+  Object.defineProperty(Settings.prototype, trap, getter)
+  return { ...call, options: Object.assign(new Settings(), rest) }
+}
+
+/** A value with a trap in it: an element, or a property of a tensor; itself where there is no place for one. */
+function withTrap(value: unknown, spring: () => void): unknown {
+  const trap = (own: unknown) => ({
+    enumerable: true,
+    get() {
+      spring()
+      return own
+    },
+  })
+  if (Array.isArray(value)) return Object.defineProperty([...value], 0, trap(value[0]))
+  if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value)) return value
+  const copy: Options = {}
+  for (const [name, own] of Object.entries(value)) Object.defineProperty(copy, name, trap(own))
+  return copy
+}
+
+interface Outcome {
+  readonly error?: string
+  readonly kind?: unknown
+  readonly result?: unknown
+  readonly arrays: readonly (readonly number[])[]
+}
+
+function outcomeOf(loss: Loose, { input, target, options }: Call, call: Call): Outcome {
+  // A detached array has no iterator.
+  const arrays = () => arraysOf(call).map((array) => (array.byteLength === 0 ? [] : Array.from(array as Float32Array)))
+  try {
+    const result = loss.valueAndGrad(input, target, options)
+    return { result, arrays: arrays() }
+  } catch (error) {
+    return { error: (error as Error).message, kind: (error as Error).constructor, arrays: arrays() }
+  }
+}
+
+/** The same call, with the harm in a trap and done before: both end in the same way, and in no error but one of ours. */
+function compare(t: ExecutionContext, name: string, loss: Loose, draw: Draw): Outcome {
+  const first = callOf(name, draw)
+  // What has no place for a trap does no harm.
+  const inside = draw.form === 'inside' || draw.trap === 'input' || draw.trap === 'target'
+  const value = draw.trap in first ? first[draw.trap as 'input'] : first.options[draw.trap]
+  if (!inside || withTrap(value, () => {}) !== value) harm(first, draw)
+  const expected = outcomeOf(loss, first, first)
+  const second = callOf(name, draw)
+  const got = outcomeOf(loss, trapped(second, draw), second)
+  if (!isDeepStrictEqual(got, expected)) t.deepEqual(got, expected, fc.stringify(draw))
+  if (got.error !== undefined) {
+    t.true(got.kind === TypeError || got.kind === RangeError, got.error)
+    t.true(got.error.startsWith(`${name}: `), got.error)
+  }
+  return got
+}
+
+const losses = Object.entries(library).flatMap(([name, loss]) => {
+  return definitionOf(loss) === undefined ? [] : [{ name, loss: loose(loss) }]
+})
+
+for (const { name, loss } of losses) {
+  const all = [...optionsOf(loss)!]
+  // The more are given, the rarer is a call without an error, but the more arrays there are.
+  const few = fc.subarray(all, { maxLength: 5 })
+  const draws = few.chain((options) => {
+    const traps = [...options, 'input', 'target']
+    return fc.record<Draw>({
+      chosen: fc.record(Object.fromEntries([...options, 'shape'].map((option) => [option, fc.nat(5)]))) as never,
+      labels: fc.constantFrom(!isPointwise(name) && name !== 'distillation', false),
+      tensors: fc.boolean(),
+      trap: fc.constantFrom(...traps),
+      form: fc.constantFrom(...forms),
+      victim: fc.nat(12),
+      harm: fc.constantFrom('detach', 'cut', 'grow'),
+    })
+  })
+  for (const platform of platforms) {
+    test.serial(`what options of ${name} do while they are read on ${platform.name}`, (t) => {
+      platform.activate()
+      let successes = 0
+      fc.assert(
+        fc.property(draws, (draw) => {
+          if (compare(t, name, loss, draw).error === undefined) successes++
+        }),
+        { numRuns: 300 },
+      )
+      t.true(successes > 0, 'no call went through')
+      // Each option alone, in each form, takes the memory of each array.
+      for (const option of all) {
+        for (const form of forms) {
+          for (let victim = 0; victim < 4; victim++) {
+            const chosen = { grad: 0, shape: 0, [option]: 0 }
+            compare(t, name, loss, {
+              chosen,
+              labels: false,
+              tensors: false,
+              trap: option,
+              form,
+              victim,
+              harm: 'detach',
+            })
+          }
+        }
+      }
+    })
+  }
+}
+
+everywhere('the targets of a sum of losses, read before the first part is checked', (t) => {
+  const input = () => Float32Array.of(1, 2, 3, 4)
+  const target = () => Float32Array.of(0, 1, 0, 1)
+  const parts = library.combine([
+    [library.mse, 1, { target: 'a' }],
+    [library.combine([[library.l1, 1, { target: 'b' }]]), 1, { target: 'nested' }],
+  ] as never)
+  for (const victim of ['input', 'a', 'grad'] as const) {
+    const arrays = { input: input(), a: target(), b: target(), grad: new Float32Array(4).fill(77) }
+    let reads = 0
+    const late = {
+      get data() {
+        reads++
+        if (reads === 1) structuredClone(arrays[victim].buffer, { transfer: [arrays[victim].buffer] })
+        return arrays.b
+      },
+    }
+    const call = () => {
+      loose(parts).valueAndGrad(arrays.input, { a: arrays.a, nested: { b: late } }, { grad: arrays.grad })
+    }
+    const name = victim === 'a' ? 'target' : victim
+    t.throws(call, { instanceOf: TypeError, message: new RegExp(`^(combine|mse): ${name} is detached`) })
+    t.is(reads, 1)
+    if (victim !== 'grad') t.deepEqual(arrays.grad, new Float32Array(4).fill(77))
+  }
+})
+
+everywhere('options are read once each', (t) => {
+  const x = Float32Array.of(1, 2, 3, 4)
+  for (const { name, loss } of losses) {
+    const reads: Record<string, number> = {}
+    const labels = !isPointwise(name) && name !== 'distillation'
+    const given: Options = { shape: [2, 2], mask: [true, true], grad: new Float32Array(4), sampleWeight: [1, 2] }
+    const counted = (object: object) => {
+      const get = (target: object, option: string | symbol) => {
+        reads[String(option)] = (reads[String(option)] ?? 0) + 1
+        return Reflect.get(target, option)
+      }
+      return new Proxy(object, { get })
+    }
+    const target = labels ? Int32Array.of(0, 1) : Float32Array.of(0, 1, 0, 1)
+    const p = name === 'bce' ? x.map((x) => x / 8) : x
+    const activation = optionsOf(loss)!.has('activation') ? { activation: 'softmax' } : {}
+    loss.valueAndGrad(p, target, counted({ ...given, ...activation }))
+    for (const option of Object.keys(given)) t.is(reads[option], 1, `${name} ${option}`)
+  }
+})
+
+everywhere('options in an instance of a class', (t) => {
+  const x = Float32Array.of(1, 2, 3, 4)
+  const zeros = new Float32Array(4)
+  class Settings {
+    #reduction = 'sum'
+    readonly _note = 'no option'
+    get reduction() {
+      return this.#reduction
+    }
+    get grad() {
+      return undefined
+    }
+    toString() {
+      return 'settings'
+    }
+  }
+  class More extends Settings {
+    weight = [1, 0, 0, 0]
+  }
+  const mse = loose(library.mse)
+  t.is(mse(x, zeros, new Settings()), 30)
+  t.is(mse(x, zeros, new More()), 1)
+  t.is(mse.with(new More())(x, zeros), 1)
+  t.is(mse(x, zeros, Object.create({ reduction: 'sum' })), 30)
+  t.is(mse(x, zeros, Object.assign(Object.create(null), { reduction: 'sum' })), 30)
+  t.is(loose(library.combine([[library.mse, 1, new Settings() as never]]))(x, zeros), 30)
+  t.deepEqual(
+    loose(library.classWeights)(
+      Int32Array.of(0, 1),
+      2,
+      new (class {
+        get method() {
+          return 'balanced'
+        }
+      })(),
+    ),
+    Float32Array.of(1, 1),
+  )
+  class Misspelt {
+    get reducton() {
+      return 'sum'
+    }
+  }
+  const message = /^mse: there is no option reducton; .*; did you mean reduction\?$/
+  t.throws(() => mse(x, zeros, new Misspelt()), { instanceOf: TypeError, message })
+  t.throws(() => mse.with(new Misspelt()), { instanceOf: TypeError, message })
+})
+
+everywhere('options in what has no properties', (t) => {
+  const x = Float32Array.of(1, 2, 3, 4)
+  const refused = (got: string) => ({
+    instanceOf: TypeError,
+    message: `mse: options must be a plain object, got ${got}`,
+  })
+  const mse = loose(library.mse)
+  for (const [options, got] of [
+    [new Map([['reduction', 'sum']]), 'a Map; convert it with Object.fromEntries'],
+    [new (class extends Map {})(), 'a Map; convert it with Object.fromEntries'],
+    [new Set(['sum']), 'a Set'],
+    [new WeakMap(), 'a WeakMap'],
+    [new URLSearchParams('reduction=sum'), 'an object'],
+    [new Date(), 'a Date'],
+    [Promise.resolve({}), 'a Promise, which must be awaited'],
+    [new ArrayBuffer(8), 'an ArrayBuffer'],
+    [() => ({}), 'a function'],
+  ] as const) {
+    t.throws(() => mse(x, x, options), refused(got))
+    t.throws(() => mse.with(options), refused(got))
+    t.throws(() => loose(library.combine)([[library.mse, 1, options]]), refused(got))
+  }
+  const grad = new Float32Array(4).fill(77)
+  const normalizer = new Map([['bce', 2]])
+  const error = { instanceOf: TypeError, message: /^bceDice: normalizer must be an object of bce, dice, got a Map/ }
+  t.throws(() => loose(library.bceDice).valueAndGrad(x, x, { grad, normalizer }), error)
+  t.deepEqual(grad, new Float32Array(4).fill(77))
+})
