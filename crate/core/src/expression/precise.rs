@@ -21,7 +21,6 @@ pub(super) fn unit(call: &Call, rows: Range<usize>, large: u32) -> f64 {
     let mut sum = 0.0;
     for vector in rows.clone().step_by(LANES) {
         let large = is_large(large, vector - rows.start);
-        let mut own = 0.0;
         for row in vector..rows.end.min(vector + LANES) {
             let is_lost = |(grad, &columns): (&Cells, &usize)| {
                 let own = &grad[row * columns..(row + 1) * columns];
@@ -34,11 +33,10 @@ pub(super) fn unit(call: &Call, rows: Range<usize>, large: u32) -> f64 {
                         mend(&grad[row..=row], 0, doubles.output(k));
                     }
                 }
-                own += doubles.sum;
+                if large {
+                    sum += doubles.sum;
+                }
             }
-        }
-        if large {
-            sum += own;
         }
     }
     sum

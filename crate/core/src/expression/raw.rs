@@ -2,6 +2,7 @@
 
 use super::interpreter::Call;
 use super::precise::{Doubles, is_large};
+use crate::family::pointwise::{LIFT, fits};
 use crate::family::positions::{NOTHING, Positions};
 use crate::family::stream::Stream;
 use crate::simd::{Cells, Chunk, Kernel, LANES, Simd};
@@ -49,8 +50,7 @@ impl Raw<'_> {
 
     /// Whether single precision does not hold the factor of the gradients with all its digits.
     fn is_wide(&self) -> bool {
-        let fits = self.scale == 0.0 || (self.scale as f32).is_normal();
-        self.grad_output.is_none() && !self.columns.is_empty() && !fits
+        self.grad_output.is_none() && !self.columns.is_empty() && !fits(self.scale)
     }
 
     /// Writes the weights of some rows, the factors of their gradients, and 0 for those that count for nothing, 1 for others. One
@@ -133,6 +133,8 @@ impl Kernel for Epilogue<'_> {
         let mut four = zero;
         // 0 while all gradients are finite, NaN from then on.
         let mut finite = zero;
+        // The largest slope and factor: beside numbers below the normal ones they leave too few digits.
+        let mut largest = zero;
         for (k, at) in unit.clone().step_by(LANES).enumerate() {
             let rows = at..unit.end.min(at + LANES);
             let count = rows.len();
@@ -141,18 +143,26 @@ impl Kernel for Epilogue<'_> {
                 .factors
                 .map(|factors| s.load(&factors.as_chunks::<LANES>().0[k]));
             let ignored = s.eq(counts, zero);
+            largest = s.max(largest, s.abs(s.head(weight, count)));
+            if !raw.columns.is_empty() {
+                largest = s.max(largest, s.abs(s.head(factor, count)));
+            }
             for ((columns, first, added), grad) in raw.grads().zip(grads) {
                 if columns > 1 {
                     // It waits in the scratch.
                     for j in first..first + columns {
-                        let gradient = product(s, s.load(chunk(j)), factor, ignored);
+                        let slope = s.load(chunk(j));
+                        largest = s.max(largest, s.abs(s.head(slope, count)));
+                        let gradient = product(s, slope, factor, ignored);
                         s.store(chunk(j), gradient);
                         finite = s.mul_add(s.head(gradient, count), zero, finite);
                     }
                     continue;
                 }
                 let grad = &grad[rows.clone()];
-                let mut gradient = product(s, s.load(chunk(first)), factor, ignored);
+                let slope = s.load(chunk(first));
+                largest = s.max(largest, s.abs(s.head(slope, count)));
+                let mut gradient = product(s, slope, factor, ignored);
                 if added {
                     let before = s.load_head(grad, 0.0);
                     s.store(chunk(first), before);
@@ -163,6 +173,7 @@ impl Kernel for Epilogue<'_> {
             }
             if raw.value {
                 let weighted = product(s, s.load(chunk(value)), weight, ignored);
+                s.store(chunk(value), weighted);
                 if let Some(out) = raw.out {
                     s.store_head(&out[rows], weighted);
                 }
@@ -185,8 +196,9 @@ impl Kernel for Epilogue<'_> {
         } else {
             (0.0, 0)
         };
-        if large != 0 || raw.is_wide() || s.sum(finite).is_nan() {
-            return sum + in_double(raw, call, unit, large);
+        let lifted = !s.all(s.lt(largest, s.splat(LIFT as f32)));
+        if large != 0 || lifted || raw.is_wide() || s.sum(finite).is_nan() {
+            return sum + in_double(raw, call, unit, large, lifted);
         }
         sum
     }
@@ -214,33 +226,30 @@ fn spread(columns: &[Cells], rows: Cells, added: bool) {
     }
 }
 
-/// Writes those gradients and values of a unit anew that are not finite, or all gradients by a factor that is too small or large for
-/// single precision; the sum of the values whose fours are `large`, as bits.
+/// Writes those gradients and values of a unit anew that are not finite, or have too few digits, or all gradients by a factor that
+/// single precision does not hold; what the sum of the values lacks, of which those of `large` fours, as bits, are left out.
 #[cold]
 #[inline(never)]
-fn in_double(raw: &Raw, call: &Call, unit: Range<usize>, large: u32) -> f64 {
+fn in_double(raw: &Raw, call: &Call, unit: Range<usize>, large: u32, lifted: bool) -> f64 {
     let args = call.args;
     let wide = raw.is_wide();
     let value = args.program.outputs().len().saturating_sub(1);
     // The smallest denominators make even a double ∞.
     let scale = raw.scale.clamp(-f64::MAX, f64::MAX);
-    let mut sum = 0.0;
+    let mut lacking = 0.0;
     for vector in unit.clone().step_by(LANES) {
         let rows = vector..unit.end.min(vector + LANES);
         let counts = raw.marks.counts(vector, rows.len());
         let large = is_large(large, vector - unit.start);
-        let mut own = 0.0;
         for row in rows {
+            let i = row - unit.start;
             let is_lost = |element: &Cell<f32>| !element.get().is_finite();
             let lost = |(grad, &columns): (&Cells, &usize)| {
                 grad[row * columns..(row + 1) * columns].iter().any(is_lost)
             };
             let out = raw.out.map(|out| &out[row]);
-            if !(large
-                || wide
-                || out.is_some_and(is_lost)
-                || args.grads.iter().zip(raw.columns).any(lost))
-            {
+            let grads = args.grads.iter().zip(raw.columns);
+            if !(large || wide || lifted || out.is_some_and(is_lost) || grads.clone().any(lost)) {
                 continue;
             }
             let doubles = Doubles::of(call, unit.start, row);
@@ -253,25 +262,38 @@ fn in_double(raw: &Raw, call: &Call, unit: Range<usize>, large: u32) -> f64 {
             let upstream = raw.grad_output.map(|upstream| upstream[row].get().into());
             let factor = weight * upstream.unwrap_or(scale);
             for ((columns, first, added), grad) in raw.grads().zip(args.grads) {
-                for (column, to) in grad[row * columns..(row + 1) * columns].iter().enumerate() {
-                    if wide || is_lost(to) {
-                        let before = call.results[first + column][row - unit.start].get();
+                let grad = &grad[row * columns..(row + 1) * columns];
+                for (to, k) in grad.iter().zip(first..) {
+                    let slope = result(k);
+                    if wide || is_lost(to) || is_delicate(slope, factor) {
+                        let before = call.results[k][i].get();
                         let before = if added { f64::from(before) } else { 0.0 };
-                        to.set((before + result(first + column) * factor) as f32);
+                        to.set((before + slope * factor) as f32);
                     }
                 }
             }
-            if raw.value {
-                let value = result(value) * weight;
-                if let Some(out) = out.filter(|out| is_lost(out)) {
-                    out.set(value as f32);
-                }
-                own += value;
+            if !raw.value {
+                continue;
+            }
+            let apart = is_delicate(result(value), weight);
+            let weighted = result(value) * weight;
+            if let Some(out) = out.filter(|out| apart || is_lost(out)) {
+                out.set(weighted as f32);
+            }
+            if large {
+                lacking += weighted;
+            } else if apart {
+                lacking += weighted - f64::from(call.results[value][i].get());
             }
         }
-        if large {
-            sum += own;
-        }
     }
-    sum
+    lacking
+}
+
+/// Whether single precision has too few digits of one factor for what the other makes of it.
+fn is_delicate(a: f64, b: f64) -> bool {
+    let is_lifted = |small: f64, large: f64| {
+        small != 0.0 && small.abs() < f64::from(f32::MIN_POSITIVE) && large.abs() >= LIFT
+    };
+    is_lifted(a, b) || is_lifted(b, a)
 }
