@@ -434,7 +434,14 @@ export function separate(
       const [otherName, other] = all[j]
       if (inputOf[name] === otherName) {
         const names = { grad: name, input: otherName, target: '' }
-        separateGrad(loss, output as Float32Array, other as Float32Array, undefined, accumulate && name === 'grad', names)
+        separateGrad(
+          loss,
+          output as Float32Array,
+          other as Float32Array,
+          undefined,
+          accumulate && name === 'grad',
+          names,
+        )
       } else if (overlaps(output!, other!)) {
         throw new RangeError(`${loss}: ${name} must not overlap ${otherName}`)
       }

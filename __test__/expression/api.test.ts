@@ -244,3 +244,19 @@ test('the types follow from the definition', (t) => {
   }
   t.is(typeof wrong, 'function')
 })
+
+everywhere('an option that detaches an input is noticed', (t) => {
+  for (const option of ['weight', 'reduction', 'grad', 'varianceGrad', 'eps']) {
+    const variance = Float32Array.of(1, 2, 3)
+    const hostile = {
+      get [option]() {
+        detached(variance)
+        return undefined
+      },
+    }
+    t.throws(() => strange.valueAndGrad(x, variance, y, hostile), {
+      instanceOf: TypeError,
+      message: /variance is detached/,
+    })
+  }
+})

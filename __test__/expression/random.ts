@@ -6,7 +6,7 @@ import * as e from '../../ts/expression/index.js'
 type Four<T> = readonly [a: T, b: T, c: T, d: T]
 
 /** A step of an expression, and what it is for numbers. */
-interface Step {
+export interface Step {
   node(...four: Four<e.Value>): e.Value
   number(...four: Four<number>): number
 }

@@ -38,7 +38,7 @@ import { marksOf, maskOf, sampleWeightOf, sharing, totalWeight } from '../family
 import type { Buffers, Options } from '../options.js'
 import { BLOCK } from '../sum.js'
 import type { InputSpec } from './inputs.js'
-import { isSingle } from './interpret.js'
+import { isPlainScale } from './interpret.js'
 import { type Programs, plainUniforms, uniformsOf } from './programs.js'
 
 /** An input, and what its gradient is called in options and results. */
@@ -163,7 +163,7 @@ export function run(
   }
   const { params } = settings
   let sum: number | undefined
-  if (!isRaw && (grads.length === 0 || isSingle(scale))) {
+  if (!isRaw && (grads.length === 0 || isPlainScale(scale))) {
     const plain = programs.of({ kind: 'plain', grads: indices, value: wanted.value, inPlace }, params)
     const uniforms = plain && plainUniforms(plain, params, grads.length === 0 ? 1 : scale)
     if (uniforms !== undefined) {

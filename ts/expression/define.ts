@@ -28,7 +28,7 @@ import { dependsOn, gradientsOf } from './derivative.js'
 import { explain } from './explain.js'
 import { formulasOf } from './formula.js'
 import { type InputSpec, isSpec } from './inputs.js'
-import { constant, inGraph, inputNode, Node, param, type Value } from './node.js'
+import { inGraph, inputNode, Node, param, rebuilt, type Value } from './node.js'
 import { Programs, type Trace } from './programs.js'
 
 /** The inputs of a loss by name, in the order of its arguments. */
@@ -105,7 +105,7 @@ export interface ExpressionDefinition<I extends Inputs, P extends Params> {
   readonly name: string
   readonly inputs: I
   readonly params?: P & { readonly [K in keyof P]: ParamSpec }
-  /** The loss of one row, of what the builders make. It is called several times and must give the same each time. */
+  /** The loss of one row, of what the builders make. It is called once, when the loss is defined. */
   loss(inputs: Symbols<I>, params: { readonly [K in keyof P]: Value }): Value
 }
 
@@ -113,8 +113,8 @@ export interface ExpressionDefinition<I extends Inputs, P extends Params> {
  * Makes a loss of one expression: its gradients are derived, and value and gradients computed in one pass, on every backend, without
  * code that is generated at run time.
  *
- * The function `loss` describes the loss of one row by builders such as `mul` and `exp`, which stand for operators. It runs when the
- * loss is defined and whenever a call needs another program, such as one with another gradient; a branch on data is `where`.
+ * The function `loss` describes the loss of one row by builders such as `mul` and `exp`, which stand for operators. It runs once, when
+ * the loss is defined, so that a branch on data is `where` and not `if`.
  *
  * @throws TypeError or RangeError where the definition is wrong: a name is unknown or taken, the result does not depend on an input
  *   with a gradient, or the loss needs more memory than a program has
@@ -169,9 +169,9 @@ function describeLoss(definition: ExpressionDefinition<Inputs, Params>): Descrip
   }
   const inputs = inputsOf(name, definition.inputs)
   const params = paramsOf(name, definition.params ?? {}, inputs)
-  const trace = traceOf(definition, inputs, params)
-  const exponents = inGraph(name, () => exponentsOf(trace(new Map())))
-  const programs = new Programs(name, trace, inputs, exponents)
+  const value = inGraph(name, () => resultOf(definition, inputs, params))
+  const trace: Trace = (constants) => rebuilt(value, constants)
+  const programs = new Programs(name, trace, inputs, exponentsOf(value))
   const description = { name, inputs, params, programs }
   checkCompiles(description)
   return description
@@ -235,32 +235,28 @@ function strict<T>(loss: string, what: string, entries: readonly (readonly [stri
 }
 
 /** Runs the function of a definition in the graph in use. */
-function traceOf(
+function resultOf(
   definition: ExpressionDefinition<Inputs, Params>,
   inputs: readonly InputOf[],
   params: readonly ParamOf[],
-): Trace {
+): Value {
   const { name: loss } = definition
-  return (constants) => {
-    const symbols = inputs.map(({ name, columns }, k): [string, Value | readonly Value[]] => [
-      name,
-      columns === 1 ? inputNode(k) : leavesOf(k, columns),
-    ])
-    const numbers = params.map(({ name }, k): [string, Value] => {
-      const value = constants.get(k)
-      return [name, value === undefined ? param(k) : constant(value)]
-    })
-    const result: unknown = definition.loss(
-      strict(loss, 'input', symbols) as Symbols<Inputs>,
-      strict(loss, 'parameter', numbers) as { readonly [name: string]: Value },
-    )
-    if (!(result instanceof Node)) {
-      return fail(loss, `the function loss must return an expression, got ${describe(result)}`)
-    }
-    if (result.type !== 'number')
-      fail(loss, 'the function loss must return a number, got a condition; where makes one of it')
-    return result as Value
+  const symbols = inputs.map(({ name, columns }, k): [string, Value | readonly Value[]] => [
+    name,
+    columns === 1 ? inputNode(k) : leavesOf(k, columns),
+  ])
+  const numbers = params.map(({ name }, k): [string, Value] => [name, param(k)])
+  const result: unknown = definition.loss(
+    strict(loss, 'input', symbols) as Symbols<Inputs>,
+    strict(loss, 'parameter', numbers) as { readonly [name: string]: Value },
+  )
+  if (!(result instanceof Node)) {
+    return fail(loss, `the function loss must return an expression, got ${describe(result)}`)
   }
+  if (result.type !== 'number') {
+    fail(loss, 'the function loss must return a number, got a condition; where makes one of it')
+  }
+  return result as Value
 }
 
 /** Numbers of the parameters of which an exponent is made. */

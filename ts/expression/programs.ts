@@ -12,7 +12,7 @@ const MOST_KEPT = 16
 /** Exponents that are worth a program of their own: the whole and half numbers up to this. */
 const LARGEST = 8
 
-/** Builds the expression of a loss: parameters that are given are constants, the others have a value per call. */
+/** Builds the expression of a loss in the graph in use: parameters that are given are constants, the others have a value per call. */
 export type Trace = (constants: ReadonlyMap<number, number>) => Value
 
 export interface Ready extends Compiled {
