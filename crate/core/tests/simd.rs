@@ -293,8 +293,8 @@ fn rows_of_four_become_columns_and_back() {
             assert!(columns[64..].iter().all(|x| x.get() == -1.0));
             let back = &cells(&mut back)[offset..];
             level.run(Columns(columns, back, true));
-            for i in 0..64 {
-                assert_eq!(back[i].get(), (i + offset) as f32, "{}", level.name());
+            for (i, back) in back.iter().enumerate().take(64) {
+                assert_eq!(back.get(), (i + offset) as f32, "{}", level.name());
             }
             assert!(back[64..].iter().all(|x| x.get() == -1.0));
         }
