@@ -353,7 +353,7 @@ fn exact_operations_follow_their_formulas_to_the_bit() {
                 }
                 assert_eq!(
                     bits(&grads),
-                    bits(&[expected.clone()]),
+                    bits(std::slice::from_ref(&expected)),
                     "{name} of {rows} on {}",
                     level.name()
                 );
@@ -663,7 +663,7 @@ fn in_place_has_the_same_bits_and_loses_nothing() {
                 );
                 assert_eq!(
                     bits(&grads),
-                    bits(&[in_place.clone()]),
+                    bits(std::slice::from_ref(&in_place)),
                     "{rows} {large} on {}",
                     level.name()
                 );
