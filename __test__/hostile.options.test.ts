@@ -394,3 +394,41 @@ everywhere('options in what has no properties', (t) => {
   t.throws(() => loose(library.bceDice).valueAndGrad(x, x, { grad, normalizer }), error)
   t.deepEqual(grad, new Float32Array(4).fill(77))
 })
+
+test('settings that are those of the call before, or nearly, are read anew where they differ', (t) => {
+  const [x, target] = [Float32Array.of(1, 2, 4), Float32Array.of(0, 4, 3)]
+  const weight = Float32Array.of(1, 2, 3)
+  const calls: Record<string, unknown>[] = [
+    { reduction: 'sum' },
+    { reduction: 'sum' },
+    { reduction: 'sum', normalizer: undefined },
+    { reduction: 'mean', normalizer: 2 },
+    { reduction: 'mean' },
+    { normalizer: 2, reduction: 'mean' },
+    { reduction: 'mean', normalizer: 2 },
+    { reduction: 'mean', normalizer: 3 },
+    { reduction: 'sum', weight },
+    { reduction: 'sum', weight },
+    { weight, reduction: 'none' },
+    {},
+    { delta: 0.5, reduction: 'sum' },
+    { delta: 0.25, reduction: 'sum' },
+    { delta: 0.25 },
+  ]
+  const random = fc.array(fc.constantFrom(...calls), { minLength: 2, maxLength: 8 })
+  fc.assert(
+    fc.property(random, (calls) => {
+      const loss = loose(library.huber)
+      for (const [i, options] of calls.entries()) {
+        // The weights change inside the same array.
+        weight[0] = i
+        t.deepEqual(loss.valueAndGrad(x, target, options), loss.with({}).valueAndGrad(x, target, options))
+      }
+    }),
+  )
+  t.throws(() => loose(library.huber)(x, target, { delta: 0.25, reduction: 'all' }), { message: /reduction/ })
+  t.deepEqual(
+    loose(library.huber)(x, target, { delta: 0.25 }),
+    loose(library.huber).with({})(x, target, { delta: 0.25 }),
+  )
+})

@@ -114,17 +114,23 @@ export function readOptions(
   return read
 }
 
-/** As {@link readOptions}, of a call; what it leaves to the bound options is taken from there. */
+/**
+ * As {@link readOptions}, of a call; what it leaves to the bound options is taken from there. Settings that are the same as those of
+ * the call before are the very object of then: a training step has the same ones each time.
+ */
 export function readCall(
   loss: string,
   given: unknown,
   options: ReadonlySet<string>,
   elsewhere: Elsewhere | undefined,
   bound: Buffers,
+  before: Compared | undefined,
 ): CallOptions {
   const source = sourceOf(loss, given, options)
   let { gradOutput, grad, out, targetGrad, accumulate }: { [Name in keyof Buffers]?: unknown } = bound
   let settings: Record<string, unknown> | undefined
+  // How many settings are those of before, in their order.
+  let same = 0
   for (const option in source) {
     if (!options.has(option)) throw unknownOption(loss, option, options, elsewhere)
     const value = source[option]
@@ -134,12 +140,35 @@ export function readCall(
     else if (option === 'out') out = value
     else if (option === 'targetGrad') targetGrad = value
     else if (option === 'accumulate') accumulate = value
+    else if (settings === undefined && before?.names[same] === option && before.values[same] === value) same++
     else {
-      settings ??= {}
+      settings ??= firstOf(before, same)
       settings[option] = plainValue(loss, option, value)
     }
   }
+  if (settings === undefined && same > 0) settings = same === before!.names.length ? before!.all : firstOf(before, same)
   return { gradOutput, grad, out, targetGrad, accumulate, settings } as CallOptions
+}
+
+/** The settings of a call, to be compared with those of the next. */
+export interface Compared {
+  readonly all: Record<string, unknown>
+  readonly names: readonly string[]
+  /** Numbers, words and flags: the inside of anything else may have changed since. */
+  readonly values: readonly unknown[]
+}
+
+/** What {@link readCall} compares with; undefined where some setting may change inside. */
+export function toCompare(settings: Options): Compared | undefined {
+  const values = Object.values(settings)
+  if (values.some((value) => value !== null && typeof value === 'object')) return undefined
+  return { all: settings, names: Object.keys(settings), values }
+}
+
+function firstOf(settings: Compared | undefined, count: number): Record<string, unknown> {
+  const some: Record<string, unknown> = {}
+  for (let i = 0; i < count; i++) some[settings!.names[i]] = settings!.values[i]
+  return some
 }
 
 /** As {@link readOptions}, but that arrays and tensors are the caller's own. */

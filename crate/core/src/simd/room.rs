@@ -1,6 +1,7 @@
 //! Memory of a kernel's own.
 
 use super::{Chunk, LANES};
+use core::hint::black_box;
 use core::mem::MaybeUninit;
 
 /// Room for `N` vectors, of which only those are cleared that a call needs: all 64 take 60 ns, as much as small calls do.
@@ -18,16 +19,13 @@ impl<const N: usize> Room<N> {
     /// Vectors of zeros, `N` at most.
     #[inline(always)]
     pub fn zeros(&mut self, count: usize) -> &[Chunk] {
-        cleared(&mut self.0[..count])
+        // Hidden, since the compiler writes out a store for each vector of a number that it knows. In a function of its own the
+        // memory would be anyone's, and a kernel would have to expect that its stores there change its input.
+        let vectors = &mut self.0[..black_box(count)];
+        for vector in vectors.iter_mut() {
+            vector.write([0.0; LANES]);
+        }
+        // SAFETY: all of them are written, and borrowed by nobody else; cells have the layout of what is in them.
+        unsafe { &*(core::ptr::from_mut(vectors) as *const [Chunk]) }
     }
-}
-
-/// One function for all kernels: where the count is a constant the compiler writes out a store for each vector.
-#[inline(never)]
-fn cleared(vectors: &mut [MaybeUninit<[f32; LANES]>]) -> &[Chunk] {
-    for vector in vectors.iter_mut() {
-        vector.write([0.0; LANES]);
-    }
-    // SAFETY: all of them are written, and borrowed by nobody else; cells have the layout of what is in them.
-    unsafe { &*(core::ptr::from_mut(vectors) as *const [Chunk]) }
 }

@@ -52,7 +52,10 @@ pub trait Pointwise: Copy {
     /// bceWithLogits). What the caller does not use is not computed: everything is inlined.
     fn eval<V: Lanes>(self, v: V, x: V::F32, prepared: V::F32, t: V::F32, aux: V::F32) -> Eval<V>;
 
-    /// Whether [`Pointwise::eval_defaults`] gives the same as `eval`, since all parameters have their defaults.
+    /// Whether a call with other parameters than those of [`Pointwise::eval_defaults`] is so rare that it has no loop of its own.
+    const DEFAULTS_ONLY: bool = false;
+
+    /// Whether [`Pointwise::eval_defaults`] gives the same as `eval`, since parameters have their defaults, or usual values.
     #[inline(always)]
     fn has_defaults(self, _aux: f32) -> bool {
         false
@@ -244,6 +247,13 @@ pub(crate) fn run<L: Pointwise>(level: Level, loss: L, args: &Args) -> f64 {
             let loss = Defaults(loss);
             level.run(Plain::<_, true> { loss, args, dx })
         }
+        (None, None) if !SMALL && L::DEFAULTS_ONLY && loss.has_defaults(args.aux) => {
+            let (loss, dx) = (Defaults(loss), args.x);
+            level.run(Plain::<_, false> { loss, args, dx })
+        }
+        (None, _) if L::DEFAULTS_ONLY => {
+            general::general(level, &Whole(loss), args, &Extra::default())
+        }
         (None, Some(dx)) => level.run(Plain::<L, true> { loss, args, dx }),
         // Without a gradient nothing is written: `x` only stands in for the slice.
         (None, None) if !SMALL => level.run(Plain::<L, false> {
@@ -260,12 +270,12 @@ const VECTORS: usize = BLOCK / LANES;
 
 /// A factor by which less than the smallest normal float, which has lost digits or all of itself, shows in a result. Below it the
 /// error is less than the smallest normal float.
-const LIFT: f64 = 16_777_216.0;
+pub(crate) const LIFT: f64 = 16_777_216.0;
 
 /// Whether single precision holds the factor of the gradients with all its digits. A finite derivative that overflows by such a
 /// factor is too large for a float.
 #[inline(always)]
-fn fits(scale: f64) -> bool {
+pub(crate) fn fits(scale: f64) -> bool {
     scale == 0.0 || (scale as f32).is_normal()
 }
 

@@ -245,9 +245,12 @@ impl Watch {
 
 /// The smallest and the largest of the numbers but for 0, ∞ and NaN, without their signs; 1 where there are none.
 fn range(values: Option<Cells>) -> [f64; 2] {
+    let Some(values) = values else {
+        return [1.0; 2];
+    };
     let mut least = [f32::INFINITY; LANES];
     let mut most = [0.0_f32; LANES];
-    let (chunks, tail) = values.unwrap_or_default().as_chunks::<LANES>();
+    let (chunks, tail) = values.as_chunks::<LANES>();
     for chunk in chunks.iter().map(|chunk| &chunk[..]).chain([tail]) {
         for ((v, least), most) in chunk.iter().zip(&mut least).zip(&mut most) {
             let v = v.get().abs();

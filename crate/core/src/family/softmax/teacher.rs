@@ -152,9 +152,10 @@ fn distill<S: Simd>(
     let counts = tile.per_position(s, args.marks.counts(first, count));
     let ignored = s.eq(counts, zero);
     let small = s.lt(value, s.splat(watch.certain));
-    let near = s.zero_where(far, s.splat(watch.near()));
-    let usual = s.zero_where(s.lt(q, near), s.zero_where(small, one));
-    let usual = s.select(ignored, one, usual);
+    // Where the two are far apart, Q is of other terms, and may be anything.
+    let near = s.lt(q, s.splat(watch.near()));
+    let usual = s.select(far, one, s.zero_where(near, one));
+    let usual = s.select(ignored, one, s.zero_where(small, usual));
     if !s.all(s.eq(usual, one)) {
         return in_double();
     }
