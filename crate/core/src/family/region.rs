@@ -229,9 +229,7 @@ const ANY: u8 = 2;
 
 /// The part, where loops of this kind have one that is called.
 #[inline(always)]
-fn called<'a, const KIND: u8>(
-    part: Option<&'a dyn tiles::Formula>,
-) -> Option<&'a dyn tiles::Formula> {
+fn called<const KIND: u8>(part: Option<&dyn tiles::Formula>) -> Option<&dyn tiles::Formula> {
     part.filter(|part| KIND == ANY && !part.is_linear())
 }
 
