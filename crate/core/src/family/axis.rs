@@ -1,6 +1,7 @@
 //! Where the scores of a position lie: next to each other, or a plane apart. Kernels walk them in tiles, and are written
-//! once for both ways of putting a tile into vectors.
+//! and compiled once for both ways of putting a tile into vectors.
 
+use super::step;
 use crate::share::Share;
 use crate::simd::{Cells, Chunk, Kernel, LANES, SIDE, Simd, Transposed, cells};
 use core::ops::Range;
@@ -44,7 +45,7 @@ impl Axis {
 
     /// The tiles of a block.
     #[inline(always)]
-    pub(super) fn tiles(self, block: Block) -> impl Iterator<Item = LaneTile> {
+    pub(super) fn tiles(self, block: Block) -> impl Iterator<Item = Tile> {
         (block.first..block.end)
             .step_by(LANES)
             .map(move |i| self.tile(block.sample, i, block.end))
@@ -52,14 +53,14 @@ impl Axis {
 
     /// The tile of at most 16 positions of a sample from `i`, none of which is behind `end`.
     #[inline(always)]
-    pub(super) fn tile(self, sample: usize, i: usize, end: usize) -> LaneTile {
+    pub(super) fn tile(self, sample: usize, i: usize, end: usize) -> Tile {
         let Self {
             classes,
             positions,
             last,
         } = self;
         let position = sample * positions + i;
-        LaneTile {
+        Tile {
             position,
             count: LANES.min(end - i),
             base: if last {
@@ -70,6 +71,7 @@ impl Axis {
             lane: if last { classes } else { 1 },
             class: if last { 1 } else { positions },
             classes,
+            by_row: false,
         }
     }
 }
@@ -90,37 +92,13 @@ pub(super) fn mark(class: i32) -> f32 {
     f32::from_bits((class as u32).wrapping_add(FIRST))
 }
 
-/// Some positions with all their classes, as a number of vectors.
-pub(super) trait Tile: Copy {
-    /// First position.
-    fn position(self) -> usize;
-    /// Number of positions.
-    fn count(self) -> usize;
-    /// Vectors that the tile takes.
-    fn steps(self) -> usize;
-    /// Index of a class of the tile's position number `lane`.
-    fn at(self, lane: usize, class: usize) -> usize;
-    /// Copies the vectors `steps` of an array like the scores into as many; `fill` goes into lanes that are no score.
-    fn load<S: Simd>(self, s: S, from: Cells, steps: Range<usize>, fill: f32, into: &[Chunk]);
-    /// The reverse, or added to what is there.
-    fn store<S: Simd>(self, s: S, to: Cells, steps: Range<usize>, from: &[Chunk], add: bool);
-    /// Sum over the classes of what was added up over the steps: in each lane that of its position.
-    fn sum<S: Simd>(self, s: S, v: S::F32) -> S::F32;
-    /// The largest, likewise.
-    fn max<S: Simd>(self, s: S, v: S::F32) -> S::F32;
-    /// One value per class for the lanes of a step: 1 where there are none, 0 in lanes that are no score.
-    fn per_class<S: Simd>(self, s: S, values: Option<Cells>, step: usize) -> S::F32;
-    /// Where the vectors of `steps` have the score of a class of position number `lane`, if they do.
-    fn slot(self, lane: usize, class: usize, steps: Range<usize>) -> Option<usize>;
-    /// The classes in the lanes of a step, see [`mark`].
-    fn class<S: Simd>(self, s: S, step: usize) -> S::F32;
-    /// One value per position, in the lanes of that position.
-    fn per_position<S: Simd>(self, s: S, values: [f32; LANES]) -> S::F32;
-}
-
-/// Lanes are positions, steps are classes.
+/// Some positions with all their classes, as a number of vectors: neighbouring positions of a sample, whose vectors have one class
+/// each, or one position whose classes are neighbours, of which each vector has 16.
+///
+/// Which of both it is says a number and no type: the branches go the same way for all tiles of a call, and the loops over tiles
+/// are the largest functions of all.
 #[derive(Clone, Copy)]
-pub(super) struct LaneTile {
+pub(super) struct Tile {
     position: usize,
     count: usize,
     base: usize,
@@ -129,15 +107,152 @@ pub(super) struct LaneTile {
     /// Distance of neighbouring classes.
     class: usize,
     classes: usize,
+    /// Whether lanes are classes.
+    by_row: bool,
 }
 
-impl LaneTile {
+impl Tile {
+    /// One position whose classes are neighbours.
+    #[inline(always)]
+    pub(super) fn row(position: usize, classes: usize) -> Self {
+        Self {
+            position,
+            count: 1,
+            base: position * classes,
+            lane: classes,
+            class: 1,
+            classes,
+            by_row: true,
+        }
+    }
+    /// First position.
+    #[inline(always)]
+    pub(super) fn position(self) -> usize {
+        self.position
+    }
+    /// Number of positions.
+    #[inline(always)]
+    pub(super) fn count(self) -> usize {
+        self.count
+    }
+    /// Vectors that the tile takes.
+    #[inline(always)]
+    pub(super) fn steps(self) -> usize {
+        if self.by_row {
+            self.classes.div_ceil(LANES)
+        } else {
+            self.classes
+        }
+    }
+    /// Index of a class of the tile's position number `lane`.
+    #[inline(always)]
+    pub(super) fn at(self, lane: usize, class: usize) -> usize {
+        self.base + lane * self.lane + class * self.class
+    }
+    /// Copies the vectors `steps` of an array like the scores into as many; `fill` goes into lanes that are no score.
+    #[inline(always)]
+    pub(super) fn load<S: Simd>(
+        self,
+        s: S,
+        from: Cells,
+        steps: Range<usize>,
+        fill: f32,
+        into: &[Chunk],
+    ) {
+        if self.is_run() {
+            for (class, into) in steps.zip(into) {
+                s.store(into, s.load(self.chunk(from, class)));
+            }
+            return;
+        }
+        if self.by_row {
+            let row = self.run(from, steps);
+            step(s, LoadRow { row, fill, into });
+        } else {
+            gather(s, &from[self.at(0, steps.start)..], self, fill, into);
+        }
+    }
+    /// The reverse, or added to what is there.
+    #[inline(always)]
+    pub(super) fn store<S: Simd>(
+        self,
+        s: S,
+        to: Cells,
+        steps: Range<usize>,
+        from: &[Chunk],
+        add: bool,
+    ) {
+        if self.is_run() {
+            for (class, from) in steps.zip(from) {
+                put(s, self.chunk(to, class), from, add);
+            }
+            return;
+        }
+        if self.by_row {
+            let row = self.run(to, steps);
+            step(s, StoreRow { row, from, add });
+        } else {
+            scatter(s, &to[self.at(0, steps.start)..], self, from, add);
+        }
+    }
+    /// Sum over the classes of what was added up over the steps: in each lane that of its position.
+    #[inline(always)]
+    pub(super) fn sum<S: Simd>(self, s: S, v: S::F32) -> S::F32 {
+        if self.by_row { s.splat(s.sum(v)) } else { v }
+    }
+    /// The largest, likewise.
+    #[inline(always)]
+    pub(super) fn max<S: Simd>(self, s: S, v: S::F32) -> S::F32 {
+        if self.by_row {
+            s.splat(s.max_lane(v))
+        } else {
+            v
+        }
+    }
+    /// One value per class for the lanes of a step: 1 where there are none, 0 in lanes that are no score.
+    #[inline(always)]
+    pub(super) fn per_class<S: Simd>(self, s: S, values: Option<Cells>, step: usize) -> S::F32 {
+        if !self.by_row {
+            return s.splat(values.map_or(1.0, |values| values[step].get()));
+        }
+        let first = step * LANES;
+        let count = LANES.min(self.classes - first);
+        match values {
+            Some(values) => s.load_head(&values[first..first + count], 0.0),
+            None => s.head(s.splat(1.0), count),
+        }
+    }
+    /// Where the vectors of `steps` have the score of a class of position number `lane`, if they do.
+    #[inline(always)]
+    pub(super) fn slot(self, lane: usize, class: usize, steps: Range<usize>) -> Option<usize> {
+        // Without a branch, which would be taken for each lane. The position of a row is number 0.
+        let (per_step, width) = if self.by_row { (LANES, 1) } else { (1, LANES) };
+        Some(class.checked_sub(steps.start * per_step)? * width + lane)
+    }
+    /// The classes in the lanes of a step, see [`mark`].
+    #[inline(always)]
+    pub(super) fn class<S: Simd>(self, s: S, step: usize) -> S::F32 {
+        if self.by_row {
+            s.vector(core::array::from_fn(|j| mark((step * LANES + j) as i32)))
+        } else {
+            s.splat(mark(step as i32))
+        }
+    }
+    /// One value per position, in the lanes of that position.
+    #[inline(always)]
+    pub(super) fn per_position<S: Simd>(self, s: S, values: [f32; LANES]) -> S::F32 {
+        if self.by_row {
+            s.splat(values[0])
+        } else {
+            s.vector(values)
+        }
+    }
     /// Whether the scores of a class are a whole vector of neighbours.
     #[inline(always)]
     fn is_run(self) -> bool {
         self.lane == 1 && self.count == LANES
     }
-    /// The scores of one class; `fill` in lanes that are no score.
+    /// The scores of one class at neighbouring positions; `fill` in lanes that are no score.
     #[inline(always)]
     pub(super) fn load_class<S: Simd>(self, s: S, from: Cells, class: usize, fill: f32) -> S::F32 {
         let from = &from[self.base + class * self.class..];
@@ -172,74 +287,76 @@ impl LaneTile {
             columns: columns.as_flattened(),
         })
     }
+    /// The scores of some steps, where lanes are classes.
+    #[inline(always)]
+    fn run(self, array: Cells, steps: Range<usize>) -> Cells {
+        let row = &array[self.base..self.base + self.classes];
+        &row[steps.start * LANES..self.classes.min(steps.end * LANES)]
+    }
+    /// The scores of a class that are a whole vector of neighbours.
+    #[inline(always)]
+    fn chunk<'a>(self, array: Cells<'a>, class: usize) -> &'a Chunk {
+        let first = self.base + class * self.class;
+        let (chunks, _) = array[first..first + LANES].as_chunks();
+        &chunks[0]
+    }
 }
 
-impl Tile for LaneTile {
+/// [`Tile::load`] where lanes are classes.
+struct LoadRow<'a> {
+    row: Cells<'a>,
+    fill: f32,
+    into: &'a [Chunk],
+}
+
+impl Kernel for LoadRow<'_> {
+    type Out = ();
+
     #[inline(always)]
-    fn position(self) -> usize {
-        self.position
-    }
-    #[inline(always)]
-    fn count(self) -> usize {
-        self.count
-    }
-    #[inline(always)]
-    fn steps(self) -> usize {
-        self.classes
-    }
-    #[inline(always)]
-    fn at(self, lane: usize, class: usize) -> usize {
-        self.base + lane * self.lane + class * self.class
-    }
-    #[inline(always)]
-    fn load<S: Simd>(self, s: S, from: Cells, steps: Range<usize>, fill: f32, into: &[Chunk]) {
-        if !self.is_run() {
-            let first = steps.start * self.class;
-            gather(s, &from[self.base + first..], self, fill, into);
-            return;
+    fn run<S: Simd>(self, s: S) {
+        let (chunks, tail) = self.row.as_chunks();
+        for (into, chunk) in self.into.iter().zip(chunks) {
+            s.store(into, s.load(chunk));
         }
-        for (step, into) in steps.zip(into) {
-            s.store(into, self.load_class(s, from, step, fill));
+        if let Some(into) = self.into.get(chunks.len()) {
+            s.store(into, s.load_head(tail, self.fill));
         }
     }
+}
+
+#[inline(always)]
+fn put<S: Simd>(s: S, to: &Chunk, from: &Chunk, add: bool) {
+    let mut v = s.load(from);
+    if add {
+        v = s.add(s.load(to), v);
+    }
+    s.store(to, v);
+}
+
+/// [`Tile::store`], likewise.
+struct StoreRow<'a> {
+    row: Cells<'a>,
+    from: &'a [Chunk],
+    add: bool,
+}
+
+impl Kernel for StoreRow<'_> {
+    type Out = ();
+
     #[inline(always)]
-    fn store<S: Simd>(self, s: S, to: Cells, steps: Range<usize>, from: &[Chunk], add: bool) {
-        if !self.is_run() {
-            let first = steps.start * self.class;
-            scatter(s, &to[self.base + first..], self, from, add);
-            return;
+    fn run<S: Simd>(self, s: S) {
+        let Self { row, from, add } = self;
+        let (chunks, tail) = row.as_chunks();
+        for (to, from) in chunks.iter().zip(from) {
+            put(s, to, from, add);
         }
-        for (step, from) in steps.zip(from) {
+        if let Some(from) = from.get(chunks.len()) {
             let mut v = s.load(from);
             if add {
-                v = s.add(self.load_class(s, to, step, 0.0), v);
+                v = s.add(s.load_head(tail, 0.0), v);
             }
-            self.store_class(s, to, step, v);
+            s.store_head(tail, v);
         }
-    }
-    #[inline(always)]
-    fn sum<S: Simd>(self, _: S, v: S::F32) -> S::F32 {
-        v
-    }
-    #[inline(always)]
-    fn max<S: Simd>(self, _: S, v: S::F32) -> S::F32 {
-        v
-    }
-    #[inline(always)]
-    fn per_class<S: Simd>(self, s: S, values: Option<Cells>, step: usize) -> S::F32 {
-        s.splat(values.map_or(1.0, |values| values[step].get()))
-    }
-    #[inline(always)]
-    fn class<S: Simd>(self, s: S, step: usize) -> S::F32 {
-        s.splat(mark(step as i32))
-    }
-    #[inline(always)]
-    fn slot(self, lane: usize, class: usize, steps: Range<usize>) -> Option<usize> {
-        Some(class.checked_sub(steps.start)? * LANES + lane)
-    }
-    #[inline(always)]
-    fn per_position<S: Simd>(self, s: S, values: [f32; LANES]) -> S::F32 {
-        s.vector(values)
     }
 }
 
@@ -260,12 +377,24 @@ impl<const TO_ROWS: bool> Kernel for Transpose<'_, TO_ROWS> {
     }
 }
 
+/// [`Transposed::to_columns`] in one function for all loops.
+#[inline(always)]
+pub(super) fn to_columns<S: Simd>(s: S, transposed: Transposed, count: usize) {
+    s.vectorize(Transpose::<false>(transposed, count));
+}
+
+/// [`Transposed::to_rows`], likewise.
+#[inline(always)]
+pub(super) fn to_rows<S: Simd>(s: S, transposed: Transposed, count: usize) {
+    s.vectorize(Transpose::<true>(transposed, count));
+}
+
 /// The scores of as many classes as `into` has vectors, of which `from` has the first at its start. Out of line: a tile has many
 /// places that load, and copies of this in each make kernels that take minutes to compile.
 #[inline(never)]
-fn gather<S: Simd>(s: S, from: Cells, tile: LaneTile, fill: f32, into: &[Chunk]) {
+fn gather<S: Simd>(s: S, from: Cells, tile: Tile, fill: f32, into: &[Chunk]) {
     if let Some(transposed) = tile.transposed(from, into) {
-        s.vectorize(Transpose::<false>(transposed, tile.count));
+        to_columns(s, transposed, tile.count);
         for into in into {
             into[tile.count..].iter().for_each(|into| into.set(fill));
         }
@@ -291,9 +420,9 @@ fn gather<S: Simd>(s: S, from: Cells, tile: LaneTile, fill: f32, into: &[Chunk])
 
 /// The reverse, or added to what is there.
 #[inline(never)]
-fn scatter<S: Simd>(s: S, to: Cells, tile: LaneTile, from: &[Chunk], add: bool) {
+fn scatter<S: Simd>(s: S, to: Cells, tile: Tile, from: &[Chunk], add: bool) {
     if let Some(transposed) = tile.transposed(to, from).filter(|_| !add) {
-        return s.vectorize(Transpose::<true>(transposed, tile.count));
+        return to_rows(s, transposed, tile.count);
     }
     for (class, from) in from.iter().enumerate() {
         let to = &to[class * tile.class..];
@@ -314,107 +443,15 @@ fn scatter<S: Simd>(s: S, to: Cells, tile: LaneTile, from: &[Chunk], add: bool) 
     }
 }
 
-/// One position whose classes are neighbours: lanes are classes.
-#[derive(Clone, Copy)]
-pub(super) struct RowTile {
-    pub position: usize,
-    pub classes: usize,
-}
-
-impl RowTile {
-    #[inline(always)]
-    fn run(self, array: Cells, steps: Range<usize>) -> Cells {
-        let row = &array[self.position * self.classes..(self.position + 1) * self.classes];
-        &row[steps.start * LANES..self.classes.min(steps.end * LANES)]
-    }
-}
-
-impl Tile for RowTile {
-    #[inline(always)]
-    fn position(self) -> usize {
-        self.position
-    }
-    #[inline(always)]
-    fn count(self) -> usize {
-        1
-    }
-    #[inline(always)]
-    fn steps(self) -> usize {
-        self.classes.div_ceil(LANES)
-    }
-    #[inline(always)]
-    fn at(self, _: usize, class: usize) -> usize {
-        self.position * self.classes + class
-    }
-    #[inline(always)]
-    fn load<S: Simd>(self, s: S, from: Cells, steps: Range<usize>, fill: f32, into: &[Chunk]) {
-        let (chunks, tail) = self.run(from, steps).as_chunks();
-        for (into, chunk) in into.iter().zip(chunks) {
-            s.store(into, s.load(chunk));
-        }
-        if let Some(into) = into.get(chunks.len()) {
-            s.store(into, s.load_head(tail, fill));
-        }
-    }
-    #[inline(always)]
-    fn store<S: Simd>(self, s: S, to: Cells, steps: Range<usize>, from: &[Chunk], add: bool) {
-        let (chunks, tail) = self.run(to, steps).as_chunks();
-        for (chunk, from) in chunks.iter().zip(from) {
-            let mut v = s.load(from);
-            if add {
-                v = s.add(s.load(chunk), v);
-            }
-            s.store(chunk, v);
-        }
-        if let Some(from) = from.get(chunks.len()) {
-            let mut v = s.load(from);
-            if add {
-                v = s.add(s.load_head(tail, 0.0), v);
-            }
-            s.store_head(tail, v);
-        }
-    }
-    #[inline(always)]
-    fn sum<S: Simd>(self, s: S, v: S::F32) -> S::F32 {
-        s.splat(s.sum(v))
-    }
-    #[inline(always)]
-    fn max<S: Simd>(self, s: S, v: S::F32) -> S::F32 {
-        s.splat(s.max_lane(v))
-    }
-    #[inline(always)]
-    fn per_class<S: Simd>(self, s: S, values: Option<Cells>, step: usize) -> S::F32 {
-        let first = step * LANES;
-        let count = LANES.min(self.classes - first);
-        match values {
-            Some(values) => s.load_head(&values[first..first + count], 0.0),
-            None => s.head(s.splat(1.0), count),
-        }
-    }
-    #[inline(always)]
-    fn class<S: Simd>(self, s: S, step: usize) -> S::F32 {
-        let first = step * LANES;
-        s.vector(core::array::from_fn(|j| mark((first + j) as i32)))
-    }
-    #[inline(always)]
-    fn slot(self, _: usize, class: usize, steps: Range<usize>) -> Option<usize> {
-        class.checked_sub(steps.start * LANES)
-    }
-    #[inline(always)]
-    fn per_position<S: Simd>(self, s: S, values: [f32; LANES]) -> S::F32 {
-        s.splat(values[0])
-    }
-}
-
 /// Sum of the positions' values of a tile.
 #[inline(always)]
-pub(super) fn total<S: Simd, T: Tile>(s: S, tile: T, values: S::F32) -> f64 {
+pub(super) fn total<S: Simd>(s: S, tile: Tile, values: S::F32) -> f64 {
     f64::from(s.sum(s.head(values, tile.count())))
 }
 
 /// Writes one value per position.
 #[inline(always)]
-pub(super) fn put<S: Simd, T: Tile>(s: S, tile: T, to: Cells, values: S::F32) {
+pub(super) fn put_values<S: Simd>(s: S, tile: Tile, to: Cells, values: S::F32) {
     let first = tile.position();
     s.store_head(&to[first..first + tile.count()], values);
 }

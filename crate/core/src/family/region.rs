@@ -7,10 +7,11 @@
 //! loss keeps its digits where the prediction is nearly the target. Sums of p and of y are nearly the same there, and their
 //! difference has none left. For the same reason 1 − p comes from the activation, not from p.
 
-use super::axis::{Axis, Block, LaneTile, Tile, mark};
+use super::SMALL;
+use super::axis::{Axis, Block, Tile, mark};
 use super::pointwise::{PASS, Pointwise, prepare};
 use super::positions::{NOTHING, Positions, Values};
-use super::softmax::tiles::{KEPT, Normal, blocks, both, kept, memory};
+use super::softmax::tiles::{self, Exponents, KEPT, Normal, Numbers, blocks, kept, memory};
 use super::softmax::{Scale, Softmax};
 use crate::loss::{self, Params};
 use crate::math::sigmoid::{sigmoid, tail};
@@ -183,11 +184,7 @@ pub fn region(level: Level, args: Args, pass: Pass) -> f64 {
             pass,
         }),
         (Activation::Sigmoid, Some(part)) => loss::sigmoid_part(level, part, args, pass),
-        (Activation::Softmax, None) => level.run(Classes {
-            loss: Nothing,
-            args,
-            pass,
-        }),
+        (Activation::Softmax, None) => over_classes(level, None, args, pass),
         (Activation::Softmax, Some(part)) => loss::softmax_part(level, part, args, pass),
     }
 }
@@ -210,7 +207,40 @@ pub(crate) fn with_pointwise<L: Pointwise>(level: Level, loss: L, args: Args, pa
 }
 
 pub(crate) fn with_softmax<L: Softmax>(level: Level, loss: L, args: Args, pass: Pass) -> f64 {
-    level.run(Classes { loss, args, pass })
+    over_classes(level, Some(&tiles::Whole(loss)), args, pass)
+}
+
+fn over_classes(level: Level, part: Option<&dyn tiles::Formula>, args: Args, pass: Pass) -> f64 {
+    match part {
+        _ if SMALL => level.run(Classes::<ANY>(level, part, args, pass)),
+        None => level.run(Classes::<NONE>(level, part, args, pass)),
+        Some(part) if part.is_linear() => {
+            level.run(Classes::<LINEAR>(level, Some(part), args, pass))
+        }
+        _ => level.run(Classes::<ANY>(level, part, args, pass)),
+    }
+}
+
+/// Parts beside a softmax for which loops are compiled: none, −ln p, and whatever there is. The last would do for all, but that a
+/// call of the part's function, even one that is never made, keeps numbers in memory, which takes a fifth where classes are few.
+const NONE: u8 = 0;
+const LINEAR: u8 = 1;
+const ANY: u8 = 2;
+
+/// The part, where loops of this kind have one that is called.
+#[inline(always)]
+fn called<const KIND: u8>(part: Option<&dyn tiles::Formula>) -> Option<&dyn tiles::Formula> {
+    part.filter(|part| KIND == ANY && !part.is_linear())
+}
+
+/// Whether there is a part.
+#[inline(always)]
+fn has<const KIND: u8>(part: Option<&dyn tiles::Formula>) -> bool {
+    match KIND {
+        NONE => false,
+        LINEAR => true,
+        _ => part.is_some(),
+    }
 }
 
 /// p, 1 − p, dp/dx, and value and derivative of the part, of x, [`Tail`] of x, y and the part's extra parameter.
@@ -323,23 +353,6 @@ impl<L: Pointwise> Formula for SigmoidWith<L> {
     const PREPARES: bool = true;
 }
 
-/// No part beside a softmax.
-#[derive(Clone, Copy)]
-struct Nothing;
-
-impl Softmax for Nothing {
-    const NOTHING: bool = true;
-
-    #[inline(always)]
-    fn value<V: Lanes>(self, v: V, _: V::F32, _: V::F32) -> V::F32 {
-        v.splat(0.0)
-    }
-    #[inline(always)]
-    fn slope<V: Lanes>(self, v: V, _: [V::F32; 3]) -> V::F32 {
-        v.splat(0.0)
-    }
-}
-
 /// What is known of the positions of a tile.
 struct Marks<S: Simd> {
     /// [`mark`] of its class; of −1 where a position counts for nothing, so that it has none.
@@ -449,7 +462,7 @@ impl Args<'_> {
     }
 
     #[inline(always)]
-    fn marks<S: Simd>(&self, s: S, tile: LaneTile) -> Marks<S> {
+    fn marks<S: Simd>(&self, s: S, tile: Tile) -> Marks<S> {
         let mut classes = [NOTHING; LANES];
         self.marks
             .classes(tile.position(), &mut classes[..tile.count()]);
@@ -462,7 +475,7 @@ impl Args<'_> {
 
     /// y of a class.
     #[inline(always)]
-    fn target<S: Simd>(&self, s: S, tile: LaneTile, marks: &Marks<S>, class: usize) -> S::F32 {
+    fn target<S: Simd>(&self, s: S, tile: Tile, marks: &Marks<S>, class: usize) -> S::F32 {
         let y = match self.target {
             Some(Values::F32(target)) => tile.load_class(s, target, class, 0.0),
             Some(target) => s.vector(lanes_of(target, tile, class)),
@@ -476,7 +489,7 @@ impl Args<'_> {
     fn targets<'m, S: Simd>(
         &self,
         s: S,
-        tile: LaneTile,
+        tile: Tile,
         marks: &Marks<S>,
         classes: Range<usize>,
         memory: &'m [Chunk],
@@ -505,7 +518,7 @@ impl Args<'_> {
 }
 
 /// The target of a class at the positions of a tile, where it is no array of floats; 0 behind them.
-fn lanes_of(target: Values, tile: LaneTile, class: usize) -> [f32; LANES] {
+fn lanes_of(target: Values, tile: Tile, class: usize) -> [f32; LANES] {
     let mut lanes = [0.0; LANES];
     let first = tile.at(0, class);
     let step = tile.at(1, class) - first;
@@ -782,13 +795,14 @@ impl Kernel for TargetClasses<'_> {
             let planes = &planes[block.sample * args.classes..][..args.classes];
             for tile in args.axis().tiles(block) {
                 let marks = args.marks(s, tile);
-                let normal = Normal::new(s, tile, args.x, Scale::new(1.0), z, e);
-                let inverse = s.div(s.splat(1.0), normal.sum);
+                let exponents = args.exponents(tile, [z, e]);
+                let mut numbers = Numbers::new();
+                let normal = Normal::new(s, exponents, &mut numbers);
                 for classes in blocks(args.classes) {
                     let ys = args.targets(s, tile, &marks, classes.clone(), memory);
                     let [_, e] = normal.block(s, classes.clone());
                     for ((e, own), plane) in e.iter().zip(ys).zip(&planes[classes.clone()]) {
-                        let odds = odds(s, &normal, inverse, s.load(e));
+                        let odds = odds(s, &normal, s.load(e));
                         let y = s.load(own);
                         let off = s.sub(s.splat(1.0), y);
                         let plane = [0, 1, 2].map(|i| plane[i].get());
@@ -804,6 +818,18 @@ impl Kernel for TargetClasses<'_> {
 }
 
 impl<'a> Args<'a> {
+    /// Of the scores of a tile, with memory for h and e^z.
+    #[inline(always)]
+    fn exponents(&self, tile: Tile, [h, e]: [&'a [Chunk]; 2]) -> Exponents<'a> {
+        Exponents {
+            tile,
+            x: self.x,
+            scale: Scale::new(1.0),
+            h,
+            e,
+        }
+    }
+
     /// The whole vectors of a block and a class, of an array like the scores whose classes are planes.
     #[inline(always)]
     fn run(&self, array: Cells<'a>, block: Block, class: usize) -> &'a [Chunk] {
@@ -862,18 +888,14 @@ impl<'a> TargetRun<'a> {
 }
 
 /// All classes of 16 positions, for a softmax over them.
-struct Classes<'a, L> {
-    loss: L,
-    args: Args<'a>,
-    pass: Pass<'a>,
-}
+struct Classes<'a, const KIND: u8>(Level, Option<&'a dyn tiles::Formula>, Args<'a>, Pass<'a>);
 
-impl<L: Softmax> Kernel for Classes<'_, L> {
+impl<const KIND: u8> Kernel for Classes<'_, KIND> {
     type Out = f64;
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> f64 {
-        let Self { loss, args, pass } = self;
+        let Self(level, part, args, pass) = self;
         let axis = args.axis();
         let mut memory = memory();
         let kept = kept(&mut memory, args.classes);
@@ -890,17 +912,17 @@ impl<L: Softmax> Kernel for Classes<'_, L> {
                     cells(&mut many)
                 };
                 for block in args.blocks() {
-                    let mut part = 0.0;
+                    let mut of_part = 0.0;
                     for tile in axis.tiles(block) {
-                        part += class_sums(s, loss, &args, tile, kept, lanes);
+                        of_part += class_sums::<S, KIND>(s, level, part, &args, tile, kept, lanes);
                     }
                     let planes = lanes.as_chunks::<LANES>().0.chunks_exact(NUMBERS);
                     for (class, plane) in planes.enumerate() {
                         let [first, second, both] =
                             [0, 1, 2].map(|i| f64::from(s.sum(s.load(&plane[i]))));
-                        sums.add(block, class, [part, first, second, both]);
+                        sums.add(block, class, [of_part, first, second, both]);
                         // Counted with the first class.
-                        part = 0.0;
+                        of_part = 0.0;
                     }
                     lanes.iter().for_each(|lane| lane.set(0.0));
                 }
@@ -915,7 +937,9 @@ impl<L: Softmax> Kernel for Classes<'_, L> {
                     let plane = block.sample * args.classes * NUMBERS;
                     let planes = &planes[plane..plane + args.classes * NUMBERS];
                     for tile in axis.tiles(block) {
-                        class_gradient(s, loss, &args, tile, kept, planes, dx, accumulate);
+                        class_gradient::<S, KIND>(
+                            s, level, part, &args, tile, kept, planes, dx, accumulate,
+                        );
                     }
                 }
                 0.0
@@ -926,33 +950,61 @@ impl<L: Softmax> Kernel for Classes<'_, L> {
     }
 }
 
-/// The part's share of a class: w·((1 − ε)·y + ε/C).
-#[inline(always)]
-fn share<S: Simd>(s: S, args: &Args, tile: LaneTile, class: usize, y: S::F32) -> S::F32 {
-    let smoothing = args.part.map_or(0.0, |part| part.label_smoothing);
-    let (_, weight) = args.part_numbers(tile.position() / args.positions, class);
-    let spread = smoothing / args.classes as f32;
-    let keep = s.splat((1.0 - smoothing) * weight);
-    s.mul_add(y, keep, s.splat(spread * weight))
+/// The part's share of the classes of a tile: w·((1 − ε)·y + ε/C).
+struct Shares<'a> {
+    weight: Option<Cells<'a>>,
+    of_sample: f32,
+    /// 1 − ε
+    keep: f32,
+    /// ε/C
+    spread: f32,
+}
+
+impl<'a> Shares<'a> {
+    #[inline(always)]
+    fn new(args: &Args<'a>, tile: Tile) -> Self {
+        let smoothing = args.part.map_or(0.0, |part| part.label_smoothing);
+        let of_samples = args.part.and_then(|part| part.sample_weight);
+        Self {
+            weight: args.part.and_then(|part| part.weight),
+            of_sample: of_samples.map_or(1.0, |own| own[tile.position() / args.positions].get()),
+            keep: 1.0 - smoothing,
+            spread: smoothing / args.classes as f32,
+        }
+    }
+
+    #[inline(always)]
+    fn at<S: Simd>(&self, s: S, class: usize, y: S::F32) -> S::F32 {
+        let weight = self.weight.map_or(1.0, |weight| weight[class].get()) * self.of_sample;
+        s.mul_add(
+            y,
+            s.splat(self.keep * weight),
+            s.splat(self.spread * weight),
+        )
+    }
 }
 
 #[inline(always)]
-fn class_sums<S: Simd, L: Softmax>(
+fn class_sums<S: Simd, const KIND: u8>(
     s: S,
-    loss: L,
+    level: Level,
+    part: Option<&dyn tiles::Formula>,
     args: &Args,
-    tile: LaneTile,
-    [h, e, memory]: [&[Chunk]; 3],
+    tile: Tile,
+    [h, e, memory, slopes]: [&[Chunk]; 4],
     sums: Cells,
 ) -> f64 {
     let zero = s.splat(0.0);
     let marks = args.marks(s, tile);
-    let normal = Normal::new(s, tile, args.x, Scale::new(1.0), h, e);
+    let exponents = args.exponents(tile, [h, e]);
+    let mut numbers = Numbers::new();
+    let normal = Normal::new(s, exponents, &mut numbers);
     let one = s.splat(1.0);
-    let inverse = s.div(one, normal.sum);
+    let inverse = normal.inverse;
     let rest = s.zero_where(marks.ignored, s.mul(normal.rest, inverse));
     let sums = sums.as_chunks::<LANES>().0.as_chunks::<NUMBERS>().0;
     let (mut value, mut weights) = (zero, zero);
+    let shares = Shares::new(args, tile);
     for block in blocks(args.classes) {
         let ys = args.targets(s, tile, &marks, block.clone(), memory);
         let [h, e] = normal.block(s, block.clone());
@@ -967,22 +1019,21 @@ fn class_sums<S: Simd, L: Softmax>(
                 s.store(sum, own);
             }
         }
-        if !L::NOTHING {
-            for (((h, e), y), class) in h.iter().zip(e).zip(ys).zip(block) {
-                let t = share(s, args, tile, class, s.load(y));
-                let mut own = s.load(h);
-                if !L::LINEAR {
-                    [own, _] = both(s, loss, normal.odds(s, inverse, own, s.load(e)));
-                }
-                value = s.add(value, s.zero_where(s.eq(t, zero), s.mul(t, own)));
+        if let Some(part) = called::<KIND>(part) {
+            part.fill(level, &normal.classwise(h, e), slopes);
+        }
+        if has::<KIND>(part) {
+            for ((own, y), class) in h.iter().zip(ys).zip(block) {
+                let t = shares.at(s, class, s.load(y));
+                value = s.add(value, s.zero_where(s.eq(t, zero), s.mul(t, s.load(own))));
                 weights = s.add(weights, t);
             }
         }
     }
-    if L::NOTHING {
+    if !has::<KIND>(part) {
         return 0.0;
     }
-    if L::LINEAR {
+    if called::<KIND>(part).is_none() {
         value = normal.linear(s, weights, value);
     }
     f64::from(s.sum(s.zero_where(marks.ignored, value)))
@@ -991,52 +1042,55 @@ fn class_sums<S: Simd, L: Softmax>(
 /// With g_c the gradient by p_c it is p_c·(g_c − Σ g·p), and that of the part p_c·Σ s − s_c as in the softmax family. At a class
 /// that is nearly certain both are written with 1 − p_c and the sums over the other classes, of which nothing is lost.
 #[inline(always)]
-fn class_gradient<S: Simd, L: Softmax>(
+fn class_gradient<S: Simd, const KIND: u8>(
     s: S,
-    loss: L,
+    level: Level,
+    part: Option<&dyn tiles::Formula>,
     args: &Args,
-    tile: LaneTile,
-    [h, e, memory]: [&[Chunk]; 3],
+    tile: Tile,
+    [h, e, memory, slopes]: [&[Chunk]; 4],
     planes: Cells,
     dx: Cells,
     accumulate: bool,
 ) {
     let zero = s.splat(0.0);
     let marks = args.marks(s, tile);
-    let normal = Normal::new(s, tile, args.x, Scale::new(1.0), h, e);
-    let inverse = s.div(s.splat(1.0), normal.sum);
+    let exponents = args.exponents(tile, [h, e]);
+    let mut numbers = Numbers::new();
+    let normal = Normal::new(s, exponents, &mut numbers);
     let scale = s.splat(args.part.map_or(0.0, |part| part.scale));
     let planes = planes.as_chunks::<NUMBERS>().0;
     let mut totals = [zero; 4];
     for block in blocks(args.classes) {
-        let sums = class_terms(
-            s, loss, args, tile, &marks, &normal, inverse, planes, block, memory,
+        let kept = [memory, slopes];
+        let sums = class_terms::<S, KIND>(
+            s, level, part, args, tile, &marks, &normal, planes, block, kept,
         );
         for (total, sum) in totals.iter_mut().zip(sums) {
             *total = s.add(*total, sum);
         }
     }
-    let [mean, slopes, other_mean, other_slopes] = totals;
+    let [mean, all, other_mean, other_all] = totals;
     // The p that a class which stands alone has.
-    let q = s.mul(normal.rest, inverse);
-    let alone = s.mul(normal.alone, inverse);
+    let q = s.mul(normal.rest, normal.inverse);
+    let alone = s.mul(normal.alone, normal.inverse);
     for block in blocks(args.classes) {
         if args.classes > KEPT {
-            class_terms(
+            class_terms::<S, KIND>(
                 s,
-                loss,
+                level,
+                part,
                 args,
                 tile,
                 &marks,
                 &normal,
-                inverse,
                 planes,
                 block.clone(),
-                memory,
+                [memory, slopes],
             );
         }
-        let [h, e, own] = [h, e, memory].map(|kept| &kept[..block.len()]);
-        for ((by_p, e), own) in h.iter().zip(e).zip(own) {
+        let [h, e, slopes] = [h, e, slopes].map(|kept| &kept[..block.len()]);
+        for ((by_p, e), slope) in h.iter().zip(e).zip(slopes) {
             let (p, by_p) = (s.load(e), s.load(by_p));
             let certain = s.eq(p, alone);
             let past = s.select(
@@ -1045,9 +1099,9 @@ fn class_gradient<S: Simd, L: Softmax>(
                 s.sub(by_p, mean),
             );
             let mut g = s.mul(p, past);
-            if !L::NOTHING {
-                let own = s.sub(s.mul(slopes, p), s.load(own));
-                let own = s.select(certain, s.sub(other_slopes, s.mul(slopes, q)), own);
+            if has::<KIND>(part) {
+                let own = s.sub(s.mul(all, p), s.load(slope));
+                let own = s.select(certain, s.sub(other_all, s.mul(all, q)), own);
                 g = s.mul_add(own, scale, g);
             }
             s.store(e, s.zero_where(marks.ignored, g));
@@ -1056,55 +1110,59 @@ fn class_gradient<S: Simd, L: Softmax>(
     }
 }
 
-/// Σ g·p and Σ s of some classes, then both without a class that stands alone. g takes the place of h, p that of e^z, and s
-/// that of y.
+/// Σ g·p and Σ s of some classes, then both without a class that stands alone. g takes the place of h, and p that of e^z; s goes
+/// into memory of its own.
 #[inline(always)]
-fn class_terms<S: Simd, L: Softmax>(
+fn class_terms<S: Simd, const KIND: u8>(
     s: S,
-    loss: L,
+    level: Level,
+    part: Option<&dyn tiles::Formula>,
     args: &Args,
-    tile: LaneTile,
+    tile: Tile,
     marks: &Marks<S>,
-    normal: &Normal<S, LaneTile>,
-    inverse: S::F32,
+    normal: &Normal<S>,
     planes: &[[Cell<f32>; NUMBERS]],
     block: Range<usize>,
-    memory: &[Chunk],
+    [memory, slopes]: [&[Chunk]; 2],
 ) -> [S::F32; 4] {
     let zero = s.splat(0.0);
-    let (mut mean, mut slopes) = (zero, zero);
-    let (mut other_mean, mut other_slopes) = (zero, zero);
+    let (mut mean, mut all) = (zero, zero);
+    let (mut other_mean, mut other_all) = (zero, zero);
     let ys = args.targets(s, tile, marks, block.clone(), memory);
     let [h, e] = normal.block(s, block.clone());
-    let planes = block.clone().zip(&planes[block]);
-    for (((h, e), own), (class, plane)) in h.iter().zip(e).zip(ys).zip(planes) {
-        let (y, below, exp) = (s.load(own), s.load(h), s.load(e));
+    let called = called::<KIND>(part);
+    if let Some(part) = called {
+        part.fill(level, &normal.classwise(h, e), slopes);
+    }
+    let shares = Shares::new(args, tile);
+    let classes = block.clone().zip(&planes[block]);
+    for ((((h, e), y), to), (class, plane)) in h.iter().zip(e).zip(ys).zip(slopes).zip(classes) {
+        let (y, exp) = (s.load(y), s.load(e));
         let certain = s.eq(exp, normal.alone);
-        let [p, q] = odds(s, normal, inverse, exp);
+        let [p, q] = odds(s, normal, exp);
         let plane = [0, 1, 2].map(|i| plane[i].get());
         let off = s.sub(s.splat(1.0), y);
         let by_p = args.by_p(s, false, plane, [p, q], [y, off]);
         mean = s.mul_add(by_p, p, mean);
         other_mean = s.mul_add(by_p, s.zero_where(certain, p), other_mean);
-        if !L::NOTHING {
-            let mut slope = share(s, args, tile, class, y);
-            if !L::LINEAR {
-                let [_, own] = both(s, loss, normal.odds(s, inverse, below, exp));
-                slope = s.zero_where(s.eq(slope, zero), s.mul(slope, own));
+        if has::<KIND>(part) {
+            let mut slope = shares.at(s, class, y);
+            if called.is_some() {
+                slope = s.zero_where(s.eq(slope, zero), s.mul(slope, s.load(to)));
             }
-            slopes = s.add(slopes, slope);
-            other_slopes = s.add(other_slopes, s.zero_where(certain, slope));
-            s.store(own, slope);
+            all = s.add(all, slope);
+            other_all = s.add(other_all, s.zero_where(certain, slope));
+            s.store(to, slope);
         }
         s.store(h, by_p);
         s.store(e, p);
     }
-    [mean, slopes, other_mean, other_slopes]
+    [mean, all, other_mean, other_all]
 }
 
 /// p and 1 − p of a class from its e^z.
 #[inline(always)]
-fn odds<S: Simd>(s: S, normal: &Normal<S, LaneTile>, inverse: S::F32, exp: S::F32) -> [S::F32; 2] {
-    let [_, p, q] = normal.odds(s, inverse, exp, exp);
+fn odds<S: Simd>(s: S, normal: &Normal<S>, exp: S::F32) -> [S::F32; 2] {
+    let [_, p, q] = normal.odds(s, exp, exp);
     [p, q]
 }

@@ -5,8 +5,9 @@ use super::double::{Watch, position};
 use super::rows::{Below, Call, Gradient, Sums};
 use super::tiles::{GROUP, KEPT};
 use super::{Args, Loop, Softmax};
+use crate::family::axis::{to_columns, to_rows};
 use crate::share::Total;
-use crate::simd::{Chunk, LANES, Room, SIDE, Simd, Transposed};
+use crate::simd::{Chunk, Kernel, LANES, Room, SIDE, Simd, Transposed};
 use core::cell::Cell;
 
 /// Rows that are in memory of its own at a time, at most: the steps of a call are short loops over them, which overlap where
@@ -17,13 +18,8 @@ pub(super) struct Columns;
 
 impl Loop for Columns {
     #[inline(always)]
-    fn run<S: Simd, L: Softmax, const GRAD: bool, const SMOOTH: bool>(
-        s: S,
-        loss: L,
-        args: &Args,
-        watch: Watch,
-    ) -> f64 {
-        let call = Call::new::<SMOOTH>(args);
+    fn run<S: Simd, L: Softmax>(s: S, loss: L, args: &Args, watch: Watch) -> f64 {
+        let call = Call::new(args);
         let classes = args.classes;
         let most = ROWS.min(KEPT / classes.max(1) * LANES);
         // A square of rows with fewer scores is written whole.
@@ -42,8 +38,14 @@ impl Loop for Columns {
                     columns: memory.as_flattened(),
                 };
                 // Squares read past rows of few scores, but not what another thread may be writing.
-                transposed(&args.x[first * classes..block.end * classes]).to_columns(s, count);
-                let rows = Rows::new::<SMOOTH>(args, &call, first, count);
+                let scores = &args.x[first * classes..block.end * classes];
+                to_columns(s, transposed(scores), count);
+                let rows = s.vectorize(NewRows {
+                    args,
+                    call: &call,
+                    first,
+                    count,
+                });
                 let lost = if watch.lifted {
                     watch.lost(args, first, count)
                 } else {
@@ -51,8 +53,7 @@ impl Loop for Columns {
                 };
                 for at in (0..count).step_by(LANES) {
                     let scores = &memory[at / LANES * classes..][..classes];
-                    let (mut value, rest) =
-                        rows.values::<S, L, GRAD, SMOOTH>(s, loss, args, &call, at, scores);
+                    let (mut value, rest) = rows.values(s, loss, args, &call, at, scores);
                     if let Some(out) = args.out {
                         s.store_head(&out[first + at..first + count.min(at + LANES)], value);
                     }
@@ -74,8 +75,8 @@ impl Loop for Columns {
                     }
                     lanes = s.add(lanes, value);
                 }
-                if GRAD && let Some(dx) = args.dx {
-                    transposed(&dx[first * classes..]).to_rows(s, count);
+                if let Some(dx) = args.dx {
+                    to_rows(s, transposed(&dx[first * classes..]), count);
                 }
             }
             total.add(f64::from(s.sum(lanes)) + apart);
@@ -96,10 +97,26 @@ struct Rows {
     others: [f32; ROWS],
 }
 
-impl Rows {
+/// Makes [`Rows`], in a function that all losses share.
+struct NewRows<'a> {
+    args: &'a Args<'a>,
+    call: &'a Call,
+    first: usize,
+    count: usize,
+}
+
+impl Kernel for NewRows<'_> {
+    type Out = Rows;
+
     #[inline(always)]
-    fn new<const SMOOTH: bool>(args: &Args, call: &Call, first: usize, count: usize) -> Self {
-        let mut rows = Self {
+    fn run<S: Simd>(self, _: S) -> Rows {
+        let Self {
+            args,
+            call,
+            first,
+            count,
+        } = self;
+        let mut rows = Rows {
             label: [-1.0; ROWS],
             weight: [call.keep; ROWS],
             scale: [call.scaled; ROWS],
@@ -114,16 +131,11 @@ impl Rows {
             *label = if kept { y as f32 } else { -1.0 };
         }
         if let Some(weight) = args.weight {
-            for (own, &y) in rows.weight.iter_mut().zip(&*labels) {
-                *own *= weight.get(y as usize).map_or(0.0, Cell::get);
-            }
-        }
-        if let Some(weight) = args.weight
-            && SMOOTH
-        {
-            for (others, &y) in rows.others.iter_mut().zip(&*labels) {
-                let own = weight.get(y as usize).map_or(0.0, Cell::get);
-                *others = (call.total_weight - f64::from(own)) as f32;
+            let numbers = rows.weight.iter_mut().zip(&mut rows.others);
+            for ((own, others), &y) in numbers.zip(&*labels) {
+                let weight = weight.get(y as usize).map_or(0.0, Cell::get);
+                *own *= weight;
+                *others = (call.total_weight - f64::from(weight)) as f32;
             }
         }
         if let Some(upstream) = args.grad_output {
@@ -133,10 +145,12 @@ impl Rows {
         }
         rows
     }
+}
 
+impl Rows {
     /// The values of the 16 rows from number `at`, and their gradients in place of their scores. Also Σ e^z without the label.
     #[inline(always)]
-    fn values<S: Simd, L: Softmax, const GRAD: bool, const SMOOTH: bool>(
+    fn values<S: Simd, L: Softmax>(
         &self,
         s: S,
         loss: L,
@@ -155,9 +169,26 @@ impl Rows {
         let half = s.splat(call.scale.half);
         let minus_max = s.mul(max, s.splat(-call.scale.half));
         let inverse_temperature = s.splat(call.inverse_temperature);
-        let [mut rest, mut e_y, mut x_y, mut weighted] = [s.splat(0.0); 4];
+        let smooth = L::LINEAR && call.spread > 0.0;
+        let mut weighted = s.splat(0.0);
+        // In a loop of its own, as most calls have no smoothing.
+        if smooth {
+            for (g, group) in scores.chunks(GROUP).enumerate() {
+                let mut of_group = s.splat(0.0);
+                for (c, x) in group.iter().enumerate() {
+                    let weight = call.spread * class_weight(args, g * GROUP + c);
+                    if weight != 0.0 {
+                        let h = s.mul_add(s.load(x), half, minus_max);
+                        of_group = s.add(of_group, s.mul(h, s.splat(weight)));
+                    }
+                }
+                weighted = s.add(weighted, of_group);
+            }
+        }
+        let grad = args.dx.is_some();
+        let [mut rest, mut e_y, mut x_y] = [s.splat(0.0); 3];
         for (g, group) in scores.chunks(GROUP).enumerate() {
-            let [mut of_group, mut weighted_of_group] = [s.splat(0.0); 2];
+            let mut of_group = s.splat(0.0);
             for (c, x) in group.iter().enumerate() {
                 let c = g * GROUP + c;
                 let score = s.load(x);
@@ -166,21 +197,11 @@ impl Rows {
                 of_group = s.add(of_group, s.zero_where(y, e));
                 e_y = s.select(y, e, e_y);
                 x_y = s.select(y, score, x_y);
-                if SMOOTH {
-                    let weight = call.spread * class_weight(args, c);
-                    if weight != 0.0 {
-                        let h = s.mul_add(score, half, minus_max);
-                        weighted_of_group = s.add(weighted_of_group, s.mul(h, s.splat(weight)));
-                    }
-                }
-                if GRAD {
+                if grad {
                     s.store(x, e);
                 }
             }
             rest = s.add(rest, of_group);
-            if SMOOTH {
-                weighted = s.add(weighted, weighted_of_group);
-            }
         }
         let h_y = s.mul_add(x_y, half, minus_max);
         let weight = own(&self.weight);
@@ -190,13 +211,13 @@ impl Rows {
             h_y,
             weighted,
         };
-        let value = call.value::<S, L, SMOOTH>(s, loss, sums, weight);
-        if GRAD {
+        let value = call.value(s, loss, sums, weight);
+        if grad {
             let numbers = [weight, own(&self.others), own(&self.scale)];
-            let gradient = Gradient::new::<L, SMOOTH>(s, loss, call, sums, numbers);
+            let gradient = Gradient::new(s, loss, call, sums, numbers);
             for (c, e) in scores.iter().enumerate() {
                 let mut g = s.mul(s.load(e), gradient.factor);
-                if SMOOTH {
+                if smooth {
                     let weight = s.splat(class_weight(args, c));
                     g = s.sub(g, s.mul(weight, gradient.spread));
                 }

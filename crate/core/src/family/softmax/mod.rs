@@ -12,7 +12,6 @@ mod teacher;
 pub(super) mod tiles;
 
 use self::double::Watch;
-use super::SMALL;
 use super::axis::{Axis, Block};
 use super::positions::{Positions, Values};
 use super::stream::Stream;
@@ -45,8 +44,6 @@ pub trait Softmax: Copy {
     fn gamma(self) -> f32 {
         0.0
     }
-    /// Whether there is no loss at all, beside a region.
-    const NOTHING: bool = false;
     /// The loss as a function of ln p and q = 1 − p, which does not lose the digits of a p near 1; −ln p unless it says
     /// otherwise.
     #[inline(always)]
@@ -206,8 +203,7 @@ impl Args<'_> {
 /// Runs loss number `op` of the registry; the sum of the positions' values.
 ///
 /// # Panics
-/// Where a slice has not the length that the target and `classes` ask for, and in WebAssembly where a plain call has no place for
-/// the gradient; before anything is written.
+/// Where a slice has not the length that the target and `classes` ask for, before anything is written.
 pub fn softmax(level: Level, op: usize, args: Args) -> f64 {
     let positions = args.positions();
     let scores = positions * args.classes;
@@ -258,58 +254,28 @@ pub(crate) fn run<L: Softmax>(level: Level, loss: L, args: &Args) -> f64 {
             }
         }
         Kind::Teacher => teacher::run(level, args, watch),
-        _ => tiles::run(level, loss, args, watch),
+        _ => tiles::run(level, &tiles::Whole(loss), args, watch),
     }
 }
 
 /// A loop over rows with class indices.
 trait Loop {
     /// The sum of the values. Must be `#[inline(always)]`.
-    fn run<S: Simd, L: Softmax, const GRAD: bool, const SMOOTH: bool>(
-        s: S,
-        loss: L,
-        args: &Args,
-        watch: Watch,
-    ) -> f64;
+    fn run<S: Simd, L: Softmax>(s: S, loss: L, args: &Args, watch: Watch) -> f64;
 }
 
-/// Runs it as what the call asks for. Each is a kernel, and so a function, of its own.
 fn labelled<L: Softmax, W: Loop>(level: Level, loss: L, args: Args, watch: Watch) -> f64 {
-    // Smoothing of other losses goes by tiles, and so no loop for it is compiled.
-    let smooth = L::LINEAR && args.label_smoothing > 0.0;
-    match (args.dx.is_some(), smooth) {
-        (false, _) if SMALL => panic!("no place for the gradient"),
-        (true, false) => level.run(Labelled::<L, W, true, false>(
-            loss,
-            args,
-            watch,
-            PhantomData,
-        )),
-        (true, true) => level.run(Labelled::<L, W, true, true>(loss, args, watch, PhantomData)),
-        (false, false) => level.run(Labelled::<L, W, false, false>(
-            loss,
-            args,
-            watch,
-            PhantomData,
-        )),
-        (false, true) => level.run(Labelled::<L, W, false, true>(
-            loss,
-            args,
-            watch,
-            PhantomData,
-        )),
-    }
+    level.run(Labelled::<L, W>(loss, args, watch, PhantomData))
 }
 
-struct Labelled<'a, L, W, const GRAD: bool, const SMOOTH: bool>(L, Args<'a>, Watch, PhantomData<W>);
+/// Whether there is a gradient, and smoothing, is asked outside the loops over scores: it makes no kernels of their own.
+struct Labelled<'a, L, W>(L, Args<'a>, Watch, PhantomData<W>);
 
-impl<L: Softmax, W: Loop, const GRAD: bool, const SMOOTH: bool> Kernel
-    for Labelled<'_, L, W, GRAD, SMOOTH>
-{
+impl<L: Softmax, W: Loop> Kernel for Labelled<'_, L, W> {
     type Out = f64;
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> f64 {
-        W::run::<S, L, GRAD, SMOOTH>(s, self.0, &self.1, self.2)
+        W::run::<S, L>(s, self.0, &self.1, self.2)
     }
 }

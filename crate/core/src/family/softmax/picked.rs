@@ -4,7 +4,7 @@
 //! factors may leave the range of single precision where that of all does not.
 
 use super::Args;
-use crate::family::axis::{Axis, LaneTile, Tile};
+use crate::family::axis::{Axis, Tile};
 use crate::share::Total;
 use crate::simd::{Cells, Kernel, LANES, Level, Simd};
 
@@ -64,7 +64,7 @@ fn fold(mut lanes: [f64; LANES]) -> f64 {
 
 impl Picked<'_> {
     #[inline(always)]
-    fn values(&self, tile: LaneTile, labels: &[i32]) -> [f64; LANES] {
+    fn values(&self, tile: Tile, labels: &[i32]) -> [f64; LANES] {
         let mut values = [0.0; LANES];
         for (j, &label) in labels.iter().enumerate() {
             if let Some((y, weight)) = self.target(tile.position() + j, label)
@@ -79,7 +79,7 @@ impl Picked<'_> {
     }
 
     #[inline(always)]
-    fn gradient<S: Simd>(&self, s: S, tile: LaneTile, labels: &[i32], axis: Axis, dx: Cells) {
+    fn gradient<S: Simd>(&self, s: S, tile: Tile, labels: &[i32], axis: Axis, dx: Cells) {
         let args = &self.0;
         let accumulate = args.extra.is_some_and(|extra| extra.accumulate);
         if !accumulate && axis.last {

@@ -29,7 +29,7 @@ pub(super) struct Call {
 
 impl Call {
     #[inline(always)]
-    pub(super) fn new<const SMOOTH: bool>(args: &Args) -> Self {
+    pub(super) fn new(args: &Args) -> Self {
         Self {
             scale: Scale::new(args.temperature),
             inverse_temperature: 1.0 / args.temperature,
@@ -37,7 +37,9 @@ impl Call {
             keep: 1.0 - args.label_smoothing,
             spread: args.label_smoothing / args.classes as f32,
             total_weight: match args.weight {
-                Some(weight) if SMOOTH => weight.iter().map(|w| f64::from(w.get())).sum(),
+                Some(weight) if args.label_smoothing > 0.0 => {
+                    weight.iter().map(|w| f64::from(w.get())).sum()
+                }
                 _ => args.classes as f64,
             },
         }
@@ -45,7 +47,7 @@ impl Call {
 
     /// The values of 16 rows, one in each lane.
     #[inline(always)]
-    pub(super) fn value<S: Simd, L: Softmax, const SMOOTH: bool>(
+    pub(super) fn value<S: Simd, L: Softmax>(
         &self,
         s: S,
         loss: L,
@@ -62,7 +64,7 @@ impl Call {
         let nothing = s.eq(weight, s.splat(0.0));
         let mut all = weight;
         let mut below = s.zero_where(nothing, s.mul(weight, sums.h_y));
-        if SMOOTH {
+        if self.spread > 0.0 {
             all = s.add(
                 all,
                 s.splat((f64::from(self.spread) * self.total_weight) as f32),
@@ -174,17 +176,12 @@ pub(super) struct Rows;
 
 impl Loop for Rows {
     #[inline(always)]
-    fn run<S: Simd, L: Softmax, const GRAD: bool, const SMOOTH: bool>(
-        s: S,
-        loss: L,
-        args: &Args,
-        watch: Watch,
-    ) -> f64 {
-        let call = Call::new::<SMOOTH>(args);
+    fn run<S: Simd, L: Softmax>(s: S, loss: L, args: &Args, watch: Watch) -> f64 {
+        let call = Call::new(args);
         let mut total = Total::new(args.share, args.sum);
         // The scores of a row are needed once more where its value turns out to be too small, and `dx` may be `x`.
         let in_place = args.dx.is_some_and(|dx| dx.as_ptr() == args.x.as_ptr());
-        let copies = GRAD && in_place && watch.certain > 0.0;
+        let copies = in_place && watch.certain > 0.0;
         let copy = vec![Cell::new(0.0); if copies { args.classes } else { 0 }];
         for block in args.blocks() {
             let mut lanes = s.splat(0.0);
@@ -193,16 +190,14 @@ impl Loop for Rows {
                 let mut labels = [0; LANES];
                 let labels = &mut labels[..LANES.min(block.end - first)];
                 args.marks.classes(first, labels);
-                let batch = wide_rows::<S, L, GRAD, SMOOTH>(
-                    s, loss, args, &call, watch, &copy, first, labels,
-                );
+                let batch = wide_rows(s, loss, args, &call, watch, &copy, first, labels);
                 let sums = Sums {
                     rest: s.vector(batch.rest),
                     e_y: s.vector(batch.e_y),
                     h_y: s.vector(batch.h_y),
                     weighted: s.vector(batch.weighted),
                 };
-                let value = call.value::<S, L, SMOOTH>(s, loss, sums, s.vector(batch.weight));
+                let value = call.value(s, loss, sums, s.vector(batch.weight));
                 if let Some(out) = args.out {
                     let out = &out[first..first + labels.len()];
                     s.store_head(out, value);
@@ -253,7 +248,7 @@ impl<S: Simd> Gradient<S> {
     ///
     /// A slope that does not depend on ln p, as that of cross-entropy, leaves no logarithm here.
     #[inline(always)]
-    pub(super) fn new<L: Softmax, const SMOOTH: bool>(
+    pub(super) fn new<L: Softmax>(
         s: S,
         loss: L,
         call: &Call,
@@ -266,7 +261,7 @@ impl<S: Simd> Gradient<S> {
         let mut all = s.mul(slope, scale);
         let spread = s.mul(s.splat(call.spread), scale);
         let mut elsewhere = s.splat(0.0);
-        if SMOOTH {
+        if call.spread > 0.0 {
             all = s.mul_add(spread, s.splat(call.total_weight as f32), all);
             elsewhere = s.mul(spread, others);
         }
@@ -281,7 +276,7 @@ impl<S: Simd> Gradient<S> {
 
 /// Each row is finished while it is in the first-level cache.
 #[inline(always)]
-fn wide_rows<S: Simd, L: Softmax, const GRAD: bool, const SMOOTH: bool>(
+fn wide_rows<S: Simd, L: Softmax>(
     s: S,
     loss: L,
     args: &Args,
@@ -300,15 +295,9 @@ fn wide_rows<S: Simd, L: Softmax, const GRAD: bool, const SMOOTH: bool>(
     for (j, &label) in labels.iter().enumerate() {
         let range = (first + j) * args.classes..(first + j + 1) * args.classes;
         let row = row_at(args, call, first + j, label);
-        // Without a gradient nothing is written: `x` only stands in for the slice.
-        let dx = match args.dx {
-            Some(dx) if GRAD => &dx[range],
-            _ => &args.x[range],
-        };
+        let dx = args.dx.map(|dx| &dx[range]);
         let Some(row) = row else {
-            if GRAD {
-                dx.iter().for_each(|dx| dx.set(0.0));
-            }
+            dx.into_iter().flatten().for_each(|dx| dx.set(0.0));
             continue;
         };
         if (lost >> j) & 1 != 0 {
@@ -318,14 +307,14 @@ fn wide_rows<S: Simd, L: Softmax, const GRAD: bool, const SMOOTH: bool>(
         for (copy, x) in copy.iter().zip(row.x) {
             copy.set(x.get());
         }
-        let sums = wide_sums::<S, GRAD, SMOOTH>(s, row.x, dx, row.y, args.weight, call);
+        let sums = wide_sums(s, row.x, dx, row.y, args.weight, call);
         if watch.is_certain(sums.rest) {
             let x = if copy.is_empty() { row.x } else { copy };
             batch.set_double(j, position(args, loss.gamma(), first + j, label, Some(x)));
             continue;
         }
         batch.set(j, &row, &sums);
-        if GRAD {
+        if let Some(dx) = dx {
             let own = args.weight.map_or(1.0, |weight| weight[row.y].get());
             let others = (call.total_weight - f64::from(own)) as f32;
             let sums = Sums {
@@ -335,8 +324,8 @@ fn wide_rows<S: Simd, L: Softmax, const GRAD: bool, const SMOOTH: bool>(
                 weighted: s.splat(sums.weighted),
             };
             let numbers = [row.weight, others, row.scale].map(|number| s.splat(number));
-            let gradient = Gradient::new::<L, SMOOTH>(s, loss, call, sums, numbers);
-            wide_gradient::<S, SMOOTH>(s, dx, row.y, args.weight, gradient);
+            let gradient = Gradient::new(s, loss, call, sums, numbers);
+            wide_gradient(s, dx, row.y, args.weight, call, gradient);
         }
     }
     batch
@@ -344,10 +333,10 @@ fn wide_rows<S: Simd, L: Softmax, const GRAD: bool, const SMOOTH: bool>(
 
 /// Maximum of a row, then exponentials, which stay in `dx` until the sum is known.
 #[inline(always)]
-fn wide_sums<S: Simd, const GRAD: bool, const SMOOTH: bool>(
+fn wide_sums<S: Simd>(
     s: S,
     x: Cells,
-    dx: Cells,
+    dx: Option<Cells>,
     y: usize,
     weight: Option<Cells>,
     call: &Call,
@@ -355,25 +344,29 @@ fn wide_sums<S: Simd, const GRAD: bool, const SMOOTH: bool>(
     let max = row_max(s, x);
     // Before the exponentials: `dx` may be `x`.
     let h_y = call.scale.below(x[y].get(), max);
-    let weighted = if SMOOTH {
-        let (half, minus_max) = (s.splat(call.scale.half), s.splat(-max * call.scale.half));
-        weighted_sum(s, x, weight, half, minus_max, call.spread) as f32
+    let weighted = if call.spread > 0.0 {
+        s.vectorize(Weighted {
+            x,
+            weight,
+            half: call.scale.half,
+            minus_max: -max * call.scale.half,
+            spread: call.spread,
+        })
     } else {
         0.0
     };
     // Without a gradient there is only this place for the exponentials of a block.
     let mut memory = Room::<{ BLOCK / LANES }>::new();
-    let memory = memory.zeros(if GRAD {
+    let memory = memory.zeros(if dx.is_some() {
         0
     } else {
         BLOCK.min(x.len()).div_ceil(LANES)
     });
     let (mut rest, mut e_y) = (0.0, 0.0);
     for (b, block) in x.chunks(BLOCK).enumerate() {
-        let e = if GRAD {
-            &dx[b * BLOCK..][..block.len()]
-        } else {
-            &memory.as_flattened()[..block.len()]
+        let e = match dx {
+            Some(dx) => &dx[b * BLOCK..][..block.len()],
+            None => &memory.as_flattened()[..block.len()],
         };
         let mut sum = s.vectorize(Exponentials {
             x: block,
@@ -493,11 +486,12 @@ fn sum_of<S: Simd>(s: S, vectors: &[Chunk], first: S::F32) -> f32 {
 
 /// From e in `dx` to the gradient in `dx`; all lanes are the same row.
 #[inline(always)]
-fn wide_gradient<S: Simd, const SMOOTH: bool>(
+fn wide_gradient<S: Simd>(
     s: S,
     dx: Cells,
     y: usize,
     weight: Option<Cells>,
+    call: &Call,
     gradient: Gradient<S>,
 ) {
     let Gradient {
@@ -505,21 +499,49 @@ fn wide_gradient<S: Simd, const SMOOTH: bool>(
         at_label,
         spread,
     } = gradient;
-    let (chunks, tail) = dx.as_chunks::<LANES>();
-    for (c, chunk) in chunks.iter().enumerate() {
-        let mut g = s.mul(s.load(chunk), factor);
-        if SMOOTH {
-            g = s.sub(g, s.mul(weights(s, weight, c * LANES, LANES), spread));
+    if call.spread > 0.0 {
+        s.vectorize(Smoothed {
+            dx,
+            weight,
+            factor: s.to_array(factor)[0],
+            spread: s.to_array(spread)[0],
+        });
+    } else {
+        let (chunks, tail) = dx.as_chunks::<LANES>();
+        for chunk in chunks {
+            s.store(chunk, s.mul(s.load(chunk), factor));
         }
-        s.store(chunk, g);
+        if !tail.is_empty() {
+            s.store_head(tail, s.mul(s.load_head(tail, 0.0), factor));
+        }
     }
-    let mut g = s.mul(s.load_head(tail, 0.0), factor);
-    if SMOOTH {
-        let w = weights(s, weight, chunks.len() * LANES, tail.len());
-        g = s.sub(g, s.mul(w, spread));
-    }
-    s.store_head(tail, g);
     dx[y].set(s.to_array(at_label)[0]);
+}
+
+/// The gradient of a row but for the label, where there is smoothing. A function of its own, as most calls have none.
+struct Smoothed<'a> {
+    dx: Cells<'a>,
+    weight: Option<Cells<'a>>,
+    factor: f32,
+    spread: f32,
+}
+
+impl Kernel for Smoothed<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let (factor, spread) = (s.splat(self.factor), s.splat(self.spread));
+        let (chunks, tail) = self.dx.as_chunks::<LANES>();
+        for (c, chunk) in chunks.iter().enumerate() {
+            let w = weights(s, self.weight, c * LANES, LANES);
+            let g = s.mul(s.load(chunk), factor);
+            s.store(chunk, s.sub(g, s.mul(w, spread)));
+        }
+        let w = weights(s, self.weight, chunks.len() * LANES, tail.len());
+        let g = s.mul(s.load_head(tail, 0.0), factor);
+        s.store_head(tail, s.sub(g, s.mul(w, spread)));
+    }
 }
 
 /// Largest score of a row, where none is NaN. A NaN makes the row NaN by its exponential.
@@ -534,32 +556,39 @@ fn row_max<S: Simd>(s: S, x: Cells) -> f32 {
 }
 
 /// Σ ε/C·w_c·h_c of a row. Not in the loop of the exponentials, which most calls run without it.
-#[inline(always)]
-fn weighted_sum<S: Simd>(
-    s: S,
-    x: Cells,
-    weight: Option<Cells>,
-    half: S::F32,
-    minus_max: S::F32,
+struct Weighted<'a> {
+    x: Cells<'a>,
+    weight: Option<Cells<'a>>,
+    half: f32,
+    minus_max: f32,
     spread: f32,
-) -> f64 {
-    let mut sum = 0.0;
-    for (b, x) in x.chunks(BLOCK).enumerate() {
-        let mut lanes = s.splat(0.0);
-        for (g, x) in x.chunks(GROUP * LANES).enumerate() {
-            let mut of_group = s.splat(0.0);
-            for (c, x) in x.chunks(LANES).enumerate() {
-                let h = s.mul_add(s.load_head(x, 0.0), half, minus_max);
-                let first = b * BLOCK + (g * GROUP + c) * LANES;
-                let w = s.mul(weights(s, weight, first, x.len()), s.splat(spread));
-                let weighted = s.zero_where(s.eq(w, s.splat(0.0)), s.mul(h, w));
-                of_group = s.add(of_group, s.head(weighted, x.len()));
+}
+
+impl Kernel for Weighted<'_> {
+    type Out = f32;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> f32 {
+        let Self { x, weight, .. } = self;
+        let (half, minus_max) = (s.splat(self.half), s.splat(self.minus_max));
+        let mut sum = 0.0;
+        for (b, x) in x.chunks(BLOCK).enumerate() {
+            let mut lanes = s.splat(0.0);
+            for (g, x) in x.chunks(GROUP * LANES).enumerate() {
+                let mut of_group = s.splat(0.0);
+                for (c, x) in x.chunks(LANES).enumerate() {
+                    let h = s.mul_add(s.load_head(x, 0.0), half, minus_max);
+                    let first = b * BLOCK + (g * GROUP + c) * LANES;
+                    let w = s.mul(weights(s, weight, first, x.len()), s.splat(self.spread));
+                    let weighted = s.zero_where(s.eq(w, s.splat(0.0)), s.mul(h, w));
+                    of_group = s.add(of_group, s.head(weighted, x.len()));
+                }
+                lanes = s.add(lanes, of_group);
             }
-            lanes = s.add(lanes, of_group);
+            sum += f64::from(s.sum(lanes));
         }
-        sum += f64::from(s.sum(lanes));
+        sum as f32
     }
-    sum
 }
 
 /// Weights of the `count` classes from `first`; 1 where there are none.

@@ -17,7 +17,7 @@
 use super::double::{self, Watch};
 use super::tiles::{EachTile, GROUP, KEPT, Sum, blocks, upstreams, walk};
 use super::{Args, Extra, Kind, Scale};
-use crate::family::axis::{Tile, put, total};
+use crate::family::axis::{Tile, put_values, total};
 use crate::math::exp::{Exp, exp_nonpositive, second_order};
 use crate::math::log::{log_positive, log1p};
 use crate::simd::{Cells, Chunk, Kernel, LANES, Lanes, Level, Map, Simd};
@@ -38,15 +38,15 @@ struct Distilled<'a>(Args<'a>, Extra<'a>, Cells<'a>, Watch);
 
 impl EachTile<4> for Distilled<'_> {
     #[inline(always)]
-    fn tile<S: Simd, T: Tile>(&self, s: S, tile: T, kept: [&[Chunk]; 4]) -> f64 {
+    fn tile<S: Simd>(&self, s: S, tile: Tile, kept: [&[Chunk]; 4]) -> f64 {
         distill(s, self, tile, kept)
     }
 }
 
 /// Both softmaxes of a tile, by blocks.
 #[derive(Clone, Copy)]
-struct Pair<'a, T: Tile> {
-    tile: T,
+struct Pair<'a> {
+    tile: Tile,
     x: Cells<'a>,
     teacher: Cells<'a>,
     scale: Scale,
@@ -70,10 +70,10 @@ struct Common<F> {
 
 /// `kept` has room for the scores and e^z of both.
 #[inline(always)]
-fn distill<S: Simd, T: Tile>(
+fn distill<S: Simd>(
     s: S,
     Distilled(args, extra, target, watch): &Distilled,
-    tile: T,
+    tile: Tile,
     kept: [&[Chunk]; 4],
 ) -> f64 {
     let in_double = || {
@@ -193,12 +193,12 @@ fn distill<S: Simd, T: Tile>(
     let value = s.mul(value, tile.per_position(s, weights));
     let value = s.zero_where(ignored, value);
     if let Some(out) = args.out {
-        put(s, tile, out, value);
+        put_values(s, tile, out, value);
     }
     total(s, tile, value)
 }
 
-impl<T: Tile> Pair<'_, T> {
+impl Pair<'_> {
     #[inline(always)]
     fn load<S: Simd>(&self, s: S, block: Range<usize>) {
         let count = block.len();
@@ -322,13 +322,13 @@ impl<T: Tile> Pair<'_, T> {
 }
 
 /// A function of its own, as that is not what most calls do.
-struct Again<'a, T: Tile> {
-    pair: Pair<'a, T>,
+struct Again<'a> {
+    pair: Pair<'a>,
     common: Common<[f32; LANES]>,
     block: Range<usize>,
 }
 
-impl<T: Tile> Kernel for Again<'_, T> {
+impl Kernel for Again<'_> {
     type Out = ();
 
     #[inline(always)]

@@ -2,12 +2,13 @@
 
 use super::double::{self, Watch};
 use super::{Args, Extra, Kind, Scale, Softmax};
-use crate::family::axis::{RowTile, Tile, mark, put, total};
+use crate::family::axis::{Tile, mark, put_values, total};
 use crate::family::positions::NOTHING;
+use crate::family::step;
 use crate::math::exp::Exp;
 use crate::math::log::log1p;
 use crate::share::Total;
-use crate::simd::{Cells, Chunk, Kernel, LANES, Lanes, Level, Map, Room, Simd};
+use crate::simd::{Cells, Chunk, Kernel, LANES, Lanes, Level, Map, Room, Simd, cells};
 use core::ops::Range;
 
 /// Rows of at least so many scores are a tile of their own: gathering 16 of them costs more than their sums.
@@ -58,7 +59,7 @@ impl<S: Simd> Sum<S> {
 
     /// In each lane that of its position.
     #[inline(always)]
-    pub(super) fn get<T: Tile>(mut self, s: S, tile: T) -> S::F32 {
+    pub(super) fn get(mut self, s: S, tile: Tile) -> S::F32 {
         if self.blocks > 1 {
             flush(&mut self.total, &s.to_array(self.last));
             self.last = s.vector(narrow(&self.total));
@@ -79,7 +80,7 @@ fn narrow(total: &[f64; LANES]) -> [f32; LANES] {
     total.map(|total| total as f32)
 }
 
-pub(super) fn run<L: Softmax>(level: Level, loss: L, args: Args, watch: Watch) -> f64 {
+pub(super) fn run(level: Level, loss: &dyn Formula, args: Args, watch: Watch) -> f64 {
     let extra = args.extra.unwrap_or(Extra {
         inner: 1,
         target: None,
@@ -88,6 +89,7 @@ pub(super) fn run<L: Softmax>(level: Level, loss: L, args: Args, watch: Watch) -
         accumulate: false,
     });
     let call = Call {
+        level,
         loss,
         args,
         extra,
@@ -108,30 +110,27 @@ pub(super) fn run<L: Softmax>(level: Level, loss: L, args: Args, watch: Watch) -
 /// What is done with the tiles of a call, with room for `N` arrays of [`Memory`].
 pub(super) trait EachTile<const N: usize>: Copy {
     /// Value and gradients; the sum of the values. Must be `#[inline(always)]`.
-    fn tile<S: Simd, T: Tile>(&self, s: S, tile: T, kept: [&[Chunk]; N]) -> f64;
+    fn tile<S: Simd>(&self, s: S, tile: Tile, kept: [&[Chunk]; N]) -> f64;
 }
 
 /// All positions, by rows or 16 at a time; the sum of their values.
 pub(super) fn walk<const N: usize, E: EachTile<N>>(level: Level, args: Args, each: E) -> f64 {
-    let axis = args.axis();
-    if axis.last && axis.classes >= WIDE {
-        level.run(Walk::<E, N, true>(args, each))
-    } else {
-        level.run(Walk::<E, N, false>(args, each))
-    }
+    level.run(Walk(args, each))
 }
 
 /// A tile is a row or, if not, as many neighbouring positions as a vector has lanes.
-struct Walk<'a, E, const N: usize, const BY_ROW: bool>(Args<'a>, E);
+struct Walk<'a, E, const N: usize>(Args<'a>, E);
 
-impl<E: EachTile<N>, const N: usize, const BY_ROW: bool> Kernel for Walk<'_, E, N, BY_ROW> {
+impl<E: EachTile<N>, const N: usize> Kernel for Walk<'_, E, N> {
     type Out = f64;
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> f64 {
         let Self(args, each) = self;
+        let axis = args.axis();
+        let by_row = axis.last && axis.classes >= WIDE;
         let mut memory = memory();
-        let steps = if BY_ROW {
+        let steps = if by_row {
             args.classes.div_ceil(LANES)
         } else {
             args.classes
@@ -140,15 +139,15 @@ impl<E: EachTile<N>, const N: usize, const BY_ROW: bool> Kernel for Walk<'_, E, 
         let mut total = Total::new(args.share, args.sum);
         for block in args.blocks() {
             let mut sum = 0.0;
-            if BY_ROW {
-                for position in block.first..block.end {
-                    let classes = args.classes;
-                    sum += each.tile(s, RowTile { position, classes }, kept);
-                }
-            } else {
-                for tile in args.axis().tiles(block) {
-                    sum += each.tile(s, tile, kept);
-                }
+            let mut i = block.first;
+            while i < block.end {
+                let tile = if by_row {
+                    Tile::row(i, args.classes)
+                } else {
+                    axis.tile(block.sample, i, block.end)
+                };
+                sum += each.tile(s, tile, kept);
+                i += tile.count();
             }
             total.add(sum);
         }
@@ -173,8 +172,9 @@ pub(in crate::family) fn kept<const N: usize>(
 
 /// The numbers that are the same for all tiles.
 #[derive(Clone, Copy)]
-struct Call<'a, L> {
-    loss: L,
+struct Call<'a> {
+    level: Level,
+    loss: &'a dyn Formula,
     args: Args<'a>,
     extra: Extra<'a>,
     watch: Watch,
@@ -190,11 +190,15 @@ struct Call<'a, L> {
 
 /// The softmax of a tile, in each lane that of its position.
 #[derive(Clone, Copy)]
-pub(in crate::family) struct Normal<'a, S: Simd, T: Tile> {
-    exponents: Exponents<'a, T>,
+pub(in crate::family) struct Normal<'a, S: Simd> {
+    // No reference: what a call may read stays in memory.
+    exponents: Exponents<'a>,
+    numbers: &'a [Chunk; 6],
     pub max: S::F32,
     /// Σ e^z
     pub sum: S::F32,
+    /// 1/Σ e^z
+    pub inverse: S::F32,
     /// Σ e^z without one class of the largest score: it keeps its digits where that class is nearly certain.
     pub rest: S::F32,
     pub log_sum: S::F32,
@@ -203,24 +207,153 @@ pub(in crate::family) struct Normal<'a, S: Simd, T: Tile> {
     pub alone: S::F32,
 }
 
-impl<'a, S: Simd, T: Tile> Normal<'a, S, T> {
-    /// A NaN, a +∞ or a position of −∞ alone gives NaN. `h` and `e` are memory for a block.
+/// Memory for what [`Normal`] has: max, sum, its inverse, rest, log_sum and alone.
+pub(in crate::family) struct Numbers([[f32; LANES]; 6]);
+
+impl Numbers {
     #[inline(always)]
-    pub(in crate::family) fn new(
-        s: S,
-        tile: T,
-        x: Cells<'a>,
-        scale: Scale,
-        h: &'a [Chunk],
-        e: &'a [Chunk],
-    ) -> Self {
-        let exponents = Exponents {
-            tile,
-            x,
-            scale,
+    pub(in crate::family) fn new() -> Self {
+        Self([[0.0; LANES]; 6])
+    }
+
+    #[inline(always)]
+    fn chunks(&mut self) -> &[Chunk; 6] {
+        let chunks = cells(self.0.as_flattened_mut()).as_chunks().0;
+        chunks.first_chunk().unwrap()
+    }
+}
+
+impl<'a, S: Simd> Normal<'a, S> {
+    /// A NaN, a +∞ or a position of −∞ alone gives NaN.
+    #[inline(always)]
+    pub(in crate::family) fn new(s: S, exponents: Exponents<'a>, numbers: &'a mut Numbers) -> Self {
+        let numbers = numbers.chunks();
+        step(s, Normalize(exponents, numbers));
+        Self {
+            exponents,
+            numbers,
+            max: s.load(&numbers[0]),
+            sum: s.load(&numbers[1]),
+            inverse: s.load(&numbers[2]),
+            rest: s.load(&numbers[3]),
+            log_sum: s.load(&numbers[4]),
+            alone: s.load(&numbers[5]),
+        }
+    }
+
+    /// h and e^z of a block: the caller may write over them where it does not ask for the block again.
+    #[inline(always)]
+    pub(in crate::family) fn block(&self, s: S, block: Range<usize>) -> [&'a [Chunk]; 2] {
+        self.exponents.block(s, &self.numbers[0], block)
+    }
+
+    /// [ln p, p, 1 − p] of a class from its h and e^z.
+    #[inline(always)]
+    pub(in crate::family) fn odds(&self, s: S, h: S::F32, e: S::F32) -> [S::F32; 3] {
+        let shared = [self.inverse, self.rest, self.log_sum, self.alone];
+        odds(s, self.exponents.scale.sharp, shared, h, e)
+    }
+
+    /// The same for [`Formula::fill`].
+    #[inline(always)]
+    pub(in crate::family) fn classwise<'b>(
+        &'b self,
+        h: &'b [Chunk],
+        e: &'b [Chunk],
+    ) -> Classwise<'b> {
+        Classwise {
+            sharp: self.exponents.scale.sharp,
+            numbers: self.numbers,
             h,
             e,
-        };
+        }
+    }
+
+    /// Σ t·(ln Σ e^z − z) from Σ t and Σ t·h: both terms have one sign, and z itself may be too large for a number.
+    #[inline(always)]
+    pub(in crate::family) fn linear(&self, s: S, t: S::F32, t_h: S::F32) -> S::F32 {
+        let below = s.mul(t_h, s.splat(self.exponents.scale.sharp));
+        s.sub(s.mul(t, self.log_sum), below)
+    }
+}
+
+/// [ln p, p, 1 − p] of a class from what [`Normal`] has of its position.
+#[inline(always)]
+fn odds<S: Simd>(
+    s: S,
+    sharp: f32,
+    [inverse, rest, log_sum, alone]: [S::F32; 4],
+    h: S::F32,
+    e: S::F32,
+) -> [S::F32; 3] {
+    let p = s.mul(e, inverse);
+    let q = s.select(s.eq(e, alone), s.mul(rest, inverse), s.sub(s.splat(1.0), p));
+    let z = s.mul(h, s.splat(sharp));
+    [s.sub(z, log_sum), p, q]
+}
+
+/// The exponents of a tile's scores, as [`Scale`] has them, block by block.
+#[derive(Clone, Copy)]
+pub(in crate::family) struct Exponents<'a> {
+    pub tile: Tile,
+    pub x: Cells<'a>,
+    pub scale: Scale,
+    /// h of a block
+    pub h: &'a [Chunk],
+    /// e^z of a block
+    pub e: &'a [Chunk],
+}
+
+impl<'a> Exponents<'a> {
+    /// The largest score of each position. Leaves the scores of the last block in the place of h.
+    #[inline(always)]
+    fn max<S: Simd>(&self, s: S) -> S::F32 {
+        let mut max = s.splat(f32::NEG_INFINITY);
+        for block in blocks(self.tile.steps()) {
+            let h = &self.h[..block.len()];
+            self.tile.load(s, self.x, block, f32::NEG_INFINITY, h);
+            for h in h {
+                max = s.max(max, s.load(h));
+            }
+        }
+        self.tile.max(s, max)
+    }
+
+    /// Computes a block after [`Self::max`]; its Σ e^z, of all scores and of those below the largest.
+    #[inline(always)]
+    fn first<S: Simd>(&self, s: S, max: S::F32, block: Range<usize>) -> [S::F32; 2] {
+        let (h, e) = (&self.h[..block.len()], &self.e[..block.len()]);
+        if self.tile.steps() > KEPT {
+            self.tile.load(s, self.x, block, f32::NEG_INFINITY, h);
+        }
+        exponentials(s, max, self.scale, h, e)
+    }
+
+    /// A block after all were computed.
+    #[inline(always)]
+    fn block<S: Simd>(&self, s: S, max: &Chunk, block: Range<usize>) -> [&'a [Chunk]; 2] {
+        let (h, e) = (&self.h[..block.len()], &self.e[..block.len()]);
+        if self.tile.steps() > KEPT {
+            s.vectorize(Again {
+                exponents: *self,
+                block,
+                max,
+            });
+        }
+        [h, e]
+    }
+}
+
+/// The first passes over a tile, to the numbers of [`Normal`].
+struct Normalize<'a>(Exponents<'a>, &'a [Chunk; 6]);
+
+impl Kernel for Normalize<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self(exponents, to) = self;
+        let tile = exponents.tile;
         let max = exponents.max(s);
         let (mut sum, mut rest) = (Sum::new(s), Sum::new(s));
         for block in blocks(tile.steps()) {
@@ -235,116 +368,29 @@ impl<'a, S: Simd, T: Tile> Normal<'a, S, T> {
         let alone = s.lt(sum, two);
         let rest = s.select(alone, rest, s.sub(sum, one));
         let sum = s.select(alone, s.add(one, rest), sum);
-        Self {
-            exponents,
-            max,
-            sum,
-            rest,
-            log_sum: log1p(s, rest),
-            alone: s.select(alone, one, two),
-        }
-    }
-
-    /// h and e^z of a block: the caller may write over them where it does not ask for the block again.
-    #[inline(always)]
-    pub(in crate::family) fn block(&self, s: S, block: Range<usize>) -> [&'a [Chunk]; 2] {
-        self.exponents.block(s, self.max, block)
-    }
-
-    /// [ln p, p, 1 − p] of a class from its h and e^z, with the inverse of the sum.
-    #[inline(always)]
-    pub(in crate::family) fn odds(
-        &self,
-        s: S,
-        inverse: S::F32,
-        h: S::F32,
-        e: S::F32,
-    ) -> [S::F32; 3] {
-        let p = s.mul(e, inverse);
-        let alone = s.eq(e, self.alone);
-        let q = s.select(alone, s.mul(self.rest, inverse), s.sub(s.splat(1.0), p));
-        let z = s.mul(h, s.splat(self.exponents.scale.sharp));
-        [s.sub(z, self.log_sum), p, q]
-    }
-
-    /// Σ t·(ln Σ e^z − z) from Σ t and Σ t·h: both terms have one sign, and z itself may be too large for a number.
-    #[inline(always)]
-    pub(in crate::family) fn linear(&self, s: S, t: S::F32, t_h: S::F32) -> S::F32 {
-        let below = s.mul(t_h, s.splat(self.exponents.scale.sharp));
-        s.sub(s.mul(t, self.log_sum), below)
-    }
-}
-
-/// The exponents of a tile's scores, as [`Scale`] has them, block by block.
-#[derive(Clone, Copy)]
-pub(super) struct Exponents<'a, T> {
-    pub tile: T,
-    pub x: Cells<'a>,
-    pub scale: Scale,
-    /// h of a block
-    pub h: &'a [Chunk],
-    /// e^z of a block
-    pub e: &'a [Chunk],
-}
-
-impl<'a, T: Tile> Exponents<'a, T> {
-    /// The largest score of each position. Leaves the scores of the last block in the place of h.
-    #[inline(always)]
-    pub(super) fn max<S: Simd>(&self, s: S) -> S::F32 {
-        let mut max = s.splat(f32::NEG_INFINITY);
-        for block in blocks(self.tile.steps()) {
-            let h = &self.h[..block.len()];
-            self.tile.load(s, self.x, block, f32::NEG_INFINITY, h);
-            for h in h {
-                max = s.max(max, s.load(h));
-            }
-        }
-        self.tile.max(s, max)
-    }
-
-    /// Computes a block after [`Self::max`]; its Σ e^z, of all scores and of those below the largest.
-    #[inline(always)]
-    pub(super) fn first<S: Simd>(&self, s: S, max: S::F32, block: Range<usize>) -> [S::F32; 2] {
-        let (h, e) = (&self.h[..block.len()], &self.e[..block.len()]);
-        if self.tile.steps() > KEPT {
-            self.tile.load(s, self.x, block, f32::NEG_INFINITY, h);
-        }
-        exponentials(s, max, self.scale, h, e)
-    }
-
-    /// A block after all were computed.
-    #[inline(always)]
-    pub(super) fn block<S: Simd>(
-        &self,
-        s: S,
-        max: S::F32,
-        block: Range<usize>,
-    ) -> [&'a [Chunk]; 2] {
-        let (h, e) = (&self.h[..block.len()], &self.e[..block.len()]);
-        if self.tile.steps() > KEPT {
-            s.vectorize(Again {
-                exponents: *self,
-                block,
-                max: s.to_array(max),
-            });
-        }
-        [h, e]
+        let alone = s.select(alone, one, two);
+        s.store(&to[0], max);
+        s.store(&to[1], sum);
+        s.store(&to[2], s.div(one, sum));
+        s.store(&to[3], rest);
+        s.store(&to[4], log1p(s, rest));
+        s.store(&to[5], alone);
     }
 }
 
 /// Reads and computes a block of a long tile again. A function of its own, as that is not what most calls do.
-struct Again<'a, T> {
-    exponents: Exponents<'a, T>,
+struct Again<'a> {
+    exponents: Exponents<'a>,
     block: Range<usize>,
-    max: [f32; LANES],
+    max: &'a Chunk,
 }
 
-impl<T: Tile> Kernel for Again<'_, T> {
+impl Kernel for Again<'_> {
     type Out = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let max = s.vector(self.max);
+        let max = s.load(self.max);
         self.exponents.first(s, max, self.block);
     }
 }
@@ -372,25 +418,69 @@ fn exponentials<S: Simd>(s: S, max: S::F32, scale: Scale, h: &[Chunk], e: &[Chun
     [sum, rest]
 }
 
-/// Value and slope of [ln p, p, 1 − p].
-#[inline(always)]
-pub(in crate::family) fn both<S: Simd, L: Softmax>(
-    s: S,
-    loss: L,
-    odds: [S::F32; 3],
-) -> [S::F32; 2] {
-    s.map_compact(Both(loss), odds)
+/// A loss of scores behind a pointer, so that the loops over tiles are compiled once for all of them.
+pub(in crate::family) trait Formula {
+    /// See [`Softmax::gamma`].
+    fn gamma(&self) -> f32;
+    /// Whether the loss is −ln p: then nobody asks for values and slopes of classes.
+    fn is_linear(&self) -> bool;
+    /// Values of some classes in place of their h, and slopes.
+    fn fill(&self, level: Level, from: &Classwise, slopes: &[Chunk]);
 }
 
-/// The same for [`Simd::map`].
+/// What the values of some classes are computed from.
 #[derive(Clone, Copy)]
-struct Both<L>(L);
+pub(in crate::family) struct Classwise<'a> {
+    sharp: f32,
+    numbers: &'a [Chunk; 6],
+    h: &'a [Chunk],
+    e: &'a [Chunk],
+}
 
-impl<L: Softmax> Map<3, 2> for Both<L> {
+/// A loss, for [`Formula`] and for [`Simd::map`].
+#[derive(Clone, Copy)]
+pub(in crate::family) struct Whole<L>(pub L);
+
+impl<L: Softmax> Map<3, 2> for Whole<L> {
     #[inline(always)]
     fn eval<V: Lanes>(self, v: V, odds: [V::F32; 3]) -> [V::F32; 2] {
         let [log_p, _, q] = odds;
         [self.0.value(v, log_p, q), self.0.slope(v, odds)]
+    }
+}
+
+impl<L: Softmax> Formula for Whole<L> {
+    fn gamma(&self) -> f32 {
+        self.0.gamma()
+    }
+
+    fn is_linear(&self) -> bool {
+        L::LINEAR
+    }
+
+    fn fill(&self, level: Level, from: &Classwise, slopes: &[Chunk]) {
+        if !L::LINEAR {
+            level.run(Fill(*self, *from, slopes));
+        }
+    }
+}
+
+struct Fill<'a, L>(Whole<L>, Classwise<'a>, &'a [Chunk]);
+
+impl<L: Softmax> Kernel for Fill<'_, L> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self(loss, from, slopes) = self;
+        let [_, _, inverse, rest, log_sum, alone] = from.numbers;
+        let shared = [inverse, rest, log_sum, alone].map(|own| s.load(own));
+        for ((h, e), slope) in from.h.iter().zip(from.e).zip(slopes) {
+            let odds = odds(s, from.sharp, shared, s.load(h), s.load(e));
+            let [value, own] = s.map_compact(loss, odds);
+            s.store(h, value);
+            s.store(slope, own);
+        }
     }
 }
 
@@ -434,17 +524,19 @@ struct Positions<S: Simd> {
 
 /// The target is one class.
 #[derive(Clone, Copy)]
-struct AtLabels<'a, L>(Call<'a, L>);
+struct AtLabels<'a>(Call<'a>);
 
-impl<L: Softmax> EachTile<2> for AtLabels<'_, L> {
+impl EachTile<2> for AtLabels<'_> {
     #[inline(always)]
-    fn tile<S: Simd, T: Tile>(&self, s: S, tile: T, [h, e]: [&[Chunk]; 2]) -> f64 {
+    fn tile<S: Simd>(&self, s: S, tile: Tile, [h, e]: [&[Chunk]; 2]) -> f64 {
         let Self(call) = self;
         if call.is_lost(tile) {
             return call.in_double(tile);
         }
         let (labels, positions) = call.positions(s, tile);
-        let normal = Normal::new(s, tile, call.args.x, call.scale, h, e);
+        let exponents = call.exponents(tile, [h, e]);
+        let mut numbers = Numbers::new();
+        let normal = Normal::new(s, exponents, &mut numbers);
         if call.is_certain(s, positions.ignored, normal.rest) {
             return call.in_double(tile);
         }
@@ -455,29 +547,43 @@ impl<L: Softmax> EachTile<2> for AtLabels<'_, L> {
 
 /// The target is any distribution.
 #[derive(Clone, Copy)]
-struct OverDistribution<'a, L>(Call<'a, L>);
+struct OverDistribution<'a>(Call<'a>);
 
-impl<L: Softmax> EachTile<3> for OverDistribution<'_, L> {
+impl EachTile<4> for OverDistribution<'_> {
     #[inline(always)]
-    fn tile<S: Simd, T: Tile>(&self, s: S, tile: T, [h, e, t]: [&[Chunk]; 3]) -> f64 {
+    fn tile<S: Simd>(&self, s: S, tile: Tile, kept: [&[Chunk]; 4]) -> f64 {
         let Self(call) = self;
         if call.is_lost(tile) {
             return call.in_double(tile);
         }
         let (labels, positions) = call.positions(s, tile);
-        let normal = Normal::new(s, tile, call.args.x, call.scale, h, e);
+        let [h, e, t, slopes] = kept;
+        let exponents = call.exponents(tile, [h, e]);
+        let mut numbers = Numbers::new();
+        let normal = Normal::new(s, exponents, &mut numbers);
         if call.is_certain(s, positions.ignored, normal.rest) {
             return call.in_double(tile);
         }
-        let value = call.over_distribution(s, tile, &normal, &positions, &labels, t);
+        let value = call.over_distribution(s, tile, &normal, &positions, &labels, [t, slopes]);
         call.finish(s, tile, &positions, value)
     }
 }
 
-impl<L: Softmax> Call<'_, L> {
+impl<'a> Call<'a> {
+    #[inline(always)]
+    fn exponents(&self, tile: Tile, [h, e]: [&'a [Chunk]; 2]) -> Exponents<'a> {
+        Exponents {
+            tile,
+            x: self.args.x,
+            scale: self.scale,
+            h,
+            e,
+        }
+    }
+
     /// Whether single precision loses some of a tile, before its sums are known.
     #[inline(always)]
-    fn is_lost<T: Tile>(&self, tile: T) -> bool {
+    fn is_lost(&self, tile: Tile) -> bool {
         let weighs = self.watch.certain > 0.0 && self.extra.target.is_some();
         (self.watch.lifted || weighs)
             && self.watch.lost(&self.args, tile.position(), tile.count()) != 0
@@ -498,7 +604,7 @@ impl<L: Softmax> Call<'_, L> {
     /// A tile whose numbers single precision cannot hold.
     #[cold]
     #[inline(never)]
-    fn in_double<T: Tile>(&self, tile: T) -> f64 {
+    fn in_double(&self, tile: Tile) -> f64 {
         let gamma = self.loss.gamma();
         double::positions(
             &self.args,
@@ -511,7 +617,7 @@ impl<L: Softmax> Call<'_, L> {
 
     /// Labels and weights of the positions; −1 is no label.
     #[inline(always)]
-    fn positions<S: Simd, T: Tile>(&self, s: S, tile: T) -> ([i32; LANES], Positions<S>) {
+    fn positions<S: Simd>(&self, s: S, tile: Tile) -> ([i32; LANES], Positions<S>) {
         let (args, first, count) = (&self.args, tile.position(), tile.count());
         let mut labels = [NOTHING; LANES];
         args.marks.classes(first, &mut labels[..count]);
@@ -547,27 +653,21 @@ impl<L: Softmax> Call<'_, L> {
 
     /// Weighs the values and writes them; their sum.
     #[inline(always)]
-    fn finish<S: Simd, T: Tile>(
-        &self,
-        s: S,
-        tile: T,
-        positions: &Positions<S>,
-        value: S::F32,
-    ) -> f64 {
+    fn finish<S: Simd>(&self, s: S, tile: Tile, positions: &Positions<S>, value: S::F32) -> f64 {
         let value = s.zero_where(positions.ignored, s.mul(value, positions.weight));
         if let Some(out) = self.args.out {
-            put(s, tile, out, value);
+            put_values(s, tile, out, value);
         }
         total(s, tile, value)
     }
 
     /// The target is one class.
     #[inline(always)]
-    fn at_labels<S: Simd, T: Tile>(
+    fn at_labels<S: Simd>(
         &self,
         s: S,
-        tile: T,
-        normal: &Normal<S, T>,
+        tile: Tile,
+        normal: &Normal<S>,
         positions: &Positions<S>,
         labels: &[i32; LANES],
     ) -> S::F32 {
@@ -584,18 +684,21 @@ impl<L: Softmax> Call<'_, L> {
         let weight = tile.per_position(s, weights);
         let h = tile.per_position(s, h_y);
         let nothing = s.eq(weight, s.splat(0.0));
-        let inverse = s.div(s.splat(1.0), normal.sum);
-        let (value, slope) = if L::LINEAR {
+        let (value, slope) = if self.loss.is_linear() {
             let below = s.zero_where(nothing, s.mul(weight, h));
             (normal.linear(s, weight, below), weight)
         } else {
             let [e] = s.map_compact(Exp, [s.mul(h, s.splat(self.scale.sharp))]);
-            let [value, slope] = both(s, self.loss, normal.odds(s, inverse, h, e));
+            let mut own = [s.to_array(h), s.to_array(e), [0.0; LANES]];
+            let own = cells(own.as_flattened_mut()).as_chunks().0;
+            let from = normal.classwise(&own[..1], &own[1..2]);
+            self.loss.fill(self.level, &from, &own[2..]);
+            let (value, slope) = (s.load(&own[0]), s.load(&own[2]));
             (weigh(s, value, weight), s.mul(slope, weight))
         };
         if let Some(dx) = args.dx {
             let all = s.mul(slope, positions.upstream);
-            let factor = s.mul(all, inverse);
+            let factor = s.mul(all, normal.inverse);
             // Where the label is the largest, p_y − 1 is −rest/sum.
             let largest = s.to_array(s.sub(s.splat(0.0), s.mul(normal.rest, factor)));
             let all = s.to_array(all);
@@ -610,11 +713,9 @@ impl<L: Softmax> Call<'_, L> {
                     if labels[j] >= 0
                         && let Some(g) = slot.and_then(|slot| e.as_flattened().get(slot))
                     {
-                        g.set(if h_y[j] == 0.0 {
-                            largest[j]
-                        } else {
-                            g.get() - all[j]
-                        });
+                        // No branch: which class is the largest nothing foresees.
+                        let usual = g.get() - all[j];
+                        g.set([usual, largest[j]][usize::from(h_y[j] == 0.0)]);
                     }
                 }
                 tile.store(s, dx, block, e, self.extra.accumulate);
@@ -626,23 +727,22 @@ impl<L: Softmax> Call<'_, L> {
     /// The target is a distribution. With t_c = w_c·q_c and s_c = t_c·slope(ln p_c) the gradient is p_c·Σ s − s_c; at a class
     /// that is nearly certain that is written as the sum of the others' s less (1 − p_c)·Σ s, of which nothing is lost.
     #[inline(always)]
-    fn over_distribution<S: Simd, T: Tile>(
+    fn over_distribution<S: Simd>(
         &self,
         s: S,
-        tile: T,
-        normal: &Normal<S, T>,
+        tile: Tile,
+        normal: &Normal<S>,
         positions: &Positions<S>,
         labels: &[i32; LANES],
-        memory: &[Chunk],
+        [memory, slopes]: [&[Chunk]; 2],
     ) -> S::F32 {
         let args = &self.args;
         let label = tile.per_position(s, labels.map(mark));
-        let inverse = s.div(s.splat(1.0), normal.sum);
         let (mut value, mut slope, mut others) = (Sum::new(s), Sum::new(s), Sum::new(s));
         for block in blocks(tile.steps()) {
             let t = self.target(s, tile, label, block.clone(), memory);
             let [h, e] = normal.block(s, block);
-            let sums = self.of_classes(s, normal, inverse, h, e, t);
+            let sums = self.of_classes(s, normal, h, e, t, slopes);
             value.add(s, sums[0]);
             slope.add(s, sums[1]);
             others.add(s, sums[2]);
@@ -658,7 +758,7 @@ impl<L: Softmax> Call<'_, L> {
                 s.mul(by_target, s.splat(self.scale.sharp)),
             );
             let all = s.mul(slope, positions.upstream);
-            let factor = s.mul(all, inverse);
+            let factor = s.mul(all, normal.inverse);
             // At a class that stands alone.
             let lost = s.mul(normal.rest, factor);
             let alone = s.sub(s.mul(others, positions.upstream), lost);
@@ -667,13 +767,13 @@ impl<L: Softmax> Call<'_, L> {
                 let t = &memory[..block.len()];
                 if tile.steps() > KEPT {
                     self.target(s, tile, label, block.clone(), memory);
-                    self.of_classes(s, normal, inverse, h, e, t);
+                    self.of_classes(s, normal, h, e, t, slopes);
                 }
                 if let Some(dt) = self.extra.dt {
                     for (h, step) in h.iter().zip(block.clone()) {
                         let weight = tile.per_class(s, args.weight, step);
                         let own = s.mul(s.load(h), weight);
-                        let g = if L::LINEAR {
+                        let g = if self.loss.is_linear() {
                             s.sub(s.mul(by_log, weight), s.mul(own, by_h))
                         } else {
                             s.mul(own, by_target)
@@ -694,7 +794,7 @@ impl<L: Softmax> Call<'_, L> {
                 }
             }
         }
-        if L::LINEAR {
+        if self.loss.is_linear() {
             normal.linear(s, slope, value)
         } else {
             // A softmax that is none shows, also where no class is asked for.
@@ -705,51 +805,28 @@ impl<L: Softmax> Call<'_, L> {
     /// Sums over the classes of a block: Σ t·value(ln p) or, of the loss −ln p, Σ t·h; Σ s with s = t·slope(ln p); and Σ s
     /// without a class that stands alone. The values take the place of h, but for −ln p, and s that of t.
     #[inline(always)]
-    fn of_classes<S: Simd, T: Tile>(
+    fn of_classes<S: Simd>(
         &self,
         s: S,
-        normal: &Normal<S, T>,
-        inverse: S::F32,
+        normal: &Normal<S>,
         h: &[Chunk],
         e: &[Chunk],
         t: &[Chunk],
+        slopes: &[Chunk],
     ) -> [S::F32; 3] {
-        let zero = s.splat(0.0);
-        let (mut values, mut slopes, mut others) = (zero, zero, zero);
-        let groups = h.chunks(GROUP).zip(e.chunks(GROUP)).zip(t.chunks(GROUP));
-        for ((h, e), t) in groups {
-            let mut of_group = [zero; 3];
-            for ((h, e), t) in h.iter().zip(e).zip(t) {
-                let (below, exp, own) = (s.load(h), s.load(e), s.load(t));
-                // 0 · ∞ is 0 here: a class that cannot be and is not asked for costs nothing.
-                let none = s.eq(own, zero);
-                let (value, slope) = if L::LINEAR {
-                    (below, own)
-                } else {
-                    let [value, slope] = both(s, self.loss, normal.odds(s, inverse, below, exp));
-                    let slope = s.zero_where(none, s.mul(own, slope));
-                    s.store(h, value);
-                    s.store(t, slope);
-                    (value, slope)
-                };
-                of_group[0] = s.add(of_group[0], s.zero_where(none, s.mul(own, value)));
-                of_group[1] = s.add(of_group[1], slope);
-                let other = s.zero_where(s.eq(exp, normal.alone), slope);
-                of_group[2] = s.add(of_group[2], other);
-            }
-            values = s.add(values, of_group[0]);
-            slopes = s.add(slopes, of_group[1]);
-            others = s.add(others, of_group[2]);
+        if self.loss.is_linear() {
+            return sums::<S, true>(s, normal, h, e, t, t);
         }
-        [values, slopes, others]
+        self.loss.fill(self.level, &normal.classwise(h, e), slopes);
+        sums::<S, false>(s, normal, h, e, t, slopes)
     }
 
     /// w_c·((1 − ε)·q_c + ε/C) of a block.
     #[inline(always)]
-    fn target<'m, S: Simd, T: Tile>(
+    fn target<'m, S: Simd>(
         &self,
         s: S,
-        tile: T,
+        tile: Tile,
         label: S::F32,
         block: Range<usize>,
         memory: &'m [Chunk],
@@ -772,4 +849,40 @@ impl<L: Softmax> Call<'_, L> {
         }
         memory
     }
+}
+
+/// The loop of [`Call::of_classes`].
+#[inline(always)]
+fn sums<S: Simd, const LINEAR: bool>(
+    s: S,
+    normal: &Normal<S>,
+    h: &[Chunk],
+    e: &[Chunk],
+    t: &[Chunk],
+    slopes: &[Chunk],
+) -> [S::F32; 3] {
+    let zero = s.splat(0.0);
+    let (mut values, mut sum, mut others) = (zero, zero, zero);
+    let groups = h.chunks(GROUP).zip(e.chunks(GROUP)).zip(t.chunks(GROUP));
+    for (((h, e), t), slopes) in groups.zip(slopes.chunks(GROUP)) {
+        let mut of_group = [zero; 3];
+        for (((h, e), t), by_log) in h.iter().zip(e).zip(t).zip(slopes) {
+            let (value, exp, own) = (s.load(h), s.load(e), s.load(t));
+            // 0 · ∞ is 0 here: a class that cannot be and is not asked for costs nothing.
+            let none = s.eq(own, zero);
+            let mut slope = own;
+            if !LINEAR {
+                slope = s.zero_where(none, s.mul(own, s.load(by_log)));
+                s.store(t, slope);
+            }
+            of_group[0] = s.add(of_group[0], s.zero_where(none, s.mul(own, value)));
+            of_group[1] = s.add(of_group[1], slope);
+            let other = s.zero_where(s.eq(exp, normal.alone), slope);
+            of_group[2] = s.add(of_group[2], other);
+        }
+        values = s.add(values, of_group[0]);
+        sum = s.add(sum, of_group[1]);
+        others = s.add(others, of_group[2]);
+    }
+    [values, sum, others]
 }
