@@ -128,7 +128,7 @@ async function buildModule(set, env) {
 
 async function buildTypeScript() {
   const folders = ['ts', '__test__', 'benches', 'examples']
-  if (!stale([...folders, 'tsconfig.json', 'package-lock.json'], 'dist', '.tsbuildinfo')) return
+  if (!stale([...folders, 'tsconfig.json', 'package-lock.json'], join('dist', 'ts'), 'index.js')) return
   console.log('compiling TypeScript')
   // Afresh, so that nothing stays of a source file that is gone.
   for (const folder of folders) rmSync(join('dist', folder), { recursive: true, force: true })
