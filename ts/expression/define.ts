@@ -215,7 +215,8 @@ function describeLoss(definition: ExpressionDefinition<Inputs, Params>): Express
   const constants = params.flatMap(({ constant }, k) => (constant ? [k] : []))
   const build = (values: ReadonlyMap<number, number>) => resultOf(definition, inputs, params, values)
   const programs = new Programs(name, build, inputs, constants)
-  return { family: 'expression', name, inputs, params, programs, draws: undefined }
+  const signs = inputs.findIndex((input) => input.signs !== undefined)
+  return { family: 'expression', name, inputs, params, programs, signs, draws: undefined }
 }
 
 function inputsOf(loss: string, given: unknown): InputOf[] {
