@@ -229,6 +229,8 @@ class PartTargets {
  * each name, such as `{ labels, teacher }`. Where that option is an array or a tensor, it is the part's target in every call, and
  * is read anew in each.
  *
+ * The target of a part with more than two arrays, such as `gaussianNll`, is the list of those after the input: `[target, variance]`.
+ *
  * @param parts a loss each, with a weight (default 1) and its options
  * @returns a loss with the verbs of any other; its reduction is `'mean'` or `'sum'`
  * @throws TypeError where a part is no loss or an option unknown, RangeError where a weight or a reduction cannot be
