@@ -417,6 +417,12 @@ everywhere('expressions as parts of a sum', (t) => {
     instanceOf: RangeError,
     message: /^gaussianNll: variance must be ≥ 0, got -2/,
   })
+  t.throws(() => loose(combine)([[gaussianNll, 1, { varianceGrad: true }]]), {
+    message: 'combine: parts[0] must leave varianceGrad to the whole',
+  })
+  t.throws(() => loose(combine([[gaussianNll]])).valueAndGrad(x, [y, 2], { varianceGrad: true }), {
+    message: /^combine: there is no option varianceGrad/,
+  })
   // All is checked before anything is written.
   const into = new Float32Array(4).fill(77)
   t.throws(() => loose(combine([[mse], [hinge]])).valueAndGrad(x, Float32Array.of(1, 0, 1, 0), { grad: into }), {

@@ -56,7 +56,7 @@ export type PartOf<L extends PartLoss = PartLoss> = readonly [
 /** Options of a part: those of its loss without what belongs to the whole. */
 export type PartOptions<L extends PartLoss> = Omit<
   OptionsOf<L>,
-  'reduction' | 'gradOutput' | 'grad' | 'out' | 'targetGrad'
+  'reduction' | 'gradOutput' | 'grad' | 'out' | `${string}Grad`
 > & {
   reduction?: Exclude<OptionsOf<L>['reduction'], 'none' | undefined>
   /** Factor of this part's gradient alone. Default 1. */
@@ -169,7 +169,7 @@ type CombinedOptions<P extends readonly unknown[]> = {
   grad?: Float32Array
   /** Whether the gradient is added to what `grad` holds. Default false. */
   accumulate?: boolean
-} & Omit<Shared<P>, 'reduction' | 'gradOutput' | 'grad' | 'accumulate' | 'out' | 'targetGrad'>
+} & Omit<Shared<P>, 'reduction' | 'gradOutput' | 'grad' | 'accumulate' | 'out' | `${string}Grad`>
 
 /**
  * The parts as they may be written, by their losses. They are inferred from the branch that is never taken: an intersection with
@@ -209,8 +209,10 @@ interface CombinedSettings extends Settings {
 const dry: Wanted = { value: false, grad: true, dry: true }
 
 /** What a part leaves to the whole. */
-const buffers = ['grad', 'out', 'targetGrad', 'accumulate']
-const own = new Set(['gradOutput', ...buffers])
+const buffers: ReadonlySet<string> = new Set(['grad', 'out', 'accumulate'])
+/** So too a gradient by another array than the input, such as `targetGrad`. */
+const isBuffer = (option: string) => buffers.has(option) || option.endsWith('Grad')
+const isOwn = (option: string) => option === 'gradOutput' || isBuffer(option)
 
 /** The targets of the parts of a call, as each part takes its own again. */
 class PartTargets {
@@ -262,13 +264,13 @@ export function combine<const P extends readonly PartOf[]>(parts: Checked<P>): C
   const definition: CombinedDefinition = { family: 'combined', name, parts: parts.map(partOf) }
   const optionNames = definition.parts.map(({ loss }) => optionsOf(loss)!)
   const [first, ...rest] = optionNames
-  const shared = [...first].filter((option) => !own.has(option) && rest.every((options) => options.has(option)))
+  const shared = [...first].filter((option) => !isOwn(option) && rest.every((options) => options.has(option)))
   const targetOf = targetsOf(definition.parts)
   const family: Family<CombinedSettings, PartTargets> = {
     definition,
     options: new Set([...shared, 'gradOutput', 'grad', 'accumulate']),
     elsewhere(option) {
-      const i = own.has(option) ? -1 : optionNames.findIndex((options) => options.has(option))
+      const i = isOwn(option) ? -1 : optionNames.findIndex((options) => options.has(option))
       return i < 0 ? undefined : `give it to the parts that have it, as parts[${i}], ${definition.parts[i].loss.name}`
     },
     resolve(given): CombinedSettings {
@@ -277,7 +279,7 @@ export function combine<const P extends readonly PartOf[]>(parts: Checked<P>): C
           `${name}: reduction must be 'mean' or 'sum', since the parts may have values of different shapes`,
         )
       }
-      const passed = Object.fromEntries(Object.entries(given).filter(([option]) => !own.has(option)))
+      const passed = Object.fromEntries(Object.entries(given).filter(([option]) => !isOwn(option)))
       const losses = definition.parts.map(({ loss }) => loss.with(passed))
       return { reduction: 'mean', emptyMean: 'nan', normalizer: undefined, validate: false, losses }
     },
@@ -334,8 +336,9 @@ function partOf(part: unknown, i: number): Part {
   if (all.reduction === 'none') {
     throw new RangeError(`combine: parts[${i}] must have the reduction 'mean' or 'sum', got 'none'`)
   }
-  for (const name of buffers) {
-    if (all[name] !== undefined) throw new TypeError(`combine: parts[${i}] must leave ${name} to the whole`)
+  for (const name in all) {
+    if (isBuffer(name) && all[name] !== undefined)
+      throw new TypeError(`combine: parts[${i}] must leave ${name} to the whole`)
   }
   const gradOutput = scalarGradOutput('combine', all.gradOutput as number)
   if (Number.isNaN(gradOutput)) throw wrongType('combine', `gradOutput of parts[${i}]`, 'a number', all.gradOutput)
