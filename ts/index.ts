@@ -13,12 +13,13 @@ export type {
   BatchReduction,
   CommonOptions,
   Loss,
+  LossOf,
   Reduction,
   ReductionOf,
   Value,
   ValueAndGrad,
 } from './family/loss.js'
-export type { Floats, PointwiseOptions, Probabilities } from './family/pointwise.js'
+export type { ElementOptions, Floats, PointwiseOptions, Probabilities } from './family/pointwise.js'
 export type { LabelArray, Labels, Mask } from './family/positions.js'
 export type { Activation, CompoundOptions, PlaneOptions, RegionOptions, RegionTarget } from './family/region/index.js'
 export type { ClassAxisOptions, LabelOptions, SoftmaxOptions } from './family/softmax.js'
@@ -31,14 +32,24 @@ export { type DiceCeOptions, diceCe } from './loss/diceCe.js'
 export { type DiceFocalOptions, diceFocal } from './loss/diceFocal.js'
 export { type DistillationOptions, distillation } from './loss/distillation.js'
 export { type FocalDiceOptions, focalDice } from './loss/focalDice.js'
+export { type GammaNllOptions, gammaNll } from './loss/gammaNll.js'
+export { type GaussianNllOptions, gaussianNll } from './loss/gaussianNll.js'
+export { type HingeOptions, hinge } from './loss/hinge.js'
+export { hingeEmbedding } from './loss/hingeEmbedding.js'
 export { type HuberOptions, huber } from './loss/huber.js'
 export { type JaccardOptions, jaccard } from './loss/jaccard.js'
 export { type KlDivOptions, klDiv } from './loss/klDiv.js'
 export { l1 } from './loss/l1.js'
+export { type LaplaceNllOptions, laplaceNll } from './loss/laplaceNll.js'
+export { type MarginRankingOptions, marginRanking } from './loss/marginRanking.js'
 export { mse } from './loss/mse.js'
 export { nll } from './loss/nll.js'
+export { type PoissonNllOptions, poissonNll } from './loss/poissonNll.js'
 export { type SigmoidFocalOptions, sigmoidFocal } from './loss/sigmoidFocal.js'
 export { type SmoothL1Options, smoothL1 } from './loss/smoothL1.js'
+export { type SoftMarginOptions, softMargin } from './loss/softMargin.js'
 export { type SoftmaxFocalOptions, softmaxFocal } from './loss/softmaxFocal.js'
+export { squaredHinge } from './loss/squaredHinge.js'
 export { type TverskyOptions, tversky } from './loss/tversky.js'
+export { type TweedieOptions, tweedie } from './loss/tweedie.js'
 export { type ClassWeightOptions, classWeights } from './weights.js'

@@ -14,8 +14,10 @@ import {
   optionsOf,
   type Result,
   readTarget,
+  readValueOf,
   type Settings,
   scalarGradOutput,
+  type Typed,
   type Wanted,
 } from './loss.js'
 
@@ -38,17 +40,23 @@ interface Part {
 // biome-ignore lint/suspicious/noExplicitAny: a loss of any input, target and options.
 type AnyLoss = Loss<any, any, any, any, any>
 
+/** A loss of any number of arrays, of which the first is the input; those after it are its target. */
+// biome-ignore lint/suspicious/noExplicitAny: a loss of any arrays and options.
+type ListLoss = Typed<any, any, any> & { backward(...args: never[]): Float32Array; readonly name: string }
+
+type PartLoss = AnyLoss | ListLoss
+
 /** A loss with its weight, 1 where there is none, and options. */
-export type PartOf<L extends AnyLoss = AnyLoss> = readonly [
+export type PartOf<L extends PartLoss = PartLoss> = readonly [
   loss: L,
   weight?: number,
   options?: Readonly<Record<string, unknown>>,
 ]
 
 /** Options of a part: those of its loss without what belongs to the whole. */
-export type PartOptions<L extends AnyLoss> = Omit<
+export type PartOptions<L extends PartLoss> = Omit<
   OptionsOf<L>,
-  'reduction' | 'gradOutput' | 'grad' | 'out' | 'targetGrad'
+  'reduction' | 'gradOutput' | 'grad' | 'out' | `${string}Grad`
 > & {
   reduction?: Exclude<OptionsOf<L>['reduction'], 'none' | undefined>
   /** Factor of this part's gradient alone. Default 1. */
@@ -83,12 +91,34 @@ type DenominatorOf<L> =
         : unknown
     : never
 
-type LossOf<Part> = Part extends readonly [infer L extends AnyLoss, ...unknown[]] ? L : never
+type LossOf<Part> = Part extends readonly [infer L extends PartLoss, ...unknown[]] ? L : never
+/** What a {@link ListLoss} says of itself; unknown of any other. */
+type TypesOf<L> = L extends Typed<infer A, infer O, infer M> ? { arrays: A; options: O; more: M } : unknown
+/** The one array after the first, or the list of them. */
+type Rest<Arrays> = Arrays extends readonly [unknown]
+  ? unknown
+  : Arrays extends readonly [unknown, infer Target]
+    ? Target
+    : Arrays extends readonly [unknown, ...infer Targets]
+      ? Readonly<Targets>
+      : never
 // biome-ignore-start lint/suspicious/noExplicitAny: what is not asked for.
-type InputOf<L> = L extends Loss<infer Input, any, any, any, any> ? Input : never
-type TargetOf<L> = L extends Loss<any, infer Target, any, any, any> ? Target : never
-type MoreOf<L> = L extends Loss<any, any, any, any, infer More> ? More : never
-type OptionsOf<L> = L extends Loss<any, any, infer O, any, any> ? O : never
+type InputOf<L> =
+  L extends Loss<infer Input, any, any, any, any>
+    ? Input
+    : TypesOf<L> extends { arrays: readonly [infer Input, ...unknown[]] }
+      ? Input
+      : never
+type TargetOf<L> =
+  L extends Loss<any, infer Target, any, any, any>
+    ? Target
+    : TypesOf<L> extends { arrays: infer Arrays }
+      ? Rest<Arrays>
+      : never
+type MoreOf<L> =
+  L extends Loss<any, any, any, any, infer More> ? More : TypesOf<L> extends { more: infer More } ? More : never
+type OptionsOf<L> =
+  L extends Loss<any, any, infer O, any, any> ? O : TypesOf<L> extends { options: infer O } ? O : never
 // biome-ignore-end lint/suspicious/noExplicitAny: what is not asked for.
 
 /** What the option `target` of a part names; true where it has the target of a call, false where it has its own. */
@@ -139,7 +169,7 @@ type CombinedOptions<P extends readonly unknown[]> = {
   grad?: Float32Array
   /** Whether the gradient is added to what `grad` holds. Default false. */
   accumulate?: boolean
-} & Omit<Shared<P>, 'reduction' | 'gradOutput' | 'grad' | 'accumulate' | 'out' | 'targetGrad'>
+} & Omit<Shared<P>, 'reduction' | 'gradOutput' | 'grad' | 'accumulate' | 'out' | `${string}Grad`>
 
 /**
  * The parts as they may be written, by their losses. They are inferred from the branch that is never taken: an intersection with
@@ -151,7 +181,7 @@ type Checked<P extends readonly unknown[]> = [P] extends [never]
     ? { readonly [I in keyof P]: CheckedPart<P[I]> }
     : Complaint<P>
 
-type CheckedPart<Part> = Part extends readonly [infer L extends AnyLoss, infer W, unknown]
+type CheckedPart<Part> = Part extends readonly [infer L extends PartLoss, infer W, unknown]
   ? readonly [L, W, PartOptions<L>]
   : Part
 
@@ -179,8 +209,10 @@ interface CombinedSettings extends Settings {
 const dry: Wanted = { value: false, grad: true, dry: true }
 
 /** What a part leaves to the whole. */
-const buffers = ['grad', 'out', 'targetGrad', 'accumulate']
-const own = new Set(['gradOutput', ...buffers])
+const buffers: ReadonlySet<string> = new Set(['grad', 'out', 'accumulate'])
+/** So too a gradient by another array than the input, such as `targetGrad`. */
+const isBuffer = (option: string) => buffers.has(option) || option.endsWith('Grad')
+const isOwn = (option: string) => option === 'gradOutput' || isBuffer(option)
 
 /** The targets of the parts of a call, as each part takes its own again. */
 class PartTargets {
@@ -198,6 +230,8 @@ class PartTargets {
  * All parts have the target of the call, unless their option `target` names them: then a call takes an object with a target for
  * each name, such as `{ labels, teacher }`. Where that option is an array or a tensor, it is the part's target in every call, and
  * is read anew in each.
+ *
+ * The target of a part with more than two arrays, such as `gaussianNll`, is the list of those after the input: `[target, variance]`.
  *
  * @param parts a loss each, with a weight (default 1) and its options
  * @returns a loss with the verbs of any other; its reduction is `'mean'` or `'sum'`
@@ -230,13 +264,13 @@ export function combine<const P extends readonly PartOf[]>(parts: Checked<P>): C
   const definition: CombinedDefinition = { family: 'combined', name, parts: parts.map(partOf) }
   const optionNames = definition.parts.map(({ loss }) => optionsOf(loss)!)
   const [first, ...rest] = optionNames
-  const shared = [...first].filter((option) => !own.has(option) && rest.every((options) => options.has(option)))
+  const shared = [...first].filter((option) => !isOwn(option) && rest.every((options) => options.has(option)))
   const targetOf = targetsOf(definition.parts)
   const family: Family<CombinedSettings, PartTargets> = {
     definition,
     options: new Set([...shared, 'gradOutput', 'grad', 'accumulate']),
     elsewhere(option) {
-      const i = own.has(option) ? -1 : optionNames.findIndex((options) => options.has(option))
+      const i = isOwn(option) ? -1 : optionNames.findIndex((options) => options.has(option))
       return i < 0 ? undefined : `give it to the parts that have it, as parts[${i}], ${definition.parts[i].loss.name}`
     },
     resolve(given): CombinedSettings {
@@ -245,7 +279,7 @@ export function combine<const P extends readonly PartOf[]>(parts: Checked<P>): C
           `${name}: reduction must be 'mean' or 'sum', since the parts may have values of different shapes`,
         )
       }
-      const passed = Object.fromEntries(Object.entries(given).filter(([option]) => !own.has(option)))
+      const passed = Object.fromEntries(Object.entries(given).filter(([option]) => !isOwn(option)))
       const losses = definition.parts.map(({ loss }) => loss.with(passed))
       return { reduction: 'mean', emptyMean: 'nan', normalizer: undefined, validate: false, losses }
     },
@@ -258,7 +292,10 @@ export function combine<const P extends readonly PartOf[]>(parts: Checked<P>): C
       if (Number.isNaN(scalar)) throw wrongType(name, 'gradOutput', 'a number', buffers.gradOutput)
       const { data: x } = floatTensor(name, 'input', input)
       if (!wanted.grad) {
-        return { value: totalOf(losses.map((loss, i) => loss(input, targets[i]) as number)), grad: undefined }
+        return {
+          value: totalOf(losses.map((loss, i) => readValueOf(loss, input, targets[i]) as number)),
+          grad: undefined,
+        }
       }
       const grad = gradBuffer(name, buffers.grad, x.length)
       const call = (wanted: Wanted) =>
@@ -299,8 +336,9 @@ function partOf(part: unknown, i: number): Part {
   if (all.reduction === 'none') {
     throw new RangeError(`combine: parts[${i}] must have the reduction 'mean' or 'sum', got 'none'`)
   }
-  for (const name of buffers) {
-    if (all[name] !== undefined) throw new TypeError(`combine: parts[${i}] must leave ${name} to the whole`)
+  for (const name in all) {
+    if (isBuffer(name) && all[name] !== undefined)
+      throw new TypeError(`combine: parts[${i}] must leave ${name} to the whole`)
   }
   const gradOutput = scalarGradOutput('combine', all.gradOutput as number)
   if (Number.isNaN(gradOutput)) throw wrongType('combine', `gradOutput of parts[${i}]`, 'a number', all.gradOutput)
