@@ -371,6 +371,16 @@ export function gradBuffer(loss: string, given: unknown, length: number): Float3
   return given === undefined ? new Float32Array(length) : float32Of(loss, 'grad', length, given)
 }
 
+/** What errors call a gradient, its input and the other array. */
+interface GradNames {
+  readonly grad: string
+  readonly input: string
+  readonly target: string
+}
+
+const GRAD_NAMES: GradNames = { grad: 'grad', input: 'input', target: 'target' }
+const INPUT_OF = { grad: 'input' }
+
 /**
  * The gradient may be written over the input itself, but not over a part of it nor over the target. Where it is added to what is
  * there, it may not be the input either, nor another view of its memory.
@@ -381,24 +391,39 @@ export function separateGrad(
   input: Float32Array,
   target?: ArrayBufferView,
   accumulate = false,
+  names: GradNames = GRAD_NAMES,
 ): void {
   if (grad === undefined) return
   if ((accumulate || grad !== input) && overlaps(grad, input)) {
+    const self = names.input === 'input' ? 'the input' : names.input
     if (grad.byteOffset !== input.byteOffset) {
-      throw new RangeError(`${loss}: grad must be the input itself or not overlap it`)
+      throw new RangeError(`${loss}: ${names.grad} must be ${self} itself or not overlap it`)
     }
     if (accumulate) {
-      throw new RangeError(`${loss}: grad must not be the input with accumulate, since the gradient is added to it`)
+      throw new RangeError(
+        `${loss}: ${names.grad} must not be ${self} with accumulate, since the gradient is added to it`,
+      )
     }
   }
-  if (target !== undefined && overlaps(grad, target)) throw new RangeError(`${loss}: grad must not overlap target`)
+  if (target !== undefined && overlaps(grad, target)) {
+    throw new RangeError(`${loss}: ${names.grad} must not overlap ${names.target}`)
+  }
 }
 
 /** An array of a call and the name of its parameter. */
 export type Named = readonly [name: string, array: ArrayBufferView | undefined]
 
-/** Refuses outputs that share memory with each other or with what is read, but for the gradient over the input itself. */
-export function separate(loss: string, written: readonly Named[], read: readonly Named[], accumulate = false): void {
+/**
+ * Refuses outputs that share memory with each other or with what is read, but for a gradient over the very input that it belongs to:
+ * `inputOf` has the name of that. `grad` is added to with `accumulate`.
+ */
+export function separate(
+  loss: string,
+  written: readonly Named[],
+  read: readonly Named[],
+  accumulate = false,
+  inputOf: Readonly<Record<string, string>> = INPUT_OF,
+): void {
   const outputs = written.filter(isGiven)
   const all = [...outputs, ...read.filter(isGiven)]
   const buffers = all.map(([, array]) => array!.buffer)
@@ -407,8 +432,16 @@ export function separate(loss: string, written: readonly Named[], read: readonly
       if (buffers[i] !== buffers[j]) continue
       const [name, output] = all[i]
       const [otherName, other] = all[j]
-      if (name === 'grad' && otherName === 'input') {
-        separateGrad(loss, output as Float32Array, other as Float32Array, undefined, accumulate)
+      if (inputOf[name] === otherName) {
+        const names = { grad: name, input: otherName, target: '' }
+        separateGrad(
+          loss,
+          output as Float32Array,
+          other as Float32Array,
+          undefined,
+          accumulate && name === 'grad',
+          names,
+        )
       } else if (overlaps(output!, other!)) {
         throw new RangeError(`${loss}: ${name} must not overlap ${otherName}`)
       }

@@ -1,5 +1,12 @@
 export { type BackendInfo, backend, setThreads } from './backend/load.js'
 export type { DynamicTensor, TensorLike } from './check.js'
+export {
+  defineLoss,
+  type ExpressionDefinition,
+  type ExpressionLoss,
+  type ExpressionOptions,
+  type ExpressionResult,
+} from './expression/define.js'
 export { type CombinedLoss, combine, type PartOf, type PartOptions } from './family/combine.js'
 export type {
   BackwardOptions,

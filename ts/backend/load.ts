@@ -1,7 +1,7 @@
 /** The choice of the backend: native, then WebAssembly, then TypeScript, once, when the package is imported. */
 
 import { version } from '../version.js'
-import type { Backend } from './contract.js'
+import type { Backend, ExpressionCall } from './contract.js'
 import { loadNative } from './native.js'
 import { tsBackend } from './ts.js'
 import { loadWasm, wasmSets } from './wasm.js'
@@ -62,9 +62,9 @@ function loadAndTell(name: Name): Backend {
  * `npm run bench:cutoffs` measures them.
  */
 const CUTOFFS = {
-  native: { pointwise: 0, softmax: 0, region: 16 },
-  wasm: { pointwise: 8, softmax: 32, region: 64 },
-  ts: { pointwise: 0, softmax: 0, region: 0 },
+  native: { pointwise: 0, softmax: 0, region: 16, expression: 0 },
+  wasm: { pointwise: 8, softmax: 32, region: 64, expression: 8 },
+  ts: { pointwise: 0, softmax: 0, region: 0, expression: 0 },
 }
 
 type Family = keyof (typeof CUTOFFS)['ts']
@@ -98,6 +98,12 @@ let cutoffs = CUTOFFS[process.env.FUSED_LOSS_BACKEND ? 'ts' : active.name]
 /** The backend for a call with so many elements. */
 export function backendFor(family: Family, elements: number): Backend {
   return elements < cutoffs[family] ? tsBackend : active
+}
+
+/** Runs a program by the backend for so many rows; by TypeScript, where that has no interpreter. */
+export function runExpression(call: ExpressionCall): number {
+  const { expression } = backendFor('expression', call.rows)
+  return expression === undefined ? tsBackend.expression(call) : expression(call)
 }
 
 /** Puts another backend in use, for all calls or `bySize`: for tests and benches, which compare them in one process. */

@@ -7,13 +7,22 @@
  */
 
 import { kindOf, separateGrad } from '../check.js'
+import { interpret } from '../expression/interpret.js'
 import type { PointwiseDefinition } from '../family/pointwise.js'
 import type { Axis } from '../family/positions.js'
 import type { SoftmaxDefinition } from '../family/softmax.js'
 import { exp } from '../math.js'
 import { BLOCK, FOUR, isLarge, LANES, LARGE, positionsOfBlock, total } from '../sum.js'
 import { version } from '../version.js'
-import { type Backend, firstScore, PLANE, type PointwiseExtra, type RegionCall, type SoftmaxExtra } from './contract.js'
+import {
+  type Backend,
+  type ExpressionCall,
+  firstScore,
+  PLANE,
+  type PointwiseExtra,
+  type RegionCall,
+  type SoftmaxExtra,
+} from './contract.js'
 import { classesOf, everything, type Marks, NOTHING, type NumberArray } from './marks.js'
 
 const { fround } = Math
@@ -80,6 +89,7 @@ export function keptWeight(
 
 /** The gradient passes take the numbers of planes in double precision too. */
 export interface TsBackend extends Backend {
+  expression(call: ExpressionCall): number
   regionGradient(call: RegionCall, planes: Planes, scale: number, dx: Float32Array, accumulate: boolean): void
   regionTargetGradient(call: RegionCall, planes: Planes, dt: Float32Array): void
 }
@@ -106,6 +116,7 @@ export const tsBackend: TsBackend = {
   registry: [],
   firstOutside,
   keptWeight,
+  expression: interpret,
 
   pointwise(loss, x, t, dx, scale, aux, p0, p1, extra) {
     if (extra === undefined) separateGrad(loss.name, dx, x, t)

@@ -279,10 +279,10 @@ export function makeLoss<S extends Settings, L, T = Tensor<unknown>>(family: Fam
 }
 
 /** Options that outlive the call, whose arrays the caller may change: all but the buffers are copied. */
-function bind(options: Options): Options {
+export function bind(options: Options, buffers = bufferOptions): Options {
   const bound: Record<string, unknown> = { ...options }
   for (const [name, value] of Object.entries(bound)) {
-    if (bufferOptions.has(name)) continue
+    if (buffers.has(name)) continue
     if (typeof value === 'object' && value !== null && isTensor(value))
       bound[name] = new Tensor(copyOf(value.data), value.shape)
     else bound[name] = copyOf(value)
@@ -408,7 +408,7 @@ export function separateCall(
 const known = new WeakMap<object, readonly Named[]>()
 
 /** The typed arrays of settings, and of those of their parts; a setting `aux` has the name of its option beside it. */
-function arraysOf(settings: object & { readonly auxName?: string | undefined }): readonly Named[] {
+export function arraysOf(settings: object & { readonly auxName?: string | undefined }): readonly Named[] {
   const before = known.get(settings)
   if (before !== undefined) return before
   const arrays: Named[] = []
@@ -480,15 +480,16 @@ export function valuesBuffer(
   return out === undefined ? new Float32Array(length) : float32Of(loss, 'out', length, out)
 }
 
-/** The array for the gradient by the target, where one is asked for. */
+/** The array for the gradient by the target, or by another argument than the first, where one is asked for. */
 export function targetGradBuffer(
   loss: string,
   wanted: Wanted,
   length: number,
   given: Buffers['targetGrad'],
+  name = 'targetGrad',
 ): Float32Array | undefined {
   if (!wanted.grad || given === undefined || given === false) return undefined
-  if (given !== true) return float32Of(loss, 'targetGrad', length, given)
+  if (given !== true) return float32Of(loss, name, length, given)
   if (wanted.value) return new Float32Array(length)
-  throw new TypeError(`${loss}: backward returns one array; give targetGrad a buffer, or call valueAndGrad`)
+  throw new TypeError(`${loss}: backward returns one array; give ${name} a buffer, or call valueAndGrad`)
 }

@@ -257,7 +257,8 @@ export function pointwise<
     if (range !== undefined) checkRange(x, t, marks, range, range)
     else if (settings.validate) checkRange(x, t, marks, RANGES[definition.domain.input], RANGES[targetValues(settings)])
     const { reduction } = settings
-    const count = settings.meanBy === 'count' ? totalWeight(loss, marks, n) : weightOf(extra!, settings.weightSum, n)
+    const count =
+      settings.meanBy === 'count' ? totalWeight(loss, marks, n) : weightOf(loss, extra!, settings.weightSum, n)
     const ofBatch = reduction === 'batchmean'
     const denominator = ofBatch ? samplesOf(loss, shape) : denominatorOf(settings, count)
     const reported = ofBatch || reduction === 'mean' ? denominator : count
@@ -312,28 +313,6 @@ export function pointwise<
     return target as Tensor<LabelArray>
   }
 
-  /** Sum of the weights of the elements that count. */
-  function weightOf(
-    { weight, sampleWeight, sampleInner, marks }: PointwiseExtra,
-    weightSum: number,
-    n: number,
-  ): number {
-    if (weight === undefined) return totalWeight(loss, marks, n, 0, undefined, sampleWeight, sampleInner)
-    if (weight.length === 0) return 0
-    // Those of one sample count for each.
-    if (sampleWeight === undefined && marks === everything) return weightSum * (n / weight.length)
-    let sum = 0
-    for (let first = 0; first < n; first += BLOCK) {
-      const count = Math.min(n - first, BLOCK)
-      classesOf(marks, first, count, classes)
-      for (let i = first; i < first + count; i++) {
-        if (classes[i - first] === NOTHING) continue
-        sum += weight[i % weight.length] * (sampleWeight === undefined ? 1 : sampleWeight[Math.floor(i / sampleInner)])
-      }
-    }
-    return sum
-  }
-
   /** Refuses what the loss has no value for. */
   function checkRange(x: Float32Array, t: NumberArray, marks: Marks, ofInput: Range, ofTarget: Range): void {
     const check = (parameter: string, values: NumberArray, [low, high]: Range, way = '') => {
@@ -376,13 +355,7 @@ export function pointwise<
     ) {
       return undefined
     }
-    if (weight !== undefined && weight.length !== x.length) {
-      const sample = shape !== undefined && shape[0] > 0 ? x.length / shape[0] : undefined
-      if (weight.length !== sample || sample === 0) {
-        const expected = sample === undefined ? '' : ` or, for all samples, ${sample}`
-        throw wrongValue(loss, 'weight', `an array of ${x.length}${expected} elements`, weight)
-      }
-    }
+    checkWeight(loss, weight, x.length, shape)
     const auxInner = classes === undefined ? 1 : innerOf(classes, shape, settings.classAxis)
     separateCall(loss, { grad, out, targetGrad }, x, t, settings, buffers, accumulate)
     const sampleInner =
@@ -404,6 +377,48 @@ export function pointwise<
   }
 
   return makeLoss({ definition, options, resolve, run })
+}
+
+/** Refuses weights that are neither one per element nor one per element of a sample. */
+export function checkWeight(
+  loss: string,
+  weight: Float32Array | undefined,
+  length: number,
+  shape: readonly number[] | undefined,
+): void {
+  if (weight === undefined || weight.length === length) return
+  const sample = shape !== undefined && shape[0] > 0 ? length / shape[0] : undefined
+  if (weight.length === sample && sample > 0) return
+  const expected = sample === undefined ? '' : ` or, for all samples, ${sample}`
+  throw wrongValue(loss, 'weight', `an array of ${length}${expected} elements`, weight)
+}
+
+/** Sum of the weights of the elements that count; `weightSum` is that of `weight`. */
+export function weightOf(
+  loss: string,
+  {
+    weight,
+    sampleWeight,
+    sampleInner,
+    marks,
+  }: Pick<PointwiseExtra, 'weight' | 'sampleWeight' | 'sampleInner' | 'marks'>,
+  weightSum: number,
+  n: number,
+): number {
+  if (weight === undefined) return totalWeight(loss, marks, n, 0, undefined, sampleWeight, sampleInner)
+  if (weight.length === 0) return 0
+  // Those of one sample count for each.
+  if (sampleWeight === undefined && marks === everything) return weightSum * (n / weight.length)
+  let sum = 0
+  for (let first = 0; first < n; first += BLOCK) {
+    const count = Math.min(n - first, BLOCK)
+    classesOf(marks, first, count, classes)
+    for (let i = first; i < first + count; i++) {
+      if (classes[i - first] === NOTHING) continue
+      sum += weight[i % weight.length] * (sampleWeight === undefined ? 1 : sampleWeight[Math.floor(i / sampleInner)])
+    }
+  }
+  return sum
 }
 
 /** The value of a scalar parameter for the kernel; 0 where there is none. */

@@ -1,0 +1,294 @@
+/** What is wrong with a definition is said when the loss is defined. */
+
+import test from 'ava'
+import * as e from '../../ts/expression/index.js'
+import * as library from '../../ts/index.js'
+import { loosely } from './losses.js'
+
+const { add, div, exp, fixed, input, lt, mul, pow, rows, square, sub, where } = e
+const define = e.defineLoss as unknown as (definition: unknown) => unknown
+const inputs = { x: input, t: fixed }
+
+type Symbols = Record<string, e.Value>
+/** A definition that is right but for what is given. */
+const with_ = (more: Record<string, unknown>) => ({
+  name: 'own',
+  inputs,
+  loss: ({ x, t }: Symbols) => square(sub(x, t)),
+  ...more,
+})
+const lossOf = (loss: (inputs: Symbols, params: Symbols) => unknown, more = {}) => with_({ loss, ...more })
+
+const wrong: readonly (readonly [what: string, definition: unknown, type: ErrorConstructor, message: RegExp])[] = [
+  ['no definition', undefined, TypeError, /^defineLoss: the definition must be an object, got undefined/],
+  ['no name', with_({ name: 3 }), TypeError, /^defineLoss: name must be a word, got 3/],
+  [
+    'another member',
+    with_({ parameters: {} }),
+    TypeError,
+    /^own: a definition has name, inputs, params and loss, and not parameters/,
+  ],
+  [
+    'no function',
+    with_({ loss: 'x - t' }),
+    TypeError,
+    /^own: loss must be a function of inputs and params, got "x - t"/,
+  ],
+  [
+    'inputs as a list',
+    with_({ inputs: ['x', 't'] }),
+    TypeError,
+    /^own: inputs must be an object of input, fixed, rows\(n\)/,
+  ],
+  ['an input that is none', with_({ inputs: { x: 3 } }), TypeError, /^own: inputs\.x must be input, fixed, .* got 3/],
+  [
+    'an input called by a number',
+    with_({ inputs: { 1: input } }),
+    TypeError,
+    /^own: the input "1" must have a name that is a word/,
+  ],
+  [
+    'no gradient',
+    with_({ inputs: { x: fixed, t: fixed } }),
+    TypeError,
+    /^own: inputs must have at least one with a gradient/,
+  ],
+  [
+    'a parameter that is an option',
+    with_({ params: { weight: 1 } }),
+    TypeError,
+    /^own: the parameter weight must have another name/,
+  ],
+  [
+    'a parameter that is an input',
+    with_({ params: { x: 1 } }),
+    TypeError,
+    /^own: the parameter x must have another name/,
+  ],
+  [
+    'a parameter that is a word',
+    with_({ params: { p: '1' } }),
+    TypeError,
+    /^own: params\.p must be a number or \{ default/,
+  ],
+  [
+    'a default that does not hold',
+    with_({ params: { p: { default: -1, expected: 'a number > 0', holds: (p: number) => p > 0 } } }),
+    RangeError,
+    /^own: params\.p\.default must be a number > 0, got -1/,
+  ],
+  ['an unknown input', lossOf(({ y }) => square(y)), TypeError, /^own: there is no input y; there are x, t/],
+  [
+    'an unknown parameter',
+    lossOf(({ x }, { delta }) => mul(x, delta)),
+    TypeError,
+    /^own: there is no parameter delta; there are none/,
+  ],
+  ['no result', lossOf(() => undefined), TypeError, /^own: the function loss must return an expression, got undefined/],
+  [
+    'a condition as the result',
+    lossOf(({ x, t }) => lt(x, t)),
+    TypeError,
+    /^own: the function loss must return a number, got a condition/,
+  ],
+  [
+    'no dependence',
+    lossOf(({ t }) => square(t)),
+    TypeError,
+    /^own: the loss does not depend on x in a way that has a derivative; .* is fixed/,
+  ],
+  [
+    'no derivative',
+    lossOf(({ x, t }) => mul(e.detach(x), t)),
+    TypeError,
+    /^own: the loss does not depend on x in a way/,
+  ],
+  [
+    'no dependence of rows',
+    with_({ inputs: { x: input, b: rows(4) }, loss: ({ x }: Symbols) => x }),
+    TypeError,
+    /depend on b .* is fixedRows\(4\)/,
+  ],
+  [
+    'JavaScript for a product',
+    lossOf(({ x, t }) => (x as unknown as number) * (t as unknown as number)),
+    TypeError,
+    /^own: an expression has no value before the loss is called; write add, sub, mul/,
+  ],
+  [
+    'JavaScript for a comparison',
+    lossOf(({ x, t }) => (x < t ? t : mul(x, 2))),
+    TypeError,
+    /^own: an expression has no value .* where for/,
+  ],
+  ['JavaScript for text', lossOf(({ x }) => `${x}`), TypeError, /^own: an expression has no value/],
+  [
+    'a word for a number',
+    lossOf(({ x }) => mul(x, '2' as never)),
+    TypeError,
+    /^own: mul: an argument must be an expression or a number, got "2"/,
+  ],
+  [
+    'a missing argument',
+    lossOf(({ x }) => (sub as (x: e.Value) => e.Value)(x)),
+    TypeError,
+    /^own: sub: an argument must be an expression or a number, got undefined/,
+  ],
+  [
+    'columns for a number',
+    with_({ inputs: { b: rows(2) }, loss: ({ b }: Symbols) => square(b) }),
+    TypeError,
+    /^own: mul: an argument must be an expression or a number, got an array of 2/,
+  ],
+  ['NaN', lossOf(({ x }) => add(x, Number.NaN)), RangeError, /^own: add: a constant must not be NaN/],
+  [
+    'a number beyond the range',
+    lossOf(({ x }) => add(x, 1e39)),
+    RangeError,
+    /^own: add: a constant must be a 32-bit float/,
+  ],
+  [
+    'a condition as a number',
+    lossOf(({ x, t }) => mul(x, lt(x, t) as never)),
+    TypeError,
+    /^own: mul: an argument must be a number, got a condition; where\(condition, 1, 0\)/,
+  ],
+  [
+    'a number as a condition',
+    lossOf(({ x, t }) => where(x as never, x, t)),
+    TypeError,
+    /^own: where: the condition must come from lt, le, gt, .* got a number/,
+  ],
+  [
+    'true as a condition',
+    lossOf(({ x, t }) => where(true as never, x, t)),
+    TypeError,
+    /^own: where: the condition must come from .* got true/,
+  ],
+  [
+    'slopes that are no pairs',
+    lossOf(({ x }) => e.custom(x, x as never)),
+    TypeError,
+    /^own: custom: after the value there must be pairs/,
+  ],
+]
+
+for (const [what, definition, instanceOf, message] of wrong) {
+  test(`a definition with ${what} is refused`, (t) => {
+    t.throws(() => define(definition), { instanceOf, message })
+  })
+}
+
+test('a loss that needs too much memory is refused', (t) => {
+  const big = {
+    name: 'big',
+    inputs: { a: rows(16), b: rows(16), c: rows(16), d: rows(16) },
+    loss: (all: Record<string, readonly e.Value[]>) => Object.values(all).flat().map(exp).reduce(mul),
+  }
+  t.throws(() => define(big), {
+    instanceOf: RangeError,
+    message: /^big: the loss needs \d+ registers, .* room for 64; make it of several losses/,
+  })
+})
+
+test('builders work within a definition only', (t) => {
+  t.throws(() => add(1, 2), {
+    instanceOf: TypeError,
+    message: /expressions are built within the function loss of defineLoss/,
+  })
+  let leaked: e.Value | undefined
+  define(lossOf(({ x, t }) => (leaked = mul(x, t))))
+  t.throws(() => define(lossOf(({ x }) => add(x, leaked!))), {
+    message: /^own: add: a node of another definition cannot be used/,
+  })
+  // A definition within another one leaves the outer one as it was.
+  const nested = lossOf(({ x, t }) => {
+    define(with_({}))
+    return mul(x, t)
+  })
+  t.notThrows(() => define(nested))
+  // What a definition throws comes through, and the next one is not disturbed.
+  t.throws(
+    () =>
+      define(
+        lossOf(() => {
+          throw new SyntaxError('mine')
+        }),
+      ),
+    { instanceOf: SyntaxError, message: 'mine' },
+  )
+  t.notThrows(() => define(with_({})))
+})
+
+test('rows have 2 to 16 columns', (t) => {
+  for (const columns of [1, 0, 17, 2.5, Number.NaN]) {
+    t.throws(() => rows(columns), { instanceOf: RangeError, message: /^rows: columns must be an integer from 2 to 16/ })
+    t.throws(() => e.fixedRows(columns), { instanceOf: RangeError, message: /^fixedRows: columns/ })
+  }
+  t.throws(() => rows('4' as never), { instanceOf: TypeError, message: /^rows: columns must be a number, got "4"/ })
+})
+
+test('the loss and its derivatives are shown', (t) => {
+  const loss = loosely(
+    e.defineLoss({
+      name: 'pseudoHuber',
+      inputs: { x: input, t: fixed },
+      params: { delta: 1 },
+      loss: ({ x, t }, { delta }) => mul(square(delta), sub(e.sqrt(add(square(div(sub(x, t), delta)), 1)), 1)),
+    }),
+  )
+  t.deepEqual(String(loss).split('\n  '), [
+    'pseudoHuber(x, t, delta = 1)',
+    't1 = delta²',
+    't2 = 1 / delta',
+    't3 = x − t',
+    't4 = t2 · t3',
+    't5 = sqrt(1 + t4²)',
+    'value = t1 · (t5 − 1)',
+    'd/dx = t2 · t2 · 2 · t3 · t1 · 0.5 / t5',
+  ])
+  t.is(loss.name, 'pseudoHuber')
+  t.regex(loss.explain(), /^pseudoHuber: \d+ instructions, \d+ registers; exact: all backends have the same bits\n/)
+  t.regex(
+    loosely(define(lossOf(({ x, t }) => exp(sub(x, t))))).explain(),
+    /close: .*\n[\s\S]*exp\(x − t\) is ∞ from 88\.73 on/,
+  )
+})
+
+test('exponents are specialised, and few of them kept', (t) => {
+  let traced = 0
+  const loss = loosely(
+    e.defineLoss({
+      name: 'power',
+      inputs: { x: input },
+      params: { gamma: 2, scale: 1 },
+      loss({ x }, { gamma, scale }) {
+        traced++
+        return mul(scale, pow(x, sub(gamma, 1)))
+      },
+    }),
+  )
+  const x = Float32Array.of(0.5, 2, 3)
+  const at = (gamma: number, scale = 1) => Array.from(loss(x, { gamma, scale, reduction: 'none' }) as Float32Array)
+  for (const gamma of [1, 1.5, 2, 3, 4, 1.3, 2.7, -1]) {
+    const got = at(gamma)
+    for (const [i, value] of got.entries()) t.true(Math.abs(value / x[i] ** (gamma - 1) - 1) < 1e-6)
+  }
+  const before = traced
+  at(3, 7)
+  at(2.3)
+  at(2.9, 4)
+  t.is(traced, before, 'other parameters, and exponents that are no half numbers, need no other program')
+  t.true(loss.explain({ gamma: 2.9 }).includes('pow'))
+  t.false(loss.explain({ gamma: 3 }).includes('\n  pow'))
+  for (let gamma = -8; gamma <= 8; gamma += 0.5) at(gamma)
+  const after = traced
+  at(8)
+  t.is(traced, after)
+  at(-8)
+  t.is(traced, after + 1, 'the first is no longer kept')
+})
+
+test('defineLoss comes from both entries', (t) => {
+  t.is(library.defineLoss, e.defineLoss)
+})

@@ -1,0 +1,402 @@
+/** Losses as expressions: the definition and its checks, and the public loss. */
+
+import { OPERANDS } from '../backend/contract.js'
+import { describe, single, type Tensor, tensorOf } from '../check.js'
+import {
+  bind,
+  type CommonOptions,
+  commonOptions,
+  type Denominator,
+  type Reduction,
+  type Result,
+  type Value as ValueOf,
+  type Wanted,
+} from '../family/loss.js'
+import type { Floats, PointwiseOptions } from '../family/pointwise.js'
+import { type Buffers, type Options, readOptions } from '../options.js'
+import {
+  type Description,
+  type ExpressionBuffers,
+  type ExpressionSettings,
+  type InputOf,
+  type ParamOf,
+  resolve,
+  run,
+} from './call.js'
+import { leavesOf } from './compile.js'
+import { dependsOn, gradientsOf } from './derivative.js'
+import { explain } from './explain.js'
+import { formulasOf } from './formula.js'
+import { type InputSpec, isSpec } from './inputs.js'
+import { constant, inGraph, inputNode, Node, param, type Value } from './node.js'
+import { Programs, type Trace } from './programs.js'
+
+/** The inputs of a loss by name, in the order of its arguments. */
+export type Inputs = Readonly<Record<string, InputSpec>>
+
+/** A parameter: its default, or that and what it must be. */
+export type ParamSpec =
+  | number
+  | {
+      readonly default: number
+      /** What it must be, in words for an error, such as `'a number > 0'`. */
+      readonly expected?: string
+      /** Whether a number is that. */
+      holds?(value: number): boolean
+    }
+
+/** The parameters of a loss by name. */
+export type Params = Readonly<Record<string, ParamSpec>>
+
+type Repeat<T, N extends number, List extends T[] = []> = List['length'] extends N ? List : Repeat<T, N, [...List, T]>
+
+/** What the function `loss` gets for each input: an expression, or one per column. */
+export type Symbols<I extends Inputs> = {
+  readonly [K in keyof I]: I[K]['columns'] extends 1 ? Value : Readonly<Repeat<Value, I[K]['columns']>>
+}
+
+type Intersection<U> = (U extends unknown ? (one: U) => void : never) extends (all: infer A) => void ? A : never
+type Last<U> = Intersection<U extends unknown ? () => U : never> extends () => infer L ? L : never
+// As many arguments as there are names: their order does not matter to the types, which are all the same.
+type Arguments<Name, List extends Floats[] = []> = [Name] extends [never]
+  ? List
+  : Arguments<Exclude<Name, Last<Name>>, [...List, Floats]>
+
+type GradName<I extends Inputs> = { [K in keyof I & string]: I[K]['grad'] extends true ? `${K}Grad` : never }[keyof I &
+  string]
+
+/**
+ * Options of a loss that is an expression: its parameters, and those of every pointwise loss. The gradient by the first input that has
+ * one is `grad`; that by another, `variance` say, is asked for by `varianceGrad`, which is `true` or a buffer.
+ */
+export type ExpressionOptions<I extends Inputs, P extends Params, R extends Reduction = Reduction> = CommonOptions<R> &
+  Pick<PointwiseOptions, 'shape' | 'weight' | 'sampleWeight' | 'meanBy' | 'mask'> & {
+    [K in keyof P]?: number
+  } & { [K in GradName<I>]?: boolean | Float32Array }
+
+/** Result of `valueAndGrad`: the gradients that options ask for are there by their names. */
+export type ExpressionResult<I extends Inputs, R extends Reduction> = {
+  value: ValueOf<R>
+  grad: Float32Array
+} & Denominator & { [K in GradName<I>]?: Float32Array }
+
+/** A loss that is an expression. `D` is the reduction where the options name none. */
+export interface ExpressionLoss<I extends Inputs, P extends Params, D extends Reduction = 'mean'> {
+  /** The value. */
+  <R extends Reduction = D>(...args: [...inputs: Arguments<keyof I>, options?: ExpressionOptions<I, P, R>]): ValueOf<R>
+  /** d(value)/d(first input) · gradOutput, in `grad` or in a new array. */
+  backward(...args: [...inputs: Arguments<keyof I>, options?: ExpressionOptions<I, P>]): Float32Array
+  /** Both in one pass: what a training step calls. */
+  valueAndGrad<R extends Reduction = D>(
+    ...args: [...inputs: Arguments<keyof I>, options?: ExpressionOptions<I, P, R>]
+  ): ExpressionResult<I, R>
+  /** The same loss with these options bound: they are checked here, once. */
+  with<R extends Reduction = D>(options: ExpressionOptions<I, P, R>): ExpressionLoss<I, P, R>
+  /** Value and derivatives as formulas. */
+  toString(): string
+  /** The program: its instructions, whether all backends have the same bits, and where an operation may leave the range. */
+  explain(options?: ExpressionOptions<I, P>): string
+  /** Name of the loss. */
+  readonly name: string
+}
+
+/** What {@link defineLoss} takes. */
+export interface ExpressionDefinition<I extends Inputs, P extends Params> {
+  readonly name: string
+  readonly inputs: I
+  readonly params?: P & { readonly [K in keyof P]: ParamSpec }
+  /** The loss of one row, of what the builders make. It is called several times and must give the same each time. */
+  loss(inputs: Symbols<I>, params: { readonly [K in keyof P]: Value }): Value
+}
+
+/**
+ * Makes a loss of one expression: its gradients are derived, and value and gradients computed in one pass, on every backend, without
+ * code that is generated at run time.
+ *
+ * The function `loss` describes the loss of one row by builders such as `mul` and `exp`, which stand for operators. It runs when the
+ * loss is defined and whenever a call needs another program, such as one with another gradient; a branch on data is `where`.
+ *
+ * @throws TypeError or RangeError where the definition is wrong: a name is unknown or taken, the result does not depend on an input
+ *   with a gradient, or the loss needs more memory than a program has
+ * @example
+ * import { defineLoss } from 'fused-loss'
+ * import { div, fixed, input, mul, sqrt, square, sub, add } from 'fused-loss/expression'
+ *
+ * const pseudoHuber = defineLoss({
+ *   name: 'pseudoHuber',
+ *   inputs: { input, target: fixed },
+ *   params: { delta: { default: 1, expected: 'a number > 0', holds: (delta) => delta > 0 } },
+ *   loss: ({ input, target }, { delta }) =>
+ *     mul(square(delta), sub(sqrt(add(square(div(sub(input, target), delta)), 1)), 1)),
+ * })
+ * const x = Float32Array.of(3, 0)
+ * const t = Float32Array.of(3, 0.75)
+ * pseudoHuber(x, t, { reduction: 'none' }) // → [0, 0.25]
+ * pseudoHuber.backward(x, t, { reduction: 'sum' })[0] // → 0
+ */
+export function defineLoss<const I extends Inputs, const P extends Params = Record<never, never>>(
+  definition: ExpressionDefinition<I, P>,
+): ExpressionLoss<I, P> {
+  const description = describeLoss(definition as unknown as ExpressionDefinition<Inputs, Params>)
+  return makeExpression(description, {}) as unknown as ExpressionLoss<I, P>
+}
+
+const fail = (loss: string, message: string): never => {
+  throw new TypeError(`${loss}: ${message}`)
+}
+
+/** Names of options that are none of a definition. */
+const PER_CALL = ['shape', 'weight', 'sampleWeight', 'meanBy', 'mask'] as const
+const RESERVED: ReadonlySet<string> = new Set<string>([...commonOptions, ...PER_CALL])
+const IDENTIFIER = /^[A-Za-z_$][\w$]*$/
+
+/** Checks a definition, compiles it once, and says what calls need to know. */
+function describeLoss(definition: ExpressionDefinition<Inputs, Params>): Description {
+  if (typeof definition !== 'object' || definition === null) {
+    throw new TypeError(`defineLoss: the definition must be an object, got ${describe(definition)}`)
+  }
+  const { name } = definition
+  if (typeof name !== 'string' || name === '') {
+    throw new TypeError(`defineLoss: name must be a word, got ${describe(name)}`)
+  }
+  for (const key of Object.keys(definition)) {
+    if (!['name', 'inputs', 'params', 'loss'].includes(key)) {
+      fail(name, `a definition has name, inputs, params and loss, and not ${key}`)
+    }
+  }
+  if (typeof definition.loss !== 'function') {
+    fail(name, `loss must be a function of inputs and params, got ${describe(definition.loss)}`)
+  }
+  const inputs = inputsOf(name, definition.inputs)
+  const params = paramsOf(name, definition.params ?? {}, inputs)
+  const trace = traceOf(definition, inputs, params)
+  const exponents = inGraph(name, () => exponentsOf(trace(new Map())))
+  const programs = new Programs(name, trace, inputs, exponents)
+  const description = { name, inputs, params, programs }
+  checkCompiles(description)
+  return description
+}
+
+function inputsOf(loss: string, given: unknown): InputOf[] {
+  if (typeof given !== 'object' || given === null || Array.isArray(given)) {
+    fail(loss, `inputs must be an object of input, fixed, rows(n) or fixedRows(n) by name, got ${describe(given)}`)
+  }
+  let hasGrad = false
+  const inputs = Object.entries(given as object).map(([name, spec]): InputOf => {
+    if (!IDENTIFIER.test(name)) fail(loss, `the input ${JSON.stringify(name)} must have a name that is a word`)
+    if (!isSpec(spec)) fail(loss, `inputs.${name} must be input, fixed, rows(n) or fixedRows(n), got ${describe(spec)}`)
+    const gradName = (spec as InputSpec).grad && !hasGrad ? 'grad' : `${name}Grad`
+    hasGrad ||= (spec as InputSpec).grad
+    return { name, gradName, columns: (spec as InputSpec).columns, grad: (spec as InputSpec).grad }
+  })
+  if (!hasGrad) fail(loss, 'inputs must have at least one with a gradient: input, or rows(n)')
+  if (inputs.length > 16) fail(loss, `there may be at most 16 inputs, got ${inputs.length}`)
+  for (const { name, gradName } of inputs) {
+    if (gradName !== 'grad' && RESERVED.has(gradName))
+      fail(loss, `the input ${name} must have another name, since ${gradName} is an option`)
+  }
+  return inputs
+}
+
+function paramsOf(loss: string, given: Params, inputs: readonly InputOf[]): ParamOf[] {
+  if (typeof given !== 'object' || given === null || Array.isArray(given)) {
+    fail(loss, `params must be an object of numbers by name, got ${describe(given)}`)
+  }
+  const taken = new Set([...RESERVED, ...inputs.flatMap(({ name, gradName }) => [name, gradName, `${name}Grad`])])
+  return Object.entries(given).map(([name, spec]) => {
+    if (!IDENTIFIER.test(name)) fail(loss, `the parameter ${JSON.stringify(name)} must have a name that is a word`)
+    if (taken.has(name)) fail(loss, `the parameter ${name} must have another name, since that is an input or an option`)
+    if (typeof spec !== 'number' && (typeof spec !== 'object' || spec === null)) {
+      fail(loss, `params.${name} must be a number or { default, expected, holds }, got ${describe(spec)}`)
+    }
+    const {
+      default: standard,
+      expected = 'a finite number',
+      holds = () => true,
+    } = typeof spec === 'number' ? { default: spec } : spec
+    if (typeof holds !== 'function') fail(loss, `params.${name}.holds must be a function, got ${describe(holds)}`)
+    if (typeof expected !== 'string') fail(loss, `params.${name}.expected must be words, got ${describe(expected)}`)
+    const value = single(loss, `params.${name}.default`, standard, expected, holds)
+    return { name, default: value, expected, holds: (given: number) => holds(given) }
+  })
+}
+
+/** An object that refuses names that it does not have: `undefined` would be found much later. */
+function strict<T>(loss: string, what: string, entries: readonly (readonly [string, T])[]): Record<string, T> {
+  const known = new Map(entries)
+  return new Proxy(Object.fromEntries(entries), {
+    get(_, name) {
+      if (typeof name === 'symbol') return undefined
+      if (known.has(name)) return known.get(name)
+      const names = [...known.keys()].join(', ')
+      return fail(loss, `there is no ${what} ${name}; ${names === '' ? 'there are none' : `there are ${names}`}`)
+    },
+  })
+}
+
+/** Runs the function of a definition in the graph in use. */
+function traceOf(
+  definition: ExpressionDefinition<Inputs, Params>,
+  inputs: readonly InputOf[],
+  params: readonly ParamOf[],
+): Trace {
+  const { name: loss } = definition
+  return (constants) => {
+    const symbols = inputs.map(({ name, columns }, k): [string, Value | readonly Value[]] => [
+      name,
+      columns === 1 ? inputNode(k) : leavesOf(k, columns),
+    ])
+    const numbers = params.map(({ name }, k): [string, Value] => {
+      const value = constants.get(k)
+      return [name, value === undefined ? param(k) : constant(value)]
+    })
+    const result: unknown = definition.loss(
+      strict(loss, 'input', symbols) as Symbols<Inputs>,
+      strict(loss, 'parameter', numbers) as { readonly [name: string]: Value },
+    )
+    if (!(result instanceof Node)) {
+      return fail(loss, `the function loss must return an expression, got ${describe(result)}`)
+    }
+    if (result.type !== 'number')
+      fail(loss, 'the function loss must return a number, got a condition; where makes one of it')
+    return result as Value
+  }
+}
+
+/** Numbers of the parameters of which an exponent is made. */
+function exponentsOf(value: Value): number[] {
+  const found = new Set<number>()
+  const seen = new Set<Node>()
+  const params = (node: Node): void => {
+    if (node.kind === 'param') found.add(node.value)
+    node.args.forEach(params)
+  }
+  const walk = (node: Node): void => {
+    if (seen.has(node)) return
+    seen.add(node)
+    if (node.kind === 'pow' && node.args[1].uniform) params(node.args[1])
+    node.args.forEach(walk)
+    node.conditions.forEach(walk)
+  }
+  walk(value)
+  return [...found].sort((a, b) => a - b)
+}
+
+/** Refuses a loss that has no derivative by an input, or no room in a program. */
+function checkCompiles({ name: loss, inputs, params, programs }: Description): void {
+  inGraph(loss, () => {
+    const value = programs.trace(new Map())
+    inputs.forEach(({ name, columns, grad }, k) => {
+      if (!grad) return
+      if (leavesOf(k, columns).some((leaf) => dependsOn(value, leaf))) return
+      const fixed = columns === 1 ? 'fixed' : `fixedRows(${columns})`
+      fail(
+        loss,
+        `the loss does not depend on ${name} in a way that has a derivative; an input without a gradient is ${fixed}`,
+      )
+    })
+  })
+  const grads = inputs.flatMap(({ grad }, k) => (grad ? [k] : []))
+  const defaults = params.map((param) => param.default)
+  // NaN is no exponent that is worth a program of its own: the one for all others needs room too.
+  const any = params.map(() => Number.NaN)
+  for (const kind of ['plain', 'raw'] as const) {
+    for (const values of programs.exponents.length === 0 ? [defaults] : [defaults, any]) {
+      const wanted = { kind, grads, value: true, inPlace: false }
+      if (programs.of(wanted, values) !== undefined) continue
+      const { operands } = programs.compile(wanted, values)
+      throw new RangeError(
+        `${loss}: the loss needs ${operands} registers, numbers, inputs and gradients at a time, and there is room for ` +
+          `${OPERANDS}; make it of several losses, or give it fewer columns`,
+      )
+    }
+  }
+}
+
+const forward: Wanted = { value: true, grad: false }
+const backward: Wanted = { value: false, grad: true }
+const both: Wanted = { value: true, grad: true }
+
+/** The public loss, with options bound. */
+function makeExpression(description: Description, bound: Options): object {
+  const { name, inputs } = description
+  const gradNames = inputs.flatMap(({ grad, gradName }) => (grad && gradName !== 'grad' ? [gradName] : []))
+  const params = description.params.map((param) => param.name)
+  const known = new Set<string>([...commonOptions, ...PER_CALL, ...params, ...gradNames])
+  const perCall: ReadonlySet<string> = new Set(['gradOutput', 'grad', 'accumulate', 'out', ...gradNames])
+  const first = inputs.find(({ gradName }) => gradName === 'grad')!
+  const elsewhere = (option: string): string | undefined => {
+    if (option === `${first.name}Grad`) return `the gradient by ${first.name} is grad`
+    if (option === 'ignoreIndex') return 'targets are floats here, so that rows are left out by mask'
+    const input = inputs.find(({ name }) => option === `${name}Grad`)
+    return input && `${input.name} is an input without a gradient`
+  }
+
+  const read = (options: unknown): Options => readOptions(name, options, known, elsewhere)
+  const isBound = Object.keys(bound).length > 0
+  const boundSettings = resolve(description, bound)
+  const boundBuffers = buffersOf(bound, { grads: {} }, gradNames)
+
+  const settingsOf = (options: Options): ExpressionSettings => {
+    for (const option in options) {
+      if (!perCall.has(option)) return resolve(description, isBound ? { ...bound, ...options } : options)
+    }
+    return boundSettings
+  }
+  const call = (wanted: Wanted, args: readonly unknown[]): Result => {
+    const { length } = inputs
+    if (args.length > length + 1) {
+      const names = inputs.map((input) => input.name).join(', ')
+      throw new TypeError(`${name}: the arguments are (${names}, options), got ${args.length}`)
+    }
+    // All that may run code of the caller comes first: then what the checks have found cannot change any more.
+    const options = args[length] === undefined ? undefined : read(args[length])
+    const tensors: Tensor<unknown>[] = []
+    for (let k = 0; k < length; k++) tensors.push(tensorOf(name, inputs[k].name, args[k]))
+    if (options === undefined) return run(description, wanted, tensors, boundSettings, boundBuffers)
+    return run(description, wanted, tensors, settingsOf(options), buffersOf(options, boundBuffers, gradNames))
+  }
+
+  const loss = (...args: unknown[]) => call(forward, args).value
+  Object.defineProperty(loss, 'name', { value: name })
+  Object.assign(loss, {
+    backward: (...args: unknown[]) => call(backward, args).grad,
+    valueAndGrad: (...args: unknown[]) => call(both, args),
+    with: (options: unknown) => makeExpression(description, { ...bound, ...bind(read(options), perCall) }),
+    toString: () => inFormulas(description),
+    explain(given: unknown = {}) {
+      const options = read(given)
+      return explain(description, settingsOf(options), buffersOf(options, boundBuffers, gradNames))
+    },
+  })
+  return Object.freeze(loss)
+}
+
+function buffersOf(options: Options, bound: ExpressionBuffers, gradNames: readonly string[]): ExpressionBuffers {
+  const { gradOutput = bound.gradOutput, grad = bound.grad } = options as Buffers
+  const { out = bound.out, accumulate = bound.accumulate } = options as Buffers
+  let { grads } = bound
+  for (const name of gradNames) if (options[name] !== undefined) grads = { ...grads, [name]: options[name] as boolean }
+  return { gradOutput, grad, out, accumulate, grads } as ExpressionBuffers
+}
+
+/** The loss and its derivatives, as they are before a program is made of them. */
+function inFormulas({ name, inputs, params, programs }: Description): string {
+  return inGraph(name, () => {
+    const value = programs.trace(new Map())
+    const leaves = inputs.flatMap(({ name, columns, grad }, k) => {
+      if (!grad) return []
+      return leavesOf(k, columns).map((leaf, c) => ({ name: columns === 1 ? name : `${name}[${c}]`, leaf }))
+    })
+    const slopes = gradientsOf(
+      value,
+      leaves.map(({ leaf }) => leaf),
+    )
+    const roots = leaves.map(({ name }, k) => [`d/d${name}`, slopes[k]] as const)
+    const names = { inputs: inputs.map((input) => input.name), params: params.map((param) => param.name) }
+    const defaults = params.map((param) => `, ${param.name} = ${param.default}`).join('')
+    return [`${name}(${names.inputs.join(', ')}${defaults})`, ...formulasOf([['value', value], ...roots], names)].join(
+      '\n  ',
+    )
+  })
+}
