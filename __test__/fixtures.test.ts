@@ -4,6 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import test from 'ava'
 import type { Loss } from '../ts/family/loss.js'
 import * as exported from '../ts/index.js'
+import { loosely } from './expression/losses.js'
 import { missing, platforms } from './platforms.js'
 
 /** JSON has no NaN and no infinities: they come as text. */
@@ -13,6 +14,8 @@ interface Results {
   readonly value: number | string | Numbers
   readonly grad: Numbers
   readonly targetGrad?: Numbers
+  /** Gradients by the arguments after the target, by their names. */
+  readonly furtherGrads?: Readonly<Record<string, Numbers>>
   /** Unweighted values of the parts of a sum. */
   readonly parts?: Readonly<Record<string, number | string>>
 }
@@ -24,6 +27,8 @@ interface Case {
   readonly input: Numbers
   readonly target?: Numbers
   readonly labels?: readonly number[]
+  /** Arguments after the target, in order. */
+  readonly further?: Readonly<Record<string, Numbers>>
   readonly options: Readonly<Record<string, unknown>>
   readonly expected: Results
 }
@@ -115,6 +120,9 @@ function problem(got: unknown, expected: number | string | Numbers): string | un
 /** The arguments of a case, in all the types of arrays that it may come in. */
 function* argumentsOf(row: Case): Generator<[Float32Array, Target, Options]> {
   const options: Options = { ...row.options }
+  for (const [name, option] of Object.entries(options)) {
+    if (typeof option === 'string' && option.endsWith('Infinity')) options[name] = Number(option)
+  }
   // What is short may be a plain array; these are as long as the data.
   for (const name of ['gradOutput', 'sampleWeight']) {
     if (Array.isArray(options[name])) options[name] = floats(options[name])
@@ -138,6 +146,10 @@ function* argumentsOf(row: Case): Generator<[Float32Array, Target, Options]> {
 /** Their target may be a mask of bytes. */
 const regions = new Set(['dice', 'jaccard', 'tversky'])
 
+/** Asks for all gradients that are expected. */
+const asked = ({ targetGrad, furtherGrads = {} }: Results): Options =>
+  Object.fromEntries([...Object.keys(furtherGrads), ...(targetGrad ? ['targetGrad'] : [])].map((name) => [name, true]))
+
 /** Calls the three verbs, and says what they give that is not expected. */
 function problems(row: Case, expected = row.expected): string[] {
   const loss = losses[row.loss]
@@ -148,6 +160,17 @@ function problems(row: Case, expected = row.expected): string[] {
   }
   try {
     for (const [input, target, options] of argumentsOf(row)) {
+      if (row.further !== undefined) {
+        const further = Object.values(row.further).map(floats)
+        const all = loosely(loss).valueAndGrad(input, target, ...further, { ...options, ...asked(expected) })
+        compare('value', loosely(loss)(input, target, ...further, options), expected.value)
+        compare('backward', loosely(loss).backward(input, target, ...further, options), expected.grad)
+        compare('value beside all gradients', all.value, expected.value)
+        compare('grad beside all gradients', all.grad, expected.grad)
+        if (expected.targetGrad !== undefined) compare('targetGrad', all.targetGrad, expected.targetGrad)
+        for (const [name, grad] of Object.entries(expected.furtherGrads ?? {})) compare(name, all[name], grad)
+        continue
+      }
       compare('value', loss(input, target, options), expected.value)
       compare('backward', loss.backward(input, target, options), expected.grad)
       const both = loss.valueAndGrad(input, target, options)

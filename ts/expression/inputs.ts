@@ -8,8 +8,14 @@ export interface InputSpec<Columns extends number = number, Grad extends boolean
   readonly grad: Grad
 }
 
+/** What {@link input} is. */
+export type Input = InputSpec<1, true>
+
+/** What {@link rows} makes. */
+export type Rows<Columns extends number> = InputSpec<Columns, true>
+
 /** One number per row, with a gradient. */
-export const input: InputSpec<1, true> = Object.freeze({ columns: 1, grad: true })
+export const input: Input = Object.freeze({ columns: 1, grad: true })
 /** One number per row, without a gradient, such as a target. */
 export const fixed: InputSpec<1, false> = Object.freeze({ columns: 1, grad: false })
 
