@@ -23,17 +23,21 @@ export interface LibraryCase {
   readonly options: readonly Readonly<Record<string, unknown>>[]
   /** Numbers of a row that has no kink near them. */
   draw(random: Random, options: Readonly<Record<string, unknown>>): number[]
-  /** The loss of one row in double precision. */
-  row(numbers: readonly number[], options: Readonly<Record<string, unknown>>): Row
+  /** The loss of one row in double precision; what the gradient takes for a constant is that of `at`. */
+  row(numbers: readonly number[], options: Readonly<Record<string, unknown>>, at?: readonly number[]): Row
   /** What may be lost, in units of the last place of the value and of the slopes. */
   readonly ulps: number
   /** What is lost of a result that is a difference of larger numbers, in parts of 1. */
   readonly cancelled?: number
-  /** Numbers that the formula holds constant for the gradient, so that differences of the value do not show the slopes. */
-  readonly held?: boolean
 }
 
 const { fround } = Math
+/** ln Γ(15) − ln Γ(15.5) + ½·ln 30π: Γ(15) is 14!, and Γ(15.5) is √π·(1/2)(3/2)…(29/2). */
+const CONSTANT_OF_30 =
+  Array.from({ length: 14 }, (_, k) => Math.log(k + 1)).reduce((sum, log) => sum + log) -
+  Array.from({ length: 15 }, (_, k) => Math.log(k + 0.5)).reduce((sum, log) => sum + log) -
+  0.5 * Math.log(Math.PI) +
+  0.5 * Math.log(30 * Math.PI)
 const sigmoid = (x: number) => 1 / (1 + Math.exp(-x))
 const softplus = (x: number) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)))
 const number = (options: Readonly<Record<string, unknown>>, name: string, standard: number) =>
@@ -185,7 +189,11 @@ const regression: readonly LibraryCase[] = [
       return [Math.abs(x - kink) < 0.05 ? x + 0.2 : x, random() < 0.5 ? Number(random() < 0.5) : random()]
     },
     row([x, t], options) {
-      const [up, down, m] = [number(options, 'gammaNeg', 4), number(options, 'gammaPos', 1), number(options, 'clip', 0.05)]
+      const [up, down, m] = [
+        number(options, 'gammaNeg', 4),
+        number(options, 'gammaPos', 1),
+        number(options, 'clip', 0.05),
+      ]
       const [p, q] = [sigmoid(x), sigmoid(-x)]
       const r = Math.max(p - m, 0)
       const rest = q + Math.min(p, m)
@@ -195,6 +203,57 @@ const regression: readonly LibraryCase[] = [
       const hard = r === 0 ? 0 : r ** up * ((up * w * p * q) / r + (p * q) / rest)
       const slope = -t * q ** down * (down * p * softplus(-x) + q) + (1 - t) * hard
       return [t * positive + (1 - t) * negative, [slope, positive - negative]]
+    },
+  }),
+]
+
+const heavy: readonly LibraryCase[] = [
+  of(library.robust, {
+    // As it is by default; a logarithm, which other alphas need, is not.
+    exact: true,
+    options: [
+      {},
+      ...[2, 0, -2, -Infinity, 1.5, 0.5, -1, -8, 1e-4, -1e-4, 4].map((alpha) => ({ alpha })),
+      { alpha: 1, scale: 0.25 },
+      { alpha: 0, scale: 3 },
+      { alpha: -Infinity, scale: 3 },
+      { alpha: 0.7, scale: 0.25 },
+    ],
+    // Exponentials enlarge what a logarithm has lost.
+    ulps: 24,
+    draw: (random) => apart(random, 10 ** (2 * random() - 1)),
+    row([x, t], options) {
+      const alpha = (options.alpha as number | undefined) ?? 1
+      const c = number(options, 'scale', 1)
+      const d = x - t
+      const z = (d / c) ** 2
+      if (alpha === 2) return symmetric(z / 2, d / c ** 2)
+      if (alpha === 0) return symmetric(Math.log1p(z / 2), d / c ** 2 / (1 + z / 2))
+      if (alpha === -Infinity) return symmetric(-Math.expm1(-z / 2), (d / c ** 2) * Math.exp(-z / 2))
+      const b = Math.abs(alpha - 2)
+      const log = Math.log1p(z / b)
+      return symmetric((b / alpha) * Math.expm1((alpha / 2) * log), (d / c ** 2) * (z / b + 1) ** (alpha / 2 - 1))
+    },
+  }),
+  of(library.studentTNll, {
+    columns: [1, 1, 1],
+    gradNames: [undefined, 'targetGrad', 'scaleGrad'],
+    exact: false,
+    options: [{}, { df: 1, full: true }, { df: 0.5 }, { df: 30, full: true }, { df: 2.5, eps: 0.5 }],
+    ulps: 12,
+    // A sum of logarithms, and one less a square.
+    cancelled: 2e-6,
+    draw(random, { eps = 0 }) {
+      return [...apart(random, 3), (eps as number) + 0.2 + 2 * random()]
+    },
+    row([x, t, scale], options) {
+      const df = (options.df as number | undefined) ?? 3
+      const s = Math.max(scale, number(options, 'eps', 1e-6))
+      const z = (x - t) / s
+      const constant = { 1: Math.log(Math.PI), 30: CONSTANT_OF_30 }[df] ?? 0
+      const value = ((df + 1) / 2) * Math.log1p(z ** 2 / df) + Math.log(s) + (options.full ? constant : 0)
+      const slope = ((df + 1) * z) / ((df + z ** 2) * s)
+      return [value, [slope, -slope, (df * (1 - z ** 2)) / ((df + z ** 2) * s)]]
     },
   }),
 ]
@@ -242,7 +301,14 @@ function areas(all: readonly number[]) {
 type Areas = ReturnType<typeof areas>
 type Kind = 'iou' | 'giou' | 'diou' | 'ciou'
 
-function ofBoxes(kind: Kind, all: readonly number[], eps: number): Row {
+/** The factor of ciou that counts as a constant. */
+function alphaAt(all: readonly number[], eps: number): number {
+  const { a, b, side, I, U } = areas(all)
+  const v = (4 / Math.PI ** 2) * (Math.atan(side(b, 0) / side(b, 1)) - Math.atan(side(a, 0) / side(a, 1))) ** 2
+  return v / (1 - I / (U + eps) + v + eps)
+}
+
+function ofBoxes(kind: Kind, all: readonly number[], eps: number, at: readonly number[]): Row {
   const it: Areas = areas(all)
   const { I, U, H, hull, centre, moves } = it
   const miss = 1 - I / (U + eps)
@@ -263,7 +329,7 @@ function ofBoxes(kind: Kind, all: readonly number[], eps: number): Row {
   const angle = (box: readonly number[]) => Math.atan(it.side(box, 0) / it.side(box, 1))
   const turn = angle(it.b) - angle(it.a)
   const v = (4 / Math.PI ** 2) * turn ** 2
-  const alpha = v / (miss + v + eps)
+  const alpha = alphaAt(at, eps)
   const slope = (move: Areas['moves'][number]) => {
     const [w, h] = [it.side(move.box, 0), it.side(move.box, 1)]
     const part = (move.axis === 0 ? -h : w) / (w ** 2 + h ** 2)
@@ -272,19 +338,48 @@ function ofBoxes(kind: Kind, all: readonly number[], eps: number): Row {
   return [miss + distance / D + alpha * v, moves.map(slope)]
 }
 
-const boxCases = (['iou', 'giou', 'diou', 'ciou'] as const).map((kind): LibraryCase => ({
-  loss: loosely(library[kind]),
-  columns: [4, 4],
-  gradNames: [undefined, 'targetGrad'],
-  exact: kind !== 'ciou',
-  options: [{}, { eps: 0.5 }],
-  ulps: 8,
-  // One less a quotient, and slopes that are sums.
-  cancelled: 2e-6,
-  held: kind === 'ciou',
-  draw: boxes,
-  row: (numbers, options) => ofBoxes(kind, numbers, number(options, 'eps', 1e-7)),
-}))
+/** Both boxes of a row, given by their corners, in a format. */
+const inFormat = (format: unknown, all: readonly number[]): number[] =>
+  [0, 4].flatMap((k) => {
+    const [x, y, u, v] = all.slice(k, k + 4)
+    if (format === 'xywh') return [x, y, u - x, v - y]
+    return format === 'cxcywh' ? [(x + u) / 2, (y + v) / 2, u - x, v - y] : [x, y, u, v]
+  })
+
+/** The way back. */
+const corners = (format: unknown, all: readonly number[]): readonly number[] =>
+  [0, 4].flatMap((k) => {
+    const [x, y, w, h] = all.slice(k, k + 4)
+    if (format === 'xywh') return [x, y, x + w, y + h]
+    return format === 'cxcywh' ? [x - w / 2, y - h / 2, x + w / 2, y + h / 2] : [x, y, w, h]
+  })
+
+/** Slopes by corners, as those by the numbers of a format. */
+const byFormat = (format: unknown, slopes: readonly number[]): number[] =>
+  [0, 4].flatMap((k) => {
+    const [x, y, u, v] = slopes.slice(k, k + 4)
+    if (format === 'xywh') return [x + u, y + v, u, v]
+    return format === 'cxcywh' ? [x + u, y + v, (u - x) / 2, (v - y) / 2] : [x, y, u, v]
+  })
+
+const boxCases = (['iou', 'giou', 'diou', 'ciou'] as const).map(
+  (kind): LibraryCase => ({
+    loss: loosely(library[kind]),
+    columns: [4, 4],
+    gradNames: [undefined, 'targetGrad'],
+    exact: kind !== 'ciou',
+    options: [{}, { eps: 0.5 }, { format: 'xywh' }, { format: 'cxcywh' }],
+    ulps: 8,
+    // One less a quotient, and slopes that are sums.
+    cancelled: 2e-6,
+    draw: (random, { format }) => inFormat(format, boxes(random)),
+    row(numbers, options, at = numbers) {
+      const { format } = options
+      const [value, slopes] = ofBoxes(kind, corners(format, numbers), number(options, 'eps', 1e-7), corners(format, at))
+      return [value, byFormat(format, slopes)]
+    },
+  }),
+)
 
 /** All losses of the library that are expressions, of which there is a formula here. */
-export const libraryCases: readonly LibraryCase[] = [...regression, ...boxCases]
+export const libraryCases: readonly LibraryCase[] = [...regression, ...heavy, ...boxCases]

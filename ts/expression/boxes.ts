@@ -1,4 +1,4 @@
-/** What losses of boxes have in common: two boxes per row, each of four columns x1, y1, x2, y2, the low corner first. */
+/** What losses of boxes have in common: two boxes per row, each of four columns. */
 
 import {
   add,
@@ -20,8 +20,26 @@ import {
   where,
 } from './node.js'
 
+/** What the four numbers of a box are: two corners, the low one and the sides, or the centre and the sides. */
+export type BoxFormat = 'xyxy' | 'xywh' | 'cxcywh'
+export const BOX_FORMATS: readonly BoxFormat[] = ['xyxy', 'xywh', 'cxcywh']
+
 /** The columns of a box. */
-export type Box = readonly [x1: Value, y1: Value, x2: Value, y2: Value]
+type Columns = readonly [Value, Value, Value, Value]
+
+/** The corners of a box along both axes, and its sides, which are negative where the corners are the wrong way round. */
+interface Box {
+  readonly low: readonly [x: Value, y: Value]
+  readonly high: readonly [x: Value, y: Value]
+  readonly sides: readonly [width: Value, height: Value]
+}
+
+function boxOf(format: BoxFormat, [a, b, c, d]: Columns): Box {
+  if (format === 'xyxy') return { low: [a, b], high: [c, d], sides: [sub(c, a), sub(d, b)] }
+  if (format === 'xywh') return { low: [a, b], high: [add(a, c), add(b, d)], sides: [c, d] }
+  const [halfWidth, halfHeight] = [mul(0.5, c), mul(0.5, d)]
+  return { low: [sub(a, halfWidth), sub(b, halfHeight)], high: [add(a, halfWidth), add(b, halfHeight)], sides: [c, d] }
+}
 
 /** The smaller and the larger one of two coordinates. */
 interface Pair {
@@ -52,23 +70,23 @@ export interface Geometry {
   readonly hull: readonly [width: Value, height: Value]
   /** Squared distance of the centres. */
   readonly distance: Value
-  /** Widths and heights of both boxes. Those of a box whose corners are the wrong way round are negative. */
+  /** Widths and heights of both boxes. */
   readonly sides: readonly [width: Value, height: Value, otherWidth: Value, otherHeight: Value]
 }
 
 /** The geometry of two boxes, symmetric in them. */
-export function geometryOf([x1, y1, x2, y2]: Box, [u1, v1, u2, v2]: Box): Geometry {
-  const [left, top, right, bottom] = [ordered(x1, u1), ordered(y1, v1), ordered(x2, u2), ordered(y2, v2)]
+export function geometryOf(format: BoxFormat, input: Columns, target: Columns): Geometry {
+  const [box, other] = [boxOf(format, input), boxOf(format, target)]
+  const [left, top] = [ordered(box.low[0], other.low[0]), ordered(box.low[1], other.low[1])]
+  const [right, bottom] = [ordered(box.high[0], other.high[0]), ordered(box.high[1], other.high[1])]
   const inner = mul(positive(sub(right.low, left.high)), positive(sub(bottom.low, top.high)))
-  const sides = [sub(x2, x1), sub(y2, y1), sub(u2, u1), sub(v2, v1)] as const
-  const [width, height, otherWidth, otherHeight] = sides
   return {
     inner,
-    union: sub(add(mul(width, height), mul(otherWidth, otherHeight)), inner),
+    union: sub(add(mul(...box.sides), mul(...other.sides)), inner),
     hull: [sub(right.high, left.low), sub(bottom.high, top.low)],
     // Of differences, which have all their digits where the boxes are near each other and far from the origin.
     distance: mul(0.25, add(square(add(left.apart, right.apart)), square(add(top.apart, bottom.apart)))),
-    sides,
+    sides: [...box.sides, ...other.sides],
   }
 }
 

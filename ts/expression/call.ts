@@ -1,10 +1,11 @@
 /** A call of a loss that is an expression: checks, the program, the reduction. */
 
 import { runExpression } from '../backend/load.js'
-import { classesOf, everything, type Marks, NOTHING, type NumberArray } from '../backend/marks.js'
+import { classesOf, everything, type LabelArray, type Marks, NOTHING, type NumberArray } from '../backend/marks.js'
 import {
   agreedShape,
   attached,
+  fitsShape,
   floatTensor,
   gradBuffer,
   type Named,
@@ -12,7 +13,6 @@ import {
   separate,
   separateGrad,
   shapeOf,
-  single,
   smallArray,
   type Tensor,
   wrongValue,
@@ -34,33 +34,33 @@ import {
   type Wanted,
 } from '../family/loss.js'
 import { checkWeight, weightOf } from '../family/pointwise.js'
-import { marksOf, maskOf, sampleWeightOf, sharing, totalWeight } from '../family/positions.js'
+import { areLabels, marksOf, maskOf, outside, sampleWeightOf, sharing, totalWeight } from '../family/positions.js'
 import type { Buffers, Options } from '../options.js'
 import { BLOCK } from '../sum.js'
-import type { InputSpec } from './inputs.js'
+import type { Draw } from './define.js'
+import type { InputRange, InputTraits } from './inputs.js'
 import { isSingle } from './interpret.js'
+import { optionsOfParams, type ParamOf } from './params.js'
 import { type Programs, plainUniforms, uniformsOf } from './programs.js'
+import { checkSigns, floatsOf, isUnsigned } from './signs.js'
+import { type Spread, spreadOf, totals, totalsBuffer } from './spread.js'
 
 /** An input, and what its gradient is called in options and results. */
-export interface InputOf extends InputSpec {
+export interface InputOf extends InputTraits {
   readonly name: string
   readonly gradName: string
+  readonly ranges: readonly InputRange[]
 }
 
-/** A parameter whose definition has been checked. */
-export interface ParamOf {
-  readonly name: string
-  readonly default: number
-  readonly expected: string
-  holds(value: number): boolean
-}
-
-/** What a call needs of a loss. */
-export interface Description {
+/** What a loss that is an expression is made of. */
+export interface ExpressionDescription {
+  readonly family: 'expression'
   readonly name: string
   readonly inputs: readonly InputOf[]
   readonly params: readonly ParamOf[]
   readonly programs: Programs
+  /** What tests and benches draw for each input of a loss of this library. */
+  readonly draws: readonly Draw[] | undefined
 }
 
 /** Options that hold from call to call. */
@@ -73,6 +73,10 @@ export interface ExpressionSettings extends Settings {
   readonly weightSum: number
   /** Values of the parameters, in order. */
   readonly params: readonly number[]
+  /** The same where labels are 0 and 1: the last of the parameters of a loss of signs says so. */
+  readonly paramsOfBits: readonly number[]
+  /** Where the numbers of inputs must be, with these options. */
+  readonly ranges: readonly (readonly [input: number, range: InputRange])[]
 }
 
 /** Options of one call, with the buffers of the other gradients by their names. */
@@ -81,10 +85,14 @@ export interface ExpressionBuffers extends Buffers {
 }
 
 /** Checks the options that do not depend on the arrays. */
-export function resolve({ name: loss, params }: Description, given: Options): ExpressionSettings {
+export function resolve({ name: loss, inputs, params }: ExpressionDescription, given: Options): ExpressionSettings {
   const { shape, weight, sampleWeight, mask, meanBy = 'count' } = given
   const common = commonSettings(loss, given)
   const weights = weight === undefined ? undefined : smallArray(loss, 'weight', weight)
+  const values = params.map((param) => {
+    const value = given[param.name]
+    return value === undefined ? param.default : param.numberOf(value)
+  })
   return {
     ...common,
     shape: shape === undefined ? undefined : shapeOf(loss, 'shape', shape),
@@ -93,37 +101,49 @@ export function resolve({ name: loss, params }: Description, given: Options): Ex
     mask: maskOf(loss, mask),
     meanBy: meanByOf(loss, meanBy, common.reduction, common.normalizer),
     weightSum: meanBy === 'weight' && weights !== undefined ? weights.reduce((sum, w) => sum + w, 0) : 0,
-    params: params.map((param) => {
-      const value = given[param.name]
-      return value === undefined ? param.default : single(loss, param.name, value, param.expected, param.holds)
-    }),
+    params: values,
+    paramsOfBits: values.length > 0 ? values.with(-1, 1) : values,
+    ranges: rangesOf(inputs, optionsOfParams(params, values), common.validate),
   }
+}
+
+/** The ranges that calls with these parameters look at. */
+function rangesOf(
+  inputs: readonly InputOf[],
+  params: Readonly<Record<string, unknown>>,
+  validate: boolean,
+): (readonly [input: number, range: InputRange])[] {
+  return inputs.flatMap(({ ranges }, k) =>
+    ranges.filter((range) => (validate || !range.validate) && range.when(params)).map((range) => [k, range] as const),
+  )
 }
 
 /** Runs a call: nothing is written before all checks are done. */
 export function run(
-  description: Description,
+  description: ExpressionDescription,
   wanted: Wanted,
   tensors: readonly Tensor<unknown>[],
   settings: ExpressionSettings,
   buffers: ExpressionBuffers,
 ): Result {
   const { name: loss } = description
-  const { arrays, rows, shape } = arraysOfCall(description, tensors, settings)
+  const { given, all, spreads, rows, shape } = arraysOfCall(description, tensors, settings)
   const { weight, sampleWeight, mask, reduction } = settings
   const marks: Marks =
     mask === undefined ? everything : marksOf(loss, undefined, [], mask, shape, () => shape ?? [rows])
   checkMeanBy(loss, settings.meanBy, 'a weight or a sampleWeight', weight, sampleWeight)
   const scalar = scalarGradOutput(loss, buffers.gradOutput)
-  const grads = gradsOf(description, wanted, buffers, rows)
+  const grads = gradsOf(description, wanted, buffers, given, spreads, rows)
   const accumulate = accumulates(loss, buffers, wanted)
   const gradOutput = arrayGradOutput(loss, buffers.gradOutput, settings, rows)
   const out = valuesBuffer(loss, buffers.out, wanted, settings, rows)
   checkWeight(loss, weight, rows, shape)
   const sampleInner = sampleWeight === undefined ? 1 : sharing(loss, 'sampleWeight', sampleWeight, shape ?? [rows])
   if (mask !== undefined) attached(loss, 'mask', mask.data)
-  checkOverlaps(description, arrays, grads, out, gradOutput, settings, accumulate)
-  if (settings.validate) checkNumbers(description, arrays, rows, marks)
+  checkOverlaps(description, given, grads, out, gradOutput, settings, accumulate)
+  for (const [input, range] of settings.ranges) checkRange(description, all, spreads, marks, input, range)
+  if (settings.validate) checkNumbers(description, all, rows, marks)
+  const params = signsOf(description, all, settings, marks)
 
   const { weightSum } = settings
   const count =
@@ -134,16 +154,21 @@ export function run(
   const reported = reduction === 'mean' ? denominator : count
   const grad = grads.length === 0 ? undefined : grads[0].array
   /** With the gradients that options ask for. */
-  const all = (result: Result): Result => {
-    for (let k = 1; k < grads.length; k++) Object.assign(result, { [grads[k].input.gradName]: grads[k].array })
+  const complete = (result: Result): Result => {
+    for (let k = 1; k < grads.length; k++) {
+      const { input, array, spread, own } = grads[k]
+      Object.assign(result, { [input.gradName]: spread === undefined ? array : totals(array, spread, own) })
+    }
     return result
   }
+  if (wanted.dry) return { value: Number.NaN, grad, denominator: reported }
   if (rows === 0 || denominator === 0) {
     const nothing = denominator === 0 ? settings : ({ ...settings, emptyMean: 'zero' } as const)
     for (const { array } of grads.slice(1)) array.fill(0)
     if (out !== undefined) out.fill(0)
-    return all(emptyResult(nothing, out, grad, accumulate, reported, undefined))
+    return complete(emptyResult(nothing, out, grad, accumulate, reported, undefined))
   }
+  const arrays = all.map(floatsOf)
   const isRaw =
     weight !== undefined ||
     sampleWeight !== undefined ||
@@ -161,7 +186,6 @@ export function run(
     buffersOfGrads.push(array)
     inPlace ||= isOver(array, arrays[index])
   }
-  const { params } = settings
   let sum: number | undefined
   if (!isRaw && (grads.length === 0 || isSingle(scale))) {
     const plain = programs.of({ kind: 'plain', grads: indices, value: wanted.value, inPlace }, params)
@@ -172,31 +196,54 @@ export function run(
     }
   }
   if (sum === undefined) {
-    // There is room for it with all gradients, which the definition has made sure of.
-    const ready = programs.of({ kind: 'raw', grads: indices, value: wanted.value, inPlace: false }, params)!
+    const ready = programs.roomy({ kind: 'raw', grads: indices, value: wanted.value, inPlace: false }, params)
     const uniforms = uniformsOf(ready, params, 1)
     const raw = { scale, weight, sampleWeight, sampleInner, marks, gradOutput, out, accumulate }
     const { program } = ready
     sum = runExpression({ loss, program, uniforms, inputs: arrays, grads: buffersOfGrads, rows, raw })
   }
-  return all({ value: out ?? sum / denominator, grad, denominator: reported })
+  return complete({ value: out ?? sum / denominator, grad, denominator: reported })
 }
 
 const isOver = (grad: Float32Array, input: Float32Array) =>
   grad === input || (grad.buffer === input.buffer && grad.byteOffset === input.byteOffset)
 
+interface Arrays {
+  /** As they were given. */
+  readonly given: readonly (Float32Array | LabelArray)[]
+  /** With one number per element. */
+  readonly all: readonly (Float32Array | LabelArray)[]
+  /** Of the inputs that were given with fewer numbers. */
+  readonly spreads: readonly (Spread | undefined)[] | undefined
+  readonly rows: number
+  readonly shape: readonly number[] | undefined
+}
+
 /** The arrays of a call, how many values they have, and the shape of these, where one says it. */
 function arraysOfCall(
-  { name: loss, inputs }: Description,
+  { name: loss, inputs }: ExpressionDescription,
   tensors: readonly Tensor<unknown>[],
   settings: ExpressionSettings,
-): { arrays: Float32Array[]; rows: number; shape: readonly number[] | undefined } {
-  const arrays: Float32Array[] = []
+): Arrays {
+  const given: (Float32Array | LabelArray)[] = []
+  let all = given
+  let spreads: (Spread | undefined)[] | undefined
   let rows = 0
   let shape: readonly number[] | undefined
   for (let k = 0; k < inputs.length; k++) {
-    const { name, columns } = inputs[k]
-    const tensor = floatTensor(loss, name, tensors[k])
+    const { name, columns, signs } = inputs[k]
+    if (inputs[k].spreads) {
+      const { given: own, spread } = spreadOf(loss, name, tensors[k], rows, shape)
+      if (spread !== undefined) {
+        if (all === given) all = [...given]
+        spreads ??= []
+        spreads[k] = spread
+      }
+      given.push(own)
+      if (all !== given) all.push(spread?.array ?? own)
+      continue
+    }
+    const tensor = signs === undefined ? floatTensor(loss, name, tensors[k]) : signTensor(loss, name, tensors[k])
     const own = shapeOfRows(loss, inputs[k], tensor.shape)
     const { data } = tensor
     if (k === 0) {
@@ -206,9 +253,36 @@ function arraysOfCall(
     } else if (data.length !== rows * columns) {
       throw wrongValue(loss, name, `a Float32Array of ${rows * columns} elements`, data)
     } else if (own !== undefined && shape !== undefined) sameShape(loss, `shape of ${name}`, own, shape)
-    arrays.push(data)
+    given.push(data)
+    if (all !== given) all.push(data)
   }
-  return { arrays, rows, shape }
+  return { given, all, spreads, rows, shape }
+}
+
+/** Labels may be integers. */
+function signTensor(loss: string, name: string, tensor: Tensor<unknown>): Tensor<Float32Array | LabelArray> {
+  const { data } = tensor
+  if (!areLabels(data)) return floatTensor(loss, name, tensor)
+  attached(loss, name, data)
+  fitsShape(loss, name, tensor)
+  return tensor as Tensor<LabelArray>
+}
+
+/** Refuses labels that are none; the parameters of the program for those that there are. */
+function signsOf(
+  { name: loss, inputs }: ExpressionDescription,
+  arrays: readonly (Float32Array | LabelArray)[],
+  { params, paramsOfBits }: ExpressionSettings,
+  marks: Marks,
+): readonly number[] {
+  for (let k = 0; k < inputs.length; k++) {
+    const { name, signs } = inputs[k]
+    if (signs === undefined) continue
+    const isBits = params[params.length - 1] === 1 || isUnsigned(arrays[k])
+    checkSigns(loss, name, arrays[k], signs, isBits, marks)
+    return isBits ? paramsOfBits : params
+  }
+  return params
 }
 
 /** The shape of the values of a tensor, whose last axis is that of the columns. */
@@ -225,14 +299,21 @@ function shapeOfRows(
 interface Grad {
   readonly input: InputOf
   readonly index: number
+  /** What the program writes. */
   readonly array: Float32Array
+  /** Where the caller's input has fewer numbers than the program's. */
+  readonly spread: Spread | undefined
+  /** What the caller gets; undefined where that is a number. */
+  readonly own: Float32Array | undefined
 }
 
 /** The gradients that are wanted: always that by the first input that has one, the others where an option asks for them. */
 function gradsOf(
-  { name: loss, inputs }: Description,
+  { name: loss, inputs }: ExpressionDescription,
   wanted: Wanted,
   buffers: ExpressionBuffers,
+  given: readonly ArrayLike<unknown>[],
+  spreads: Arrays['spreads'],
   rows: number,
 ): Grad[] {
   const grads: Grad[] = []
@@ -242,19 +323,28 @@ function gradsOf(
     if (!input.grad) continue
     const { gradName } = input
     const length = rows * input.columns
-    const array =
-      gradName === 'grad'
-        ? gradBuffer(loss, buffers.grad, length)
-        : targetGradBuffer(loss, wanted, length, buffers.grads[gradName], gradName)
-    if (array !== undefined) grads.push({ input, index, array })
+    const spread = spreads?.[index]
+    if (gradName === 'grad') {
+      const array = gradBuffer(loss, buffers.grad, length)
+      grads.push({ input, index, array, spread, own: array })
+    } else if (spread === undefined) {
+      const array = targetGradBuffer(loss, wanted, length, buffers.grads[gradName], gradName)
+      if (array !== undefined) grads.push({ input, index, array, spread, own: array })
+    } else {
+      const option = buffers.grads[gradName]
+      if (option === undefined || option === false) continue
+      if (option === true && !wanted.value) targetGradBuffer(loss, wanted, 0, option, gradName)
+      const own = totalsBuffer(loss, gradName, spread, given[index].length, option)
+      grads.push({ input, index, array: new Float32Array(length), spread, own })
+    }
   }
   return grads
 }
 
 /** Refuses outputs that share memory with each other or with what is read, but for gradients over their own inputs. */
 function checkOverlaps(
-  { name: loss, inputs }: Description,
-  arrays: readonly Float32Array[],
+  { name: loss, inputs }: ExpressionDescription,
+  given: readonly (Float32Array | LabelArray)[],
   grads: readonly Grad[],
   out: Float32Array | undefined,
   gradOutput: Float32Array | undefined,
@@ -267,11 +357,11 @@ function checkOverlaps(
   if (grads.length === 1 && out === undefined && gradOutput === undefined && others.length === 0 && inputs.length < 3) {
     const [{ input, index, array }] = grads
     const names = { grad: 'grad', input: input.name, target: inputs[1 - index]?.name ?? '' }
-    separateGrad(loss, array, arrays[index], arrays[1 - index], accumulate, names)
+    separateGrad(loss, array, given[index] as Float32Array, given[1 - index], accumulate, names)
     return
   }
-  const written: Named[] = grads.map(({ input, array }) => [input.gradName, array])
-  const read: Named[] = inputs.map(({ name }, k) => [name, arrays[k]])
+  const written: Named[] = grads.map(({ input, own }) => [input.gradName, own])
+  const read: Named[] = inputs.map(({ name }, k) => [name, given[k]])
   const inputOf = Object.fromEntries(grads.map(({ input }) => [input.gradName, input.name]))
   separate(loss, [...written, ['out', out]], [...read, ['gradOutput', gradOutput], ...others], accumulate, inputOf)
 }
@@ -280,19 +370,57 @@ const classNumbers = new Int32Array(BLOCK)
 
 /** Refuses NaN in rows that count. */
 function checkNumbers(
-  { name: loss, inputs }: Description,
-  arrays: readonly Float32Array[],
+  { name: loss, inputs }: ExpressionDescription,
+  arrays: readonly (Float32Array | LabelArray)[],
   rows: number,
   marks: Marks,
 ): void {
-  for (let first = 0; first < rows; first += BLOCK) {
+  for (let k = 0; k < inputs.length; k++) {
+    const { name, columns } = inputs[k]
+    const i = firstOf(arrays[k], 0, rows, columns, marks, Number.isNaN)
+    if (i >= 0) throw wrongValue(loss, `${name}[${i}]`, 'a number', arrays[k][i])
+  }
+}
+
+/** Index of the first number from row `from` on that counts and of which `holds` is true; −1 if there is none. */
+function firstOf(
+  array: Float32Array | LabelArray,
+  from: number,
+  rows: number,
+  columns: number,
+  marks: Marks,
+  holds: (value: number) => boolean,
+): number {
+  for (let first = from; first < rows; first += BLOCK) {
     const count = Math.min(BLOCK, rows - first)
     classesOf(marks, first, count, classNumbers)
-    inputs.forEach(({ name, columns }, k) => {
-      for (let i = first * columns; i < (first + count) * columns; i++) {
-        if (!Number.isNaN(arrays[k][i]) || classNumbers[Math.floor(i / columns) - first] === NOTHING) continue
-        throw wrongValue(loss, `${name}[${i}]`, 'a number', arrays[k][i])
-      }
-    })
+    for (let i = first * columns; i < (first + count) * columns; i++) {
+      if (holds(array[i] as number) && classNumbers[Math.floor(i / columns) - first] !== NOTHING) return i
+    }
   }
+  return -1
+}
+
+/** Refuses numbers outside of a range in rows that count. NaN is none of them. */
+function checkRange(
+  { name: loss, inputs }: ExpressionDescription,
+  arrays: readonly (Float32Array | LabelArray)[],
+  spreads: Arrays['spreads'],
+  marks: Marks,
+  input: number,
+  { low, high, expected, hint }: InputRange,
+): void {
+  const { name, columns } = inputs[input]
+  const array = arrays[input]
+  const ofColumns = columns === 1 || marks === everything ? marks : { ...marks, maskInner: marks.maskInner * columns }
+  let i = outside(array, low, high, ofColumns)
+  // The scan takes NaN for one. It is rare, and what follows it is looked at here.
+  if (i >= 0 && Number.isNaN(array[i])) {
+    const rows = array.length / columns
+    i = firstOf(array, Math.floor(i / columns), rows, columns, marks, (value) => value < low || value > high)
+  }
+  if (i < 0) return
+  const spread = spreads?.[input]
+  const at = spread === undefined ? `[${i}]` : spread.isNumber ? '' : `[${Math.floor(i / spread.inner)}]`
+  throw wrongValue(loss, `${name}${at}`, expected, array[i], hint)
 }

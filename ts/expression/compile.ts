@@ -3,7 +3,7 @@
 import type { OPERANDS, Program } from '../backend/contract.js'
 import { gradientsOf } from './derivative.js'
 import { fuse, isExact } from './fuse.js'
-import type { InputSpec } from './inputs.js'
+import type { InputTraits } from './inputs.js'
 import { type Item, Lowering, nameLogistics, newItem, reachable } from './lower.js'
 import { inGraph, inputNode, mul, scale, type Value } from './node.js'
 import { encode, outputsAfterInputs } from './registers.js'
@@ -36,11 +36,11 @@ export interface Compiled {
  * Whatever changes a bit is decided for the value and all gradients together, and only then comes what is wanted of them: a gradient
  * has the same bits whether the value is computed beside it or not.
  */
-export function compile(name: string, trace: () => Value, inputs: readonly InputSpec[], wanted: Wanted): Compiled {
+export function compile(name: string, trace: () => Value, inputs: readonly InputTraits[], wanted: Wanted): Compiled {
   return inGraph(name, () => compileInGraph(trace(), inputs, wanted))
 }
 
-function compileInGraph(value: Value, inputs: readonly InputSpec[], wanted: Wanted): Compiled {
+function compileInGraph(value: Value, inputs: readonly InputTraits[], wanted: Wanted): Compiled {
   const isPlain = wanted.kind === 'plain'
   const leaves = inputs.map(({ columns, grad }, k) => (grad ? leavesOf(k, columns) : []))
   const slopes = gradientsOf(value, leaves.flat()).map((slope) => (isPlain ? mul(scale(), slope) : slope))

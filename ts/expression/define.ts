@@ -1,7 +1,6 @@
 /** Losses as expressions: the definition and its checks, and the public loss. */
 
-import { OPERANDS } from '../backend/contract.js'
-import { describe, single, type Tensor, tensorOf } from '../check.js'
+import { describe, itemsOf, type Tensor, tensorOf, wrongType } from '../check.js'
 import {
   bind,
   type CommonOptions,
@@ -9,17 +8,17 @@ import {
   type Denominator,
   type Reduction,
   type Result,
+  register,
   type Value as ValueOf,
   type Wanted,
 } from '../family/loss.js'
-import type { Floats, PointwiseOptions } from '../family/pointwise.js'
+import type { PointwiseOptions } from '../family/pointwise.js'
 import { type Buffers, type Options, readOptions } from '../options.js'
 import {
-  type Description,
   type ExpressionBuffers,
+  type ExpressionDescription,
   type ExpressionSettings,
   type InputOf,
-  type ParamOf,
   resolve,
   run,
 } from './call.js'
@@ -28,22 +27,22 @@ import { dependsOn, gradientsOf } from './derivative.js'
 import { explain } from './explain.js'
 import { formulasOf } from './formula.js'
 import { type InputSpec, isSpec } from './inputs.js'
-import { constant, inGraph, inputNode, Node, param, type Value } from './node.js'
+import { constant, inGraph, inputNode, mul, Node, param, sub, type Value } from './node.js'
+import {
+  combinationsOf,
+  flagParam,
+  type OptionOf,
+  type ParamOf,
+  type ParamSpec,
+  paramOf,
+  type SymbolOf,
+} from './params.js'
 import { Programs, type Trace } from './programs.js'
+
+export type { ParamSpec }
 
 /** The inputs of a loss by name, in the order of its arguments. */
 export type Inputs = Readonly<Record<string, InputSpec>>
-
-/** A parameter: its default, or that and what it must be. */
-export type ParamSpec =
-  | number
-  | {
-      readonly default: number
-      /** What it must be, in words for an error, such as `'a number > 0'`. */
-      readonly expected?: string
-      /** Whether a number is that. */
-      holds?(value: number): boolean
-    }
 
 /** The parameters of a loss by name. */
 export type Params = Readonly<Record<string, ParamSpec>>
@@ -58,12 +57,26 @@ export type Symbols<I extends Inputs> = {
 type Intersection<U> = (U extends unknown ? (one: U) => void : never) extends (all: infer A) => void ? A : never
 type Last<U> = Intersection<U extends unknown ? () => U : never> extends () => infer L ? L : never
 // As many arguments as there are names: their order does not matter to the types, which are all the same.
-type Arguments<Name, List extends Floats[] = []> = [Name] extends [never]
+type Arguments<Name, One, List extends One[] = []> = [Name] extends [never]
   ? List
-  : Arguments<Exclude<Name, Last<Name>>, [...List, Floats]>
+  : Arguments<Exclude<Name, Last<Name>>, One, [...List, One]>
 
-type GradName<I extends Inputs> = { [K in keyof I & string]: I[K]['grad'] extends true ? `${K}Grad` : never }[keyof I &
-  string]
+/** The option of a loss of signs. */
+type ZeroOne<I extends Inputs> = Int32Array extends Argument<I> ? { zeroOne?: boolean } : unknown
+
+/** A gradient by what may be a number is one then. */
+type GradOf<S extends InputSpec> =
+  S extends InputSpec<number, boolean, infer A> ? (number extends A ? Float32Array | number : Float32Array) : never
+
+/** What some argument may be: the order of names is none of types. */
+type Argument<I extends Inputs> = {
+  [K in keyof I]: I[K] extends InputSpec<number, boolean, infer A> ? A : never
+}[keyof I]
+
+/** The names of the inputs that have a gradient. */
+type Differentiable<I extends Inputs> = {
+  [K in keyof I & string]: I[K]['grad'] extends true ? K : never
+}[keyof I & string]
 
 /**
  * Options of a loss that is an expression: its parameters, and those of every pointwise loss. The gradient by the first input that has
@@ -71,24 +84,26 @@ type GradName<I extends Inputs> = { [K in keyof I & string]: I[K]['grad'] extend
  */
 export type ExpressionOptions<I extends Inputs, P extends Params, R extends Reduction = Reduction> = CommonOptions<R> &
   Pick<PointwiseOptions, 'shape' | 'weight' | 'sampleWeight' | 'meanBy' | 'mask'> & {
-    [K in keyof P]?: number
-  } & { [K in GradName<I>]?: boolean | Float32Array }
+    [K in keyof P]?: OptionOf<P[K]>
+  } & { [K in Differentiable<I> as `${K}Grad`]?: boolean | Float32Array } & ZeroOne<I>
 
 /** Result of `valueAndGrad`: the gradients that options ask for are there by their names. */
 export type ExpressionResult<I extends Inputs, R extends Reduction> = {
   value: ValueOf<R>
   grad: Float32Array
-} & Denominator & { [K in GradName<I>]?: Float32Array }
+} & Denominator & { [K in Differentiable<I> as `${K}Grad`]?: GradOf<I[K]> }
 
 /** A loss that is an expression. `D` is the reduction where the options name none. */
 export interface ExpressionLoss<I extends Inputs, P extends Params, D extends Reduction = 'mean'> {
   /** The value. */
-  <R extends Reduction = D>(...args: [...inputs: Arguments<keyof I>, options?: ExpressionOptions<I, P, R>]): ValueOf<R>
+  <R extends Reduction = D>(
+    ...args: [...inputs: Arguments<keyof I, Argument<I>>, options?: ExpressionOptions<I, P, R>]
+  ): ValueOf<R>
   /** d(value)/d(first input) · gradOutput, in `grad` or in a new array. */
-  backward(...args: [...inputs: Arguments<keyof I>, options?: ExpressionOptions<I, P>]): Float32Array
+  backward(...args: [...inputs: Arguments<keyof I, Argument<I>>, options?: ExpressionOptions<I, P>]): Float32Array
   /** Both in one pass: what a training step calls. */
   valueAndGrad<R extends Reduction = D>(
-    ...args: [...inputs: Arguments<keyof I>, options?: ExpressionOptions<I, P, R>]
+    ...args: [...inputs: Arguments<keyof I, Argument<I>>, options?: ExpressionOptions<I, P, R>]
   ): ExpressionResult<I, R>
   /** The same loss with these options bound: they are checked here, once. */
   with<R extends Reduction = D>(options: ExpressionOptions<I, P, R>): ExpressionLoss<I, P, R>
@@ -105,8 +120,19 @@ export interface ExpressionDefinition<I extends Inputs, P extends Params> {
   readonly name: string
   readonly inputs: I
   readonly params?: P & { readonly [K in keyof P]: ParamSpec }
-  /** The loss of one row, of what the builders make. It is called several times and must give the same each time. */
-  loss(inputs: Symbols<I>, params: { readonly [K in keyof P]: Value }): Value
+  /**
+   * The loss of one row, of what the builders make. It is called several times and must give the same each time. Parameters that are
+   * true or false, words or constant numbers come as they are, and it may branch on them.
+   */
+  loss(inputs: Symbols<I>, params: { readonly [K in keyof P]: SymbolOf<P[K], Value> }): Value
+}
+
+/** What the numbers of an input are in tests and benches. */
+export type Draw = 'real' | 'positive' | 'count' | 'probability' | 'logProbability' | 'sign' | 'box'
+
+/** A loss of this library: what tests and benches draw for each input is beside its definition. */
+export interface LibraryDefinition<I extends Inputs, P extends Params> extends ExpressionDefinition<I, P> {
+  readonly draws: { readonly [K in keyof I]: Draw }
 }
 
 /**
@@ -138,7 +164,20 @@ export function defineLoss<const I extends Inputs, const P extends Params = Reco
   definition: ExpressionDefinition<I, P>,
 ): ExpressionLoss<I, P> {
   const description = describeLoss(definition as unknown as ExpressionDefinition<Inputs, Params>)
+  checkExpression(description)
   return makeExpression(description, {}) as unknown as ExpressionLoss<I, P>
+}
+
+/**
+ * The same for a loss of this library, of the type `L`. It compiles nothing before the first call, so that an import costs nothing;
+ * tests run {@link checkExpression} over all of them.
+ */
+export function expressionLoss<L, const I extends Inputs = Inputs, const P extends Params = Record<never, never>>(
+  definition: LibraryDefinition<I, P>,
+): L {
+  const { draws, ...own } = definition
+  const description = describeLoss(own as unknown as ExpressionDefinition<Inputs, Params>)
+  return makeExpression({ ...description, draws: Object.values(draws) }, {}) as L
 }
 
 const fail = (loss: string, message: string): never => {
@@ -147,11 +186,13 @@ const fail = (loss: string, message: string): never => {
 
 /** Names of options that are none of a definition. */
 const PER_CALL = ['shape', 'weight', 'sampleWeight', 'meanBy', 'mask'] as const
+/** The option of a loss of signs. */
+const ZERO_ONE = 'zeroOne'
 const RESERVED: ReadonlySet<string> = new Set<string>([...commonOptions, ...PER_CALL])
 const IDENTIFIER = /^[A-Za-z_$][\w$]*$/
 
-/** Checks a definition, compiles it once, and says what calls need to know. */
-function describeLoss(definition: ExpressionDefinition<Inputs, Params>): Description {
+/** Checks a definition, and says what calls need to know. */
+function describeLoss(definition: ExpressionDefinition<Inputs, Params>): ExpressionDescription {
   if (typeof definition !== 'object' || definition === null) {
     throw new TypeError(`defineLoss: the definition must be an object, got ${describe(definition)}`)
   }
@@ -169,12 +210,9 @@ function describeLoss(definition: ExpressionDefinition<Inputs, Params>): Descrip
   }
   const inputs = inputsOf(name, definition.inputs)
   const params = paramsOf(name, definition.params ?? {}, inputs)
-  const trace = traceOf(definition, inputs, params)
-  const exponents = inGraph(name, () => exponentsOf(trace(new Map())))
-  const programs = new Programs(name, trace, inputs, exponents)
-  const description = { name, inputs, params, programs }
-  checkCompiles(description)
-  return description
+  const constants = params.flatMap(({ constant }, k) => (constant ? [k] : []))
+  const programs = new Programs(name, traceOf(definition, inputs, params), inputs, constants)
+  return { family: 'expression', name, inputs, params, programs, draws: undefined }
 }
 
 function inputsOf(loss: string, given: unknown): InputOf[] {
@@ -182,14 +220,20 @@ function inputsOf(loss: string, given: unknown): InputOf[] {
     fail(loss, `inputs must be an object of input, fixed, rows(n) or fixedRows(n) by name, got ${describe(given)}`)
   }
   let hasGrad = false
-  const inputs = Object.entries(given as object).map(([name, spec]): InputOf => {
+  const inputs = Object.entries(given as object).map(([name, spec], k): InputOf => {
     if (!IDENTIFIER.test(name)) fail(loss, `the input ${JSON.stringify(name)} must have a name that is a word`)
     if (!isSpec(spec)) fail(loss, `inputs.${name} must be input, fixed, rows(n) or fixedRows(n), got ${describe(spec)}`)
     const gradName = (spec as InputSpec).grad && !hasGrad ? 'grad' : `${name}Grad`
     hasGrad ||= (spec as InputSpec).grad
-    return { name, gradName, columns: (spec as InputSpec).columns, grad: (spec as InputSpec).grad }
+    const { columns, grad, ranges, signs, spreads } = spec as InputSpec
+    if (spreads && (k === 0 || gradName === 'grad')) {
+      fail(loss, `${name} cannot be broadcast, since the first input and the one of grad have a number per row`)
+    }
+    return { name, gradName, columns, grad, ranges: ranges ?? [], signs, spreads: spreads === true }
   })
   if (!hasGrad) fail(loss, 'inputs must have at least one with a gradient: input, or rows(n)')
+  if (inputs.filter(({ signs }) => signs !== undefined).length > 1)
+    fail(loss, 'there may be at most one input of signs')
   if (inputs.length > 16) fail(loss, `there may be at most 16 inputs, got ${inputs.length}`)
   for (const { name, gradName } of inputs) {
     if (gradName !== 'grad' && RESERVED.has(gradName))
@@ -200,26 +244,30 @@ function inputsOf(loss: string, given: unknown): InputOf[] {
 
 function paramsOf(loss: string, given: Params, inputs: readonly InputOf[]): ParamOf[] {
   if (typeof given !== 'object' || given === null || Array.isArray(given)) {
-    fail(loss, `params must be an object of numbers by name, got ${describe(given)}`)
+    fail(loss, `params must be an object of parameters by name, got ${describe(given)}`)
   }
-  const taken = new Set([...RESERVED, ...inputs.flatMap(({ name, gradName }) => [name, gradName, `${name}Grad`])])
-  return Object.entries(given).map(([name, spec]) => {
+  const hasSigns = inputs.some(({ signs }) => signs !== undefined)
+  const own = hasSigns ? [ZERO_ONE] : []
+  const taken = new Set([
+    ...RESERVED,
+    ...own,
+    ...inputs.flatMap(({ name, gradName }) => [name, gradName, `${name}Grad`]),
+  ])
+  const params = Object.entries(given).map(([name, spec]) => {
     if (!IDENTIFIER.test(name)) fail(loss, `the parameter ${JSON.stringify(name)} must have a name that is a word`)
     if (taken.has(name)) fail(loss, `the parameter ${name} must have another name, since that is an input or an option`)
-    if (typeof spec !== 'number' && (typeof spec !== 'object' || spec === null)) {
-      fail(loss, `params.${name} must be a number or { default, expected, holds }, got ${describe(spec)}`)
-    }
-    const {
-      default: standard,
-      expected = 'a finite number',
-      holds = () => true,
-    } = typeof spec === 'number' ? { default: spec } : spec
-    if (typeof holds !== 'function') fail(loss, `params.${name}.holds must be a function, got ${describe(holds)}`)
-    if (typeof expected !== 'string') fail(loss, `params.${name}.expected must be words, got ${describe(expected)}`)
-    const value = single(loss, `params.${name}.default`, standard, expected, holds)
-    return { name, default: value, expected, holds: (given: number) => holds(given) }
+    return paramOf(loss, name, spec)
   })
+  const all = hasSigns ? [...params, flagParam(loss, ZERO_ONE, false)] : params
+  const combinations = all.reduce((count, { values }) => count * (values?.length ?? 1), 1)
+  if (combinations > MOST_COMBINATIONS) {
+    fail(loss, `params that are true, false or words may have ${MOST_COMBINATIONS} combinations, got ${combinations}`)
+  }
+  return all
 }
+
+/** Each is compiled where a loss is defined. */
+const MOST_COMBINATIONS = 32
 
 /** An object that refuses names that it does not have: `undefined` would be found much later. */
 function strict<T>(loss: string, what: string, entries: readonly (readonly [string, T])[]): Record<string, T> {
@@ -241,18 +289,23 @@ function traceOf(
   params: readonly ParamOf[],
 ): Trace {
   const { name: loss } = definition
+  const zeroOne = params.findIndex(({ name }) => name === ZERO_ONE && inputs.some(({ signs }) => signs !== undefined))
   return (constants) => {
-    const symbols = inputs.map(({ name, columns }, k): [string, Value | readonly Value[]] => [
-      name,
-      columns === 1 ? inputNode(k) : leavesOf(k, columns),
-    ])
-    const numbers = params.map(({ name }, k): [string, Value] => {
+    const symbols = inputs.map(({ name, columns, signs }, k): [string, Value | readonly Value[]] => {
+      if (columns > 1) return [name, leavesOf(k, columns)]
+      // Labels of 0 and 1 become signs in the program.
+      const isBits = signs !== undefined && constants.get(zeroOne) === 1
+      return [name, isBits ? sub(mul(2, inputNode(k)), 1) : inputNode(k)]
+    })
+    const own = params.filter((_, k) => k !== zeroOne)
+    const numbers = own.map((one, k): [string, Value | number | boolean | string] => {
+      if (one.constant) return [one.name, one.optionOf(constants.get(k) ?? one.default)]
       const value = constants.get(k)
-      return [name, value === undefined ? param(k) : constant(value)]
+      return [one.name, value === undefined ? param(k) : constant(value)]
     })
     const result: unknown = definition.loss(
       strict(loss, 'input', symbols) as Symbols<Inputs>,
-      strict(loss, 'parameter', numbers) as { readonly [name: string]: Value },
+      strict(loss, 'parameter', numbers) as { readonly [name: string]: never },
     )
     if (!(result instanceof Node)) {
       return fail(loss, `the function loss must return an expression, got ${describe(result)}`)
@@ -263,52 +316,31 @@ function traceOf(
   }
 }
 
-/** Numbers of the parameters of which an exponent is made. */
-function exponentsOf(value: Value): number[] {
-  const found = new Set<number>()
-  const seen = new Set<Node>()
-  const params = (node: Node): void => {
-    if (node.kind === 'param') found.add(node.value)
-    node.args.forEach(params)
-  }
-  const walk = (node: Node): void => {
-    if (seen.has(node)) return
-    seen.add(node)
-    if (node.kind === 'pow' && node.args[1].uniform) params(node.args[1])
-    node.args.forEach(walk)
-    node.conditions.forEach(walk)
-  }
-  walk(value)
-  return [...found].sort((a, b) => a - b)
-}
-
-/** Refuses a loss that has no derivative by an input, or no room in a program. */
-function checkCompiles({ name: loss, inputs, params, programs }: Description): void {
-  inGraph(loss, () => {
-    const value = programs.trace(new Map())
-    inputs.forEach(({ name, columns, grad }, k) => {
-      if (!grad) return
-      if (leavesOf(k, columns).some((leaf) => dependsOn(value, leaf))) return
-      const fixed = columns === 1 ? 'fixed' : `fixedRows(${columns})`
-      fail(
-        loss,
-        `the loss does not depend on ${name} in a way that has a derivative; an input without a gradient is ${fixed}`,
-      )
-    })
+/** Refuses a loss that has no derivative by an input, or no room in a program, whatever its constants are. */
+export function checkExpression({ name: loss, inputs, params, programs }: ExpressionDescription): void {
+  const combinations = combinationsOf(params)
+  inputs.forEach(({ name, columns, grad }, k) => {
+    const depends = (values: readonly number[]) =>
+      inGraph(loss, () => {
+        const value = programs.expression(values)
+        return leavesOf(k, columns).some((leaf) => dependsOn(value, leaf))
+      })
+    if (!grad || combinations.some(depends)) return
+    const fixed = columns === 1 ? 'fixed' : `fixedRows(${columns})`
+    fail(
+      loss,
+      `the loss does not depend on ${name} in a way that has a derivative; an input without a gradient is ${fixed}`,
+    )
   })
   const grads = inputs.flatMap(({ grad }, k) => (grad ? [k] : []))
-  const defaults = params.map((param) => param.default)
-  // NaN is no exponent that is worth a program of its own: the one for all others needs room too.
-  const any = params.map(() => Number.NaN)
-  for (const kind of ['plain', 'raw'] as const) {
-    for (const values of programs.exponents.length === 0 ? [defaults] : [defaults, any]) {
-      const wanted = { kind, grads, value: true, inPlace: false }
-      if (programs.of(wanted, values) !== undefined) continue
-      const { operands } = programs.compile(wanted, values)
-      throw new RangeError(
-        `${loss}: the loss needs ${operands} registers, numbers, inputs and gradients at a time, and there is room for ` +
-          `${OPERANDS}; make it of several losses, or give it fewer columns`,
-      )
+  for (const values of combinations) {
+    const exponents = programs.exponentsOf(values)
+    // NaN is no exponent that is worth a program of its own: the one for all others needs room too.
+    const any = values.map((value, k) => (exponents.includes(k) ? Number.NaN : value))
+    for (const kind of ['plain', 'raw'] as const) {
+      for (const own of exponents.length === 0 ? [values] : [values, any]) {
+        programs.roomy({ kind, grads, value: true, inPlace: false }, own)
+      }
     }
   }
 }
@@ -318,7 +350,7 @@ const backward: Wanted = { value: false, grad: true }
 const both: Wanted = { value: true, grad: true }
 
 /** The public loss, with options bound. */
-function makeExpression(description: Description, bound: Options): object {
+function makeExpression(description: ExpressionDescription, bound: Options): object {
   const { name, inputs } = description
   const gradNames = inputs.flatMap(({ grad, gradName }) => (grad && gradName !== 'grad' ? [gradName] : []))
   const params = description.params.map((param) => param.name)
@@ -343,8 +375,8 @@ function makeExpression(description: Description, bound: Options): object {
     }
     return boundSettings
   }
-  const call = (wanted: Wanted, args: readonly unknown[]): Result => {
-    const { length } = inputs
+  const { length } = inputs
+  const call = (wanted: Wanted, args: readonly unknown[], accumulate = false): Result => {
     if (args.length > length + 1) {
       const names = inputs.map((input) => input.name).join(', ')
       throw new TypeError(`${name}: the arguments are (${names}, options), got ${args.length}`)
@@ -354,7 +386,8 @@ function makeExpression(description: Description, bound: Options): object {
     const tensors: Tensor<unknown>[] = []
     for (let k = 0; k < length; k++) tensors.push(tensorOf(name, inputs[k].name, args[k]))
     if (options === undefined) return run(description, wanted, tensors, boundSettings, boundBuffers)
-    return run(description, wanted, tensors, settingsOf(options), buffersOf(options, boundBuffers, gradNames))
+    const buffers = buffersOf(options, boundBuffers, gradNames)
+    return run(description, wanted, tensors, settingsOf(options), accumulate ? { ...buffers, accumulate } : buffers)
   }
 
   const loss = (...args: unknown[]) => call(forward, args).value
@@ -363,13 +396,39 @@ function makeExpression(description: Description, bound: Options): object {
     backward: (...args: unknown[]) => call(backward, args).grad,
     valueAndGrad: (...args: unknown[]) => call(both, args),
     with: (options: unknown) => makeExpression(description, { ...bound, ...bind(read(options), perCall) }),
-    toString: () => inFormulas(description),
+    toString: () => inFormulas(description, boundSettings),
     explain(given: unknown = {}) {
       const options = read(given)
       return explain(description, settingsOf(options), buffersOf(options, boundBuffers, gradNames))
     },
   })
+  register(loss, {
+    definition: description,
+    options: known,
+    bound,
+    read: (target) => othersOf(description, target),
+    call(wanted, input, target, options, accumulate) {
+      return call(wanted, [input, ...othersOf(description, target).list, options], accumulate)
+    },
+  })
   return Object.freeze(loss)
+}
+
+/** The inputs after the first, read: the target of a loss that is part of a sum. */
+class Others {
+  constructor(readonly list: readonly Tensor<unknown>[]) {}
+}
+
+function othersOf({ name: loss, inputs }: ExpressionDescription, target: unknown): Others {
+  if (target instanceof Others) return target
+  const names = inputs.slice(1).map(({ name }) => name)
+  if (names.length === 1) return new Others([tensorOf(loss, names[0], target)])
+  if (names.length === 0) return new Others([])
+  if (!Array.isArray(target) || target.length !== names.length) {
+    throw wrongType(loss, 'target', `a list [${names.join(', ')}]`, target)
+  }
+  const given = itemsOf(target)
+  return new Others(names.map((name, k) => tensorOf(loss, name, given[k])))
 }
 
 function buffersOf(options: Options, bound: ExpressionBuffers, gradNames: readonly string[]): ExpressionBuffers {
@@ -381,9 +440,9 @@ function buffersOf(options: Options, bound: ExpressionBuffers, gradNames: readon
 }
 
 /** The loss and its derivatives, as they are before a program is made of them. */
-function inFormulas({ name, inputs, params, programs }: Description): string {
+function inFormulas({ name, inputs, params, programs }: ExpressionDescription, settings: ExpressionSettings): string {
   return inGraph(name, () => {
-    const value = programs.trace(new Map())
+    const value = programs.expression(settings.params)
     const leaves = inputs.flatMap(({ name, columns, grad }, k) => {
       if (!grad) return []
       return leavesOf(k, columns).map((leaf, c) => ({ name: columns === 1 ? name : `${name}[${c}]`, leaf }))
@@ -394,7 +453,7 @@ function inFormulas({ name, inputs, params, programs }: Description): string {
     )
     const roots = leaves.map(({ name }, k) => [`d/d${name}`, slopes[k]] as const)
     const names = { inputs: inputs.map((input) => input.name), params: params.map((param) => param.name) }
-    const defaults = params.map((param) => `, ${param.name} = ${param.default}`).join('')
+    const defaults = params.map(({ name, optionOf }, k) => `, ${name} = ${optionOf(settings.params[k])}`).join('')
     return [`${name}(${names.inputs.join(', ')}${defaults})`, ...formulasOf([['value', value], ...roots], names)].join(
       '\n  ',
     )

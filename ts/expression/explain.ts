@@ -1,6 +1,6 @@
 /** What a loss that is an expression is made of, in words. */
 
-import type { Description, ExpressionBuffers, ExpressionSettings } from './call.js'
+import type { ExpressionBuffers, ExpressionDescription, ExpressionSettings } from './call.js'
 import { formulasOf, type Names } from './formula.js'
 import { inGraph, type Node } from './node.js'
 import type { Ready } from './programs.js'
@@ -18,7 +18,7 @@ const LIMITS: Readonly<Record<string, string>> = {
 
 /** The program of a call with these options, with all its gradients. */
 export function explain(
-  { name, inputs, params, programs }: Description,
+  { name, inputs, params, programs }: ExpressionDescription,
   settings: ExpressionSettings,
   buffers: ExpressionBuffers,
 ): string {
@@ -55,14 +55,14 @@ export function explain(
     `${name}: ${count} ${count === 1 ? 'instruction' : 'instructions'}, ${program.registers} registers; ${agreement}`,
     ...listing.split('\n').map((line) => `  ${line}`),
     ...operands,
-    ...limitsOf(name, () => programs.trace(new Map()), names),
+    ...limitsOf(name, () => programs.expression(settings.params), names),
   ].join('\n')
 }
 
 function outputName(
   widths: readonly number[],
   grads: readonly number[],
-  inputs: Description['inputs'],
+  inputs: ExpressionDescription['inputs'],
   output: number,
   kind: 'plain' | 'raw',
 ): string {

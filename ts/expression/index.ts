@@ -11,7 +11,17 @@ export {
   type Params,
   type Symbols,
 } from './define.js'
-export { fixed, fixedRows, type InputSpec, input, rows } from './inputs.js'
+export {
+  anySigns,
+  fixed,
+  fixedRows,
+  type InputSpec,
+  input,
+  rows,
+  signs,
+  softSigns,
+  type WithinOptions,
+} from './inputs.js'
 export {
   abs,
   add,

@@ -14,6 +14,7 @@ import {
   optionsOf,
   type Result,
   readTarget,
+  readValueOf,
   type Settings,
   scalarGradOutput,
   type Wanted,
@@ -258,7 +259,10 @@ export function combine<const P extends readonly PartOf[]>(parts: Checked<P>): C
       if (Number.isNaN(scalar)) throw wrongType(name, 'gradOutput', 'a number', buffers.gradOutput)
       const { data: x } = floatTensor(name, 'input', input)
       if (!wanted.grad) {
-        return { value: totalOf(losses.map((loss, i) => loss(input, targets[i]) as number)), grad: undefined }
+        return {
+          value: totalOf(losses.map((loss, i) => readValueOf(loss, input, targets[i]) as number)),
+          grad: undefined,
+        }
       }
       const grad = gradBuffer(name, buffers.grad, x.length)
       const call = (wanted: Wanted) =>

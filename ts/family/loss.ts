@@ -14,6 +14,7 @@ import {
   word,
   wrongType,
 } from '../check.js'
+import type { ExpressionDescription } from '../expression/call.js'
 import { type Buffers, type Options, readCall, readOptions } from '../options.js'
 import type { CombinedDefinition } from './combine.js'
 import type { PointwiseDefinition } from './pointwise.js'
@@ -116,6 +117,30 @@ export interface Loss<
   readonly name: string
 }
 
+/**
+ * The same of any number of arrays, before the options: `Arrays` is the tuple of them. The gradient by an argument after the first is
+ * asked for by an option of its name, `varianceGrad` say, which `More` has in the result.
+ */
+export interface LossOf<
+  Arrays extends readonly unknown[],
+  Options extends LossOptions,
+  D extends BatchReduction = 'mean',
+  More = Denominator,
+> {
+  /** The value. */
+  <R extends BatchReduction = D>(...args: [...inputs: Arrays, options?: Reducing<Options, R>]): Value<R>
+  /** d(value)/d(first input) · gradOutput, in `grad` or in a new array. */
+  backward(...args: [...inputs: Arrays, options?: Options]): Float32Array
+  /** Both in one pass: what a training step calls. */
+  valueAndGrad<R extends BatchReduction = D>(
+    ...args: [...inputs: Arrays, options?: Reducing<Options, R>]
+  ): { value: Value<R>; grad: Float32Array } & More
+  /** The same loss with these options bound: they are checked here, once. */
+  with<R extends BatchReduction = D>(options: Reducing<Options, R>): LossOf<Arrays, Options, R, More>
+  /** Name of the loss. */
+  readonly name: string
+}
+
 /** The checked options that stay the same from call to call. */
 export interface Settings {
   readonly reduction: BatchReduction
@@ -180,6 +205,7 @@ export type Definition =
   | RegionDefinition
   | CompoundDefinition
   | CombinedDefinition
+  | ExpressionDescription
 
 export const commonOptions = [
   'reduction',
@@ -204,7 +230,7 @@ const backward: Wanted = { value: false, grad: true }
 const both: Wanted = { value: true, grad: true }
 
 /** What a public loss does not show. */
-interface Inside {
+export interface Inside {
   readonly definition: Definition
   readonly options: ReadonlySet<string>
   readonly bound: Options
@@ -213,6 +239,11 @@ interface Inside {
 }
 
 const insides = new WeakMap<object, Inside>()
+
+/** Makes what is inside of a public loss known. */
+export function register(loss: object, inside: Inside): void {
+  insides.set(loss, inside)
+}
 
 /** What a public loss is made of: tests and benches read it. Undefined for anything else. */
 export function definitionOf(loss: unknown): Definition | undefined {
@@ -237,6 +268,11 @@ export function boundOf(loss: object): Options {
 /** A call whose gradient is added to what the option `grad` holds: for losses made of several. */
 export function accumulated(loss: object, wanted: Wanted, input: unknown, target: unknown, options: Options): Result {
   return insides.get(loss)!.call(wanted, input, target, options, true)
+}
+
+/** The value of a loss of a target that has been read: for losses made of several. */
+export function readValueOf(loss: object, input: unknown, target: unknown): Result['value'] {
+  return insides.get(loss)!.call(forward, input, target, undefined).value
 }
 
 /** The frozen callable of a loss with some options bound. */
@@ -274,7 +310,7 @@ export function makeLoss<S extends Settings, L, T = Tensor<unknown>>(family: Fam
       return makeLoss(family, { ...bound, ...bind(readOptions(name, options, family.options, family.elsewhere)) })
     },
   })
-  insides.set(loss, { definition, options: family.options, bound, read, call })
+  register(loss, { definition, options: family.options, bound, read, call })
   return Object.freeze(loss) as L
 }
 

@@ -91,6 +91,12 @@ export interface PointwiseOptions<R extends BatchReduction = Reduction> extends 
   targetGrad?: boolean | Float32Array
 }
 
+/** Options of a loss of an element whose target has no gradient and is no probability. */
+export type ElementOptions<R extends BatchReduction = Reduction> = Omit<
+  PointwiseOptions<R>,
+  'targetGrad' | 'ignoreIndex'
+>
+
 /** What the numbers of an array are. */
 export type Values = 'real' | 'probability' | 'logProbability'
 

@@ -1,5 +1,5 @@
-import { defineLoss, type ExpressionLoss } from '../expression/define.js'
-import { type Input, input } from '../expression/inputs.js'
+import { expressionLoss } from '../expression/define.js'
+import { input } from '../expression/inputs.js'
 import {
   add,
   custom,
@@ -19,6 +19,19 @@ import {
 } from '../expression/node.js'
 
 const isExponent = (gamma: number) => gamma >= 0 && gamma <= 1e38
+
+import type { Loss } from '../family/loss.js'
+import type { Floats, PointwiseOptions } from '../family/pointwise.js'
+
+/** Options of {@link asymmetric}. */
+export interface AsymmetricOptions extends Omit<PointwiseOptions, 'ignoreIndex'> {
+  /** γ₋ in [0, 1e38]: how much easy negatives are played down. Default 4. */
+  gammaNeg?: number
+  /** γ₊ in [0, 1e38]: how much easy positives are played down. Default 1. */
+  gammaPos?: number
+  /** m in [0, 1): negatives of a smaller probability count for nothing. Default 0.05. */
+  clip?: number
+}
 
 /**
  * Asymmetric loss for many labels (ASL): −t·q^γ₊·ln p − (1 − t)·r^γ₋·ln(1 − r) of each element, with p = σ(x), q = 1 − p and
@@ -48,10 +61,7 @@ const isExponent = (gamma: number) => gamma >= 0 && gamma <= 1e38
  * asymmetric.backward(logits, target, { reduction: 'sum' }).map((g) => Math.round(g * 1e3)) // → [-423, 73, 0]
  * @see timm `timm.loss.AsymmetricLossMultiLabel`; Ridnik et al., Asymmetric Loss For Multi-Label Classification (2021)
  */
-export const asymmetric: ExpressionLoss<
-  { input: Input; target: Input },
-  { gammaNeg: number; gammaPos: number; clip: number }
-> = /* @__PURE__ */ defineLoss({
+export const asymmetric: Loss<Floats, Floats, AsymmetricOptions> = /* @__PURE__ */ expressionLoss({
   name: 'asymmetric',
   inputs: { input, target: input },
   params: {
@@ -59,6 +69,7 @@ export const asymmetric: ExpressionLoss<
     gammaPos: { default: 1, expected: 'in [0, 1e38]', holds: isExponent },
     clip: { default: 0.05, expected: 'in [0, 1)', holds: (clip) => clip >= 0 && clip < 1 },
   },
+  draws: { input: 'real', target: 'probability' },
   loss({ input, target }, { gammaNeg, gammaPos, clip }) {
     const [p, q] = [sigmoid(input), sigmoid(neg(input))]
     const isWhole = eq(clip, 0)

@@ -1,6 +1,14 @@
-import { defineLoss, type ExpressionLoss } from '../expression/define.js'
-import { type Input, input } from '../expression/inputs.js'
+import { expressionLoss } from '../expression/define.js'
+import { input } from '../expression/inputs.js'
 import { abs, add, custom, div, lt, sqrt, square, sub, where } from '../expression/node.js'
+import type { Loss } from '../family/loss.js'
+import type { Floats, PointwiseOptions } from '../family/pointwise.js'
+
+/** Options of {@link charbonnier}. */
+export interface CharbonnierOptions extends Omit<PointwiseOptions, 'ignoreIndex'> {
+  /** ε in [1e-18, 1e14]: the value where there is no difference. Default 1e-3. */
+  eps?: number
+}
 
 /** From here on ε² is too small to change the root, and squares may overflow soon. */
 const FAR = 2 ** 60
@@ -29,19 +37,18 @@ const FAR = 2 ** 60
  * charbonnier.backward(input, target, { eps: 3, reduction: 'sum' }).map((g) => Math.round(g * 10)) // → [8, 0]
  * @see Charbonnier et al., Two Deterministic Half-Quadratic Regularization Algorithms (1994)
  */
-export const charbonnier: ExpressionLoss<{ input: Input; target: Input }, { eps: number }> = /* @__PURE__ */ defineLoss(
-  {
-    name: 'charbonnier',
-    inputs: { input, target: input },
-    params: {
-      // The square is a normal number, and lost beside that of FAR.
-      eps: { default: 1e-3, expected: 'in [1e-18, 1e14]', holds: (eps) => eps >= 1e-18 && eps <= 1e14 },
-    },
-    loss({ input, target }, { eps }) {
-      const d = sub(input, target)
-      const size = abs(d)
-      const root = where(lt(size, FAR), sqrt(add(square(d), square(eps))), size)
-      return custom(root, [d, div(d, root)])
-    },
+export const charbonnier: Loss<Floats, Floats, CharbonnierOptions> = /* @__PURE__ */ expressionLoss({
+  name: 'charbonnier',
+  inputs: { input, target: input },
+  params: {
+    // The square is a normal number, and lost beside that of FAR.
+    eps: { default: 1e-3, expected: 'in [1e-18, 1e14]', holds: (eps) => eps >= 1e-18 && eps <= 1e14 },
   },
-)
+  draws: { input: 'real', target: 'real' },
+  loss({ input, target }, { eps }) {
+    const d = sub(input, target)
+    const size = abs(d)
+    const root = where(lt(size, FAR), sqrt(add(square(d), square(eps))), size)
+    return custom(root, [d, div(d, root)])
+  },
+})

@@ -1,6 +1,14 @@
-import { defineLoss, type ExpressionLoss } from '../expression/define.js'
-import { type Input, input } from '../expression/inputs.js'
+import { expressionLoss } from '../expression/define.js'
+import { input } from '../expression/inputs.js'
 import { lt, mul, square, sub, where } from '../expression/node.js'
+import type { Loss } from '../family/loss.js'
+import type { Floats, PointwiseOptions } from '../family/pointwise.js'
+
+/** Options of {@link expectile}. */
+export interface ExpectileOptions extends Omit<PointwiseOptions, 'ignoreIndex'> {
+  /** τ in (0, 1): the expectile that is predicted. Default 0.5. */
+  tau?: number
+}
 
 /**
  * Expectile loss: with e = t − x, w·e² of each element, where w is τ for e > 0 and 1 − τ elsewhere.
@@ -26,10 +34,11 @@ import { lt, mul, square, sub, where } from '../expression/node.js'
  * expectile.backward(input, target, { tau: 0.75, reduction: 'sum' }) // → [-3, 0.5, 0]
  * @see Newey and Powell, Asymmetric Least Squares Estimation and Testing (1987)
  */
-export const expectile: ExpressionLoss<{ input: Input; target: Input }, { tau: number }> = /* @__PURE__ */ defineLoss({
+export const expectile: Loss<Floats, Floats, ExpectileOptions> = /* @__PURE__ */ expressionLoss({
   name: 'expectile',
   inputs: { input, target: input },
   params: { tau: { default: 0.5, expected: 'a number in (0, 1)', holds: (tau) => tau > 0 && tau < 1 } },
+  draws: { input: 'real', target: 'real' },
   loss({ input, target }, { tau }) {
     const e = sub(target, input)
     return mul(where(lt(e, 0), sub(1, tau), tau), square(e))

@@ -1,6 +1,8 @@
-import { defineLoss, type ExpressionLoss } from '../expression/define.js'
-import { type Input, input } from '../expression/inputs.js'
+import { expressionLoss } from '../expression/define.js'
+import { input } from '../expression/inputs.js'
 import { abs, add, custom, div, expm1, log1p, lt, mul, mulsign, neg, square, sub, where } from '../expression/node.js'
+import type { Loss } from '../family/loss.js'
+import type { Floats, PointwiseOptions } from '../family/pointwise.js'
 
 /**
  * Log-cosh: ln cosh d of each element, with d = x − t. It is d²/2 near 0 and |d| − ln 2 far from it.
@@ -26,12 +28,10 @@ import { abs, add, custom, div, expm1, log1p, lt, mul, mulsign, neg, square, sub
  * logCosh.backward(input, target, { reduction: 'sum' }).map((g) => Math.round(g * 10)) // → [0, 6, 10]
  * @see Keras `keras.losses.LogCosh`; Optax `optax.losses.log_cosh`
  */
-export const logCosh: ExpressionLoss<
-  { input: Input; target: Input },
-  Record<never, never>
-> = /* @__PURE__ */ defineLoss({
+export const logCosh: Loss<Floats, Floats, Omit<PointwiseOptions, 'ignoreIndex'>> = /* @__PURE__ */ expressionLoss({
   name: 'logCosh',
   inputs: { input, target: input },
+  draws: { input: 'real', target: 'real' },
   loss({ input, target }) {
     const d = sub(input, target)
     const size = abs(d)

@@ -1,6 +1,14 @@
-import { defineLoss, type ExpressionLoss } from '../expression/define.js'
-import { type Input, input } from '../expression/inputs.js'
+import { expressionLoss } from '../expression/define.js'
+import { input } from '../expression/inputs.js'
 import { abs, custom, div, ge, max, mul, neg, sign, sub, where } from '../expression/node.js'
+import type { Loss } from '../family/loss.js'
+import type { Floats, PointwiseOptions } from '../family/pointwise.js'
+
+/** Options of {@link mape}. */
+export interface MapeOptions extends Omit<PointwiseOptions, 'ignoreIndex'> {
+  /** ε ≥ 1e-30: the least divisor. Default 1e-7. */
+  eps?: number
+}
 
 /**
  * Mean absolute percentage error: 100·|x − t|/m of each element, with m = max(|t|, ε).
@@ -27,11 +35,12 @@ import { abs, custom, div, ge, max, mul, neg, sign, sub, where } from '../expres
  * mape.backward(input, target, { reduction: 'sum' }) // → [50, 25, 0]
  * @see Keras `keras.losses.MeanAbsolutePercentageError`
  */
-export const mape: ExpressionLoss<{ input: Input; target: Input }, { eps: number }> = /* @__PURE__ */ defineLoss({
+export const mape: Loss<Floats, Floats, MapeOptions> = /* @__PURE__ */ expressionLoss({
   name: 'mape',
   inputs: { input, target: input },
   // A smaller one would have no reciprocal in single precision.
   params: { eps: { default: 1e-7, expected: 'a number ≥ 1e-30', holds: (eps) => eps >= 1e-30 } },
+  draws: { input: 'real', target: 'real' },
   loss({ input, target }, { eps }) {
     const d = sub(input, target)
     const size = abs(target)

@@ -1,5 +1,5 @@
-import { defineLoss, type ExpressionLoss } from '../expression/define.js'
-import { type Input, input } from '../expression/inputs.js'
+import { expressionLoss } from '../expression/define.js'
+import { input } from '../expression/inputs.js'
 import {
   abs,
   add,
@@ -16,6 +16,14 @@ import {
   sub,
   where,
 } from '../expression/node.js'
+import type { Loss } from '../family/loss.js'
+import type { Floats, PointwiseOptions } from '../family/pointwise.js'
+
+/** Options of {@link msle}. */
+export interface MsleOptions extends Omit<PointwiseOptions, 'ignoreIndex'> {
+  /** ε ≥ 0: the least number that counts. Default 1e-7. */
+  eps?: number
+}
 
 /**
  * Mean squared logarithmic error: l² of each element, with l = ln(1 + max(x, ε)) − ln(1 + max(t, ε)).
@@ -42,10 +50,11 @@ import {
  * msle.backward(input, target, { reduction: 'sum' }).map((g) => Math.round(g * 100)) // → [74, 0, 0]
  * @see Keras `keras.losses.MeanSquaredLogarithmicError`
  */
-export const msle: ExpressionLoss<{ input: Input; target: Input }, { eps: number }> = /* @__PURE__ */ defineLoss({
+export const msle: Loss<Floats, Floats, MsleOptions> = /* @__PURE__ */ expressionLoss({
   name: 'msle',
   inputs: { input, target: input },
   params: { eps: { default: 1e-7, expected: 'a number ≥ 0', holds: (eps) => eps >= 0 } },
+  draws: { input: 'positive', target: 'positive' },
   loss({ input, target }, { eps }) {
     const [x, t] = [max(input, eps), max(target, eps)]
     const d = sub(x, t)

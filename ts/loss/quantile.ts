@@ -1,6 +1,14 @@
-import { defineLoss, type ExpressionLoss } from '../expression/define.js'
-import { type Input, input } from '../expression/inputs.js'
+import { expressionLoss } from '../expression/define.js'
+import { input } from '../expression/inputs.js'
 import { abs, lt, mul, sub, where } from '../expression/node.js'
+import type { Loss } from '../family/loss.js'
+import type { Floats, PointwiseOptions } from '../family/pointwise.js'
+
+/** Options of {@link quantile}. */
+export interface QuantileOptions extends Omit<PointwiseOptions, 'ignoreIndex'> {
+  /** q in (0, 1): the quantile that is predicted. Default 0.5. */
+  q?: number
+}
 
 /**
  * Quantile (pinball) loss: with e = t − x, q·e of each element where e > 0, and (q − 1)·e elsewhere.
@@ -28,10 +36,11 @@ import { abs, lt, mul, sub, where } from '../expression/node.js'
  * quantile.backward(input, target, { q: 0.75, reduction: 'sum' }) // → [-0.75, 0.25, 0]
  * @see scikit-learn `sklearn.metrics.mean_pinball_loss`; Koenker and Bassett, Regression Quantiles (1978)
  */
-export const quantile: ExpressionLoss<{ input: Input; target: Input }, { q: number }> = /* @__PURE__ */ defineLoss({
+export const quantile: Loss<Floats, Floats, QuantileOptions> = /* @__PURE__ */ expressionLoss({
   name: 'quantile',
   inputs: { input, target: input },
   params: { q: { default: 0.5, expected: 'a number in (0, 1)', holds: (q) => q > 0 && q < 1 } },
+  draws: { input: 'real', target: 'real' },
   loss({ input, target }, { q }) {
     const e = sub(target, input)
     return mul(where(lt(e, 0), sub(1, q), q), abs(e))

@@ -1,6 +1,14 @@
-import { defineLoss, type ExpressionLoss } from '../expression/define.js'
-import { type Input, input } from '../expression/inputs.js'
+import { expressionLoss } from '../expression/define.js'
+import { input } from '../expression/inputs.js'
 import { abs, add, custom, div, ge, max, mul, neg, sign, sub, where } from '../expression/node.js'
+import type { Loss } from '../family/loss.js'
+import type { Floats, PointwiseOptions } from '../family/pointwise.js'
+
+/** Options of {@link smape}. */
+export interface SmapeOptions extends Omit<PointwiseOptions, 'ignoreIndex'> {
+  /** ε ≥ 1e-30: the least divisor. Default 1e-7. */
+  eps?: number
+}
 
 /**
  * Symmetric mean absolute percentage error: 200·|x − t|/m of each element, with m = max(|x| + |t|, ε), which is at most 200.
@@ -29,11 +37,12 @@ import { abs, add, custom, div, ge, max, mul, neg, sign, sub, where } from '../e
  * smape.backward(input, target, { reduction: 'sum' }) // → [25, 0, 0]
  * @see Makridakis and Hibon, The M3-Competition (2000)
  */
-export const smape: ExpressionLoss<{ input: Input; target: Input }, { eps: number }> = /* @__PURE__ */ defineLoss({
+export const smape: Loss<Floats, Floats, SmapeOptions> = /* @__PURE__ */ expressionLoss({
   name: 'smape',
   inputs: { input, target: input },
   // A smaller one would have no reciprocal in single precision.
   params: { eps: { default: 1e-7, expected: 'a number ≥ 1e-30', holds: (eps) => eps >= 1e-30 } },
+  draws: { input: 'real', target: 'real' },
   loss({ input, target }, { eps }) {
     const d = sub(input, target)
     const [x, t] = [abs(input), abs(target)]

@@ -1,8 +1,19 @@
-import { defineLoss, type ExpressionLoss } from '../expression/define.js'
-import { type Input, input } from '../expression/inputs.js'
+import { expressionLoss } from '../expression/define.js'
+import { input } from '../expression/inputs.js'
 import { abs, add, custom, div, log1p, lt, mul, mulsign, sub, where } from '../expression/node.js'
 
 const isModerate = (value: number) => value >= 1e-30 && value <= 1e30
+
+import type { Loss } from '../family/loss.js'
+import type { Floats, PointwiseOptions } from '../family/pointwise.js'
+
+/** Options of {@link wing}. */
+export interface WingOptions extends Omit<PointwiseOptions, 'ignoreIndex'> {
+  /** w in [1e-30, 1e30]: where the line begins. Default 10. */
+  width?: number
+  /** ε in [1e-30, 1e30]: how much small differences count. Default 2. */
+  curvature?: number
+}
 
 /**
  * Wing loss: with d = x − t, w·ln(1 + |d|/ε) of each element where |d| < w, and |d| − w + w·ln(1 + w/ε) elsewhere.
@@ -30,21 +41,21 @@ const isModerate = (value: number) => value >= 1e-30 && value <= 1e30
  * wing.backward(input, target, { reduction: 'sum' }) // → [0, 2.5, -1]
  * @see Feng et al., Wing Loss for Robust Facial Landmark Localisation (2018); segmentation-models-pytorch `wing_loss`
  */
-export const wing: ExpressionLoss<{ input: Input; target: Input }, { width: number; curvature: number }> =
-  /* @__PURE__ */ defineLoss({
-    name: 'wing',
-    inputs: { input, target: input },
-    params: {
-      width: { default: 10, expected: 'in [1e-30, 1e30]', holds: isModerate },
-      curvature: { default: 2, expected: 'in [1e-30, 1e30]', holds: isModerate },
-    },
-    loss({ input, target }, { width, curvature }) {
-      const d = sub(input, target)
-      const size = abs(d)
-      const isNear = lt(size, width)
-      // What the line begins with is added to what is beyond it: both are positive, so that nothing cancels.
-      const line = add(sub(size, width), mul(width, log1p(div(width, curvature))))
-      const value = where(isNear, mul(width, log1p(div(size, curvature))), line)
-      return custom(value, [d, mulsign(where(isNear, div(width, add(curvature, size)), 1), d)])
-    },
-  })
+export const wing: Loss<Floats, Floats, WingOptions> = /* @__PURE__ */ expressionLoss({
+  name: 'wing',
+  inputs: { input, target: input },
+  params: {
+    width: { default: 10, expected: 'in [1e-30, 1e30]', holds: isModerate },
+    curvature: { default: 2, expected: 'in [1e-30, 1e30]', holds: isModerate },
+  },
+  draws: { input: 'real', target: 'real' },
+  loss({ input, target }, { width, curvature }) {
+    const d = sub(input, target)
+    const size = abs(d)
+    const isNear = lt(size, width)
+    // What the line begins with is added to what is beyond it: both are positive, so that nothing cancels.
+    const line = add(sub(size, width), mul(width, log1p(div(width, curvature))))
+    const value = where(isNear, mul(width, log1p(div(size, curvature))), line)
+    return custom(value, [d, mulsign(where(isNear, div(width, add(curvature, size)), 1), d)])
+  },
+})

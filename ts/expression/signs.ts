@@ -1,0 +1,84 @@
+/** Labels of two classes: −1 and 1, or in their place 0 and 1. */
+
+import { classesOf, everything, type LabelArray, type Marks, NOTHING } from '../backend/marks.js'
+import { kindOf, wrongValue } from '../check.js'
+import { outside } from '../family/positions.js'
+import { BLOCK } from '../sum.js'
+import type { SignKind } from './inputs.js'
+
+/** An array that has no −1: its labels are 0 and 1. */
+export function isUnsigned(array: ArrayBufferView): boolean {
+  const kind = kindOf(array)!
+  return kind.startsWith('Uint') || kind === 'BigUint64Array'
+}
+
+/** The numbers of any array as floats: the array itself, where it has floats. */
+export function floatsOf(array: Float32Array | LabelArray): Float32Array {
+  switch (kindOf(array)) {
+    case 'Float32Array':
+      return array as Float32Array
+    case 'BigInt64Array':
+    case 'BigUint64Array':
+      return Float32Array.from(array as BigInt64Array, Number)
+    default:
+      // No callback per element: this is a copy in the engine.
+      return new Float32Array(array as Int32Array)
+  }
+}
+
+const classNumbers = new Int32Array(BLOCK)
+
+/** Index of the first label that counts and is neither `low` nor 1; −1 if there is none. */
+function firstOther(labels: Float32Array | LabelArray, low: number, marks: Marks): number {
+  if (marks === everything && kindOf(labels) === 'Float32Array') {
+    for (let i = 0; i < labels.length; i++) if (labels[i] !== low && labels[i] !== 1) return i
+    return -1
+  }
+  for (let first = 0; first < labels.length; first += BLOCK) {
+    const count = Math.min(labels.length - first, BLOCK)
+    classesOf(marks, first, count, classNumbers)
+    for (let i = 0; i < count; i++) {
+      const label = Number(labels[first + i])
+      if (label !== low && label !== 1 && classNumbers[i] !== NOTHING) return first + i
+    }
+  }
+  return -1
+}
+
+/** Index of the first 0 that counts; −1 if there is none. */
+function firstZero(labels: Float32Array, marks: Marks): number {
+  const place = new Int32Array(1)
+  return labels.findIndex((label, i) => {
+    if (label !== 0) return false
+    classesOf(marks, i, 1, place)
+    return place[0] !== NOTHING
+  })
+}
+
+const ZERO_ONE = 'for labels of 0 and 1 give zeroOne: true'
+
+/** Refuses labels that are none. Of `any` kind all floats are labels; integers are hard labels whatever the kind. */
+export function checkSigns(
+  loss: string,
+  name: string,
+  labels: Float32Array | LabelArray,
+  kind: SignKind,
+  isBits: boolean,
+  marks: Marks,
+): void {
+  const low = isBits ? 0 : -1
+  const isFloats = kindOf(labels) === 'Float32Array'
+  if (kind === 'hard' || !isFloats) {
+    const i = firstOther(labels, low, marks)
+    if (i < 0) return
+    const way = !isBits && Number(labels[i]) === 0 ? ZERO_ONE : ''
+    throw wrongValue(loss, `${name}[${i}]`, `${low} or 1`, labels[i], way)
+  }
+  if (kind === 'soft') {
+    const i = outside(labels, low, 1, marks)
+    if (i >= 0) throw wrongValue(loss, `${name}[${i}]`, `in [${low}, 1]`, labels[i])
+  }
+  if (isBits || firstOther(labels, 0, marks) >= 0) return
+  const i = firstZero(labels as Float32Array, marks)
+  if (i >= 0) throw wrongValue(loss, `${name}[${i}]`, '-1 or 1 where all labels are 0 or 1', 0, ZERO_ONE)
+}
