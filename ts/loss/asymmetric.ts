@@ -20,6 +20,7 @@ import {
 
 const isExponent = (gamma: number) => gamma >= 0 && gamma <= 1e38
 
+import { noticed } from '../expression/stable.js'
 import type { Loss } from '../family/loss.js'
 import type { Floats, PointwiseOptions } from '../family/pointwise.js'
 
@@ -90,6 +91,6 @@ export const asymmetric: Loss<Floats, Floats, AsymmetricOptions> = /* @__PURE__ 
     const whole = where(isWhole, p, div(mul(p, q), rest))
     const up = where(eq(r, 0), 0, mul(hard, add(mul(gammaNeg, mul(div(p, r), mul0(q, raised))), whole)))
     const slope = sub(mul(sub(1, target), up), mul(target, down))
-    return custom(value, [input, slope], [target, sub(positive, negative)])
+    return custom(value, [input, slope], [noticed(target), sub(positive, negative)])
   },
 })

@@ -32,8 +32,8 @@ import type { BoxOptions } from './iou.js'
  *
  * const input = Float32Array.of(0, 0, 2, 2)
  * const target = Float32Array.of(0, 0, 2, 4)
- * ciou(input, target).toFixed(4) // → '0.5524'
- * ciou.backward(input, target).map((g) => Math.round(g * 1e3)) // → [-8, 83, 8, -312]
+ * ciou(input, target).toFixed(4) // → '0.5532'
+ * ciou.backward(input, target).map((g) => Math.round(g * 1e3)) // → [62, 28, -62, -305]
  * @see torchvision `torchvision.ops.complete_box_iou_loss`; Zheng et al., Distance-IoU Loss (2020)
  */
 export const ciou: Loss<Floats, Floats, BoxOptions> = /* @__PURE__ */ expressionLoss({

@@ -34,7 +34,7 @@ import type { BoxOptions } from './iou.js'
  * const input = Float32Array.of(0, 0, 3, 4)
  * const target = Float32Array.of(3, 4, 6, 8)
  * diou(input, target) // → 1.25
- * diou.backward(input, target).map((g) => Math.round(g * 1e3) / 1e3) // → [-0.03, -0.04, -0.06, -0.08]
+ * diou.backward(input, target).map((g) => Math.round(g * 100)) // → [0, 0, -3, -4]
  * @see torchvision `torchvision.ops.distance_box_iou_loss`; Zheng et al., Distance-IoU Loss (2020)
  */
 export const diou: Loss<Floats, Floats, BoxOptions> = /* @__PURE__ */ expressionLoss({

@@ -33,7 +33,7 @@ import type { BoxOptions } from './iou.js'
  * const input = Float32Array.of(0, 0, 1, 1)
  * const target = Float32Array.of(3, 0, 4, 1)
  * giou(input, target) // → 1.5
- * giou.backward(input, target).map((g) => Math.round(g * 1e3) / 1e3) // → [-0.125, 0, -0.25, 0]
+ * giou.backward(input, target).map((g) => Math.round(g * 1e3)) // → [125, 0, -250, 0]
  * @see torchvision `torchvision.ops.generalized_box_iou_loss`; Rezatofighi et al., Generalized Intersection over Union (2019)
  */
 export const giou: Loss<Floats, Floats, BoxOptions> = /* @__PURE__ */ expressionLoss({

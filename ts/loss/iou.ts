@@ -38,7 +38,7 @@ export interface BoxOptions extends Omit<PointwiseOptions, 'ignoreIndex'> {
  * const input = Float32Array.of(0, 0, 2, 2)
  * const target = Float32Array.of(0, 0, 2, 4)
  * iou(input, target) // → 0.5
- * iou.backward(input, target).map((g) => Math.round(g * 1e4) / 1e4) // → [0, 0.125, 0, -0.25]
+ * iou.backward(input, target).map((g) => Math.round(g * 1e4)) // → [625, 625, -625, -2500]
  * @see torchvision `torchvision.ops.box_iou`; Yu et al., UnitBox (2016)
  */
 export const iou: Loss<Floats, Floats, BoxOptions> = /* @__PURE__ */ expressionLoss({
