@@ -6,7 +6,19 @@ import { fileURLToPath, pathToFileURL } from 'node:url'
 const root = new URL('../', import.meta.url)
 const readme = new URL('README.md', root)
 const [start, end] = ['<!-- losses: written by npm run docs:losses -->', '<!-- /losses -->']
-const families = { pointwise: 'of an element', softmax: 'of classes', region: 'of planes', compound: 'of both' }
+const families = {
+  pointwise: 'of an element',
+  softmax: 'of classes',
+  boxes: 'of boxes',
+  region: 'of planes',
+  compound: 'of both',
+}
+
+/** Losses that are expressions stand with those that they are like. */
+function familyOf(definition) {
+  if (definition.family !== 'expression') return definition.family
+  return definition.inputs.some(({ columns }) => columns > 1) ? 'boxes' : 'pointwise'
+}
 
 /** The table as Markdown. */
 export async function table() {
@@ -15,7 +27,8 @@ export async function table() {
   const rows = Object.values(library).flatMap((loss) => {
     const definition = definitionOf(loss)
     if (definition === undefined) return []
-    const { name, family } = definition
+    const { name } = definition
+    const family = familyOf(definition)
     const options = [...optionsOf(loss)]
       .filter((option) => !commonOptions.includes(option))
       .map((name) => `\`${name}\``)

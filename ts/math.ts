@@ -39,3 +39,13 @@ export function power(x: number, y: number): number {
 export function sign(x: number): number {
   return Math.abs(x) > 0 ? 1 - 2 * Number(x < 0) : x
 }
+
+/** ln Γ(x) for x > 0: by the recurrence up to 10, and from there by Stirling's series. */
+export function lnGamma(x: number): number {
+  let product = 1
+  let y = x
+  for (; y < 10; y++) product *= y
+  const inverse = 1 / (y * y)
+  const series = 1 / 12 - inverse * (1 / 360 - inverse * (1 / 1260 - inverse * (1 / 1680 - inverse / 1188)))
+  return (y - 0.5) * Math.log(y) - y + Math.log(2 * Math.PI) / 2 + series / y - Math.log(product)
+}
