@@ -7,6 +7,7 @@ import type { ExecutionContext } from 'ava'
 import { definitionOf } from '../ts/family/loss.js'
 import * as library from '../ts/index.js'
 import { filled, generator, sameBits } from './data.js'
+import { argumentsOf } from './drawn.js'
 import { everywhere, type Loose, loose } from './everywhere.js'
 
 const { crossEntropy, dice, distillation, mse, bceDice, diceCe, bceWithLogits, nll, softmaxFocal, sigmoidFocal } =
@@ -52,6 +53,11 @@ function calls(): Call[] {
       case 'pointwise': {
         const of = { real, probability: unit, logProbability: () => unit().map(Math.log) }
         const [input, target] = [of[definition.domain.input](), of[definition.domain.target]()]
+        return [{ name, loss, input, target, options: { shape }, positions: CLASSES * SPREAD, family: 'pointwise' }]
+      }
+      case 'expression': {
+        if (definition.inputs.length !== 2 || definition.inputs.some(({ columns }) => columns > 1)) return []
+        const [input, target] = argumentsOf(definition as never, n, random)
         return [{ name, loss, input, target, options: { shape }, positions: CLASSES * SPREAD, family: 'pointwise' }]
       }
       case 'softmax': {

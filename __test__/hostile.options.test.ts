@@ -8,6 +8,8 @@ import test, { type ExecutionContext } from 'ava'
 import fc from 'fast-check'
 import { definitionOf, optionsOf } from '../ts/family/loss.js'
 import * as library from '../ts/index.js'
+import { generator } from './data.js'
+import { argumentsOf } from './drawn.js'
 import { everywhere, type Loose, loose } from './everywhere.js'
 import { platforms } from './platforms.js'
 
@@ -15,8 +17,8 @@ type Options = Record<string, unknown>
 
 /** A call of 12 scores: 2 samples of 3 classes at 2 positions. */
 interface Call {
-  input: unknown
-  target: unknown
+  /** The arguments before the options, by name. */
+  args: Readonly<Record<string, unknown>>
   options: Options
 }
 
@@ -77,7 +79,7 @@ const choices: Readonly<Record<string, readonly ((loss: string, labels: boolean)
 const number = [() => 1.5]
 
 const family = (loss: string) => definitionOf((library as Record<string, unknown>)[loss])!.family
-const isPointwise = (loss: string) => family(loss) === 'pointwise'
+const isPointwise = (loss: string) => family(loss) === 'pointwise' || family(loss) === 'expression'
 
 function normalizerOf(loss: string): unknown {
   const definition = definitionOf((library as Record<string, unknown>)[loss])!
@@ -98,6 +100,27 @@ interface Draw {
 
 const forms = ['getter', 'class', 'proxy', 'inside'] as const
 
+/** What an option may be, where it is none of those above: a parameter of an expression, or the gradient by one of its inputs. */
+function makersOf(loss: string, option: string): readonly ((loss: string, labels: boolean) => unknown)[] {
+  const own = choices[option]
+  if (own !== undefined) return own
+  if (option.endsWith('Grad')) return choices.targetGrad
+  const definition = definitionOf((library as Record<string, unknown>)[loss])!
+  if (definition.family !== 'expression') return number
+  const { samples } = definition.params.find(({ name }) => name === option)!
+  return samples.length === 0 ? number : samples.map((value) => () => value)
+}
+
+/** Numbers for every input of an expression. */
+function drawnArguments(loss: string): Record<string, Float32Array> | undefined {
+  const definition = definitionOf((library as Record<string, unknown>)[loss])!
+  if (definition.family !== 'expression') return undefined
+  const arrays = argumentsOf(definition as never, SCORES, generator(1))
+  return Object.fromEntries(
+    definition.inputs.map(({ name }, k) => [name, floats(arrays[k].length, (i) => arrays[k][i])]),
+  )
+}
+
 /** The call of a draw, always of new arrays. */
 function callOf(name: string, { chosen, labels, tensors }: Draw): Call {
   const isLog = name === 'klDiv' || name === 'nll'
@@ -105,17 +128,26 @@ function callOf(name: string, { chosen, labels, tensors }: Draw): Call {
   const classes = labels ? resizable(Int32Array, [0, 2, 1, 0]) : floats(SCORES, (i) => Number(i % 3 === 0))
   const options: Options = {}
   for (const option in chosen) {
-    const makers = choices[option] ?? number
+    const makers = makersOf(name, option)
     options[option] = makers[chosen[option] % makers.length](name, labels)
   }
-  if (!tensors) return { input, target: classes, options }
+  const drawn = drawnArguments(name)
+  if (drawn !== undefined) {
+    // Of rows of several numbers the tensors have an axis more.
+    const tensor = (data: Float32Array) => {
+      return { data, shape: data.length === SCORES ? [...shape] : [...shape, data.length / SCORES] }
+    }
+    const args = Object.entries(drawn).map(([one, data]) => [one, tensors ? tensor(data) : data])
+    return { args: Object.fromEntries(args), options }
+  }
+  if (!tensors) return { args: { input, target: classes }, options }
   const axes = labels ? [2, 2] : shape
-  return { input: { data: input, shape: [...shape] }, target: { data: classes, dims: [...axes] }, options }
+  return { args: { input: { data: input, shape: [...shape] }, target: { data: classes, dims: [...axes] } }, options }
 }
 
 /** All typed arrays of a call. */
-function arraysOf({ input, target, options }: Call): ArrayBufferView[] {
-  return [input, target, ...Object.values(options)].flatMap((value) => {
+function arraysOf({ args, options }: Call): ArrayBufferView[] {
+  return [...Object.values(args), ...Object.values(options)].flatMap((value) => {
     if (ArrayBuffer.isView(value)) return [value]
     const data = (value as { data?: unknown } | null)?.data
     return ArrayBuffer.isView(data) ? [data] : []
@@ -140,7 +172,7 @@ function trapped(call: Call, draw: Draw): Call {
     harm(call, draw)
   }
   const { trap, form } = draw
-  if (trap === 'input' || trap === 'target') return { ...call, [trap]: withTrap(call[trap], spring) }
+  if (trap in call.args) return { ...call, args: { ...call.args, [trap]: withTrap(call.args[trap], spring) } }
   const value = call.options[trap]
   if (form === 'inside') return { ...call, options: { ...call.options, [trap]: withTrap(value, spring) } }
   if (form === 'proxy') {
@@ -189,11 +221,11 @@ interface Outcome {
   readonly arrays: readonly (readonly number[])[]
 }
 
-function outcomeOf(loss: Loose, { input, target, options }: Call, call: Call): Outcome {
+function outcomeOf(loss: Loose, { args, options }: Call, call: Call): Outcome {
   // A detached array has no iterator.
   const arrays = () => arraysOf(call).map((array) => (array.byteLength === 0 ? [] : Array.from(array as Float32Array)))
   try {
-    const result = loss.valueAndGrad(input, target, options)
+    const result = loss.valueAndGrad(...Object.values(args), options)
     return { result, arrays: arrays() }
   } catch (error) {
     return { error: (error as Error).message, kind: (error as Error).constructor, arrays: arrays() }
@@ -204,8 +236,9 @@ function outcomeOf(loss: Loose, { input, target, options }: Call, call: Call): O
 function compare(t: ExecutionContext, name: string, loss: Loose, draw: Draw): Outcome {
   const first = callOf(name, draw)
   // What has no place for a trap does no harm.
-  const inside = draw.form === 'inside' || draw.trap === 'input' || draw.trap === 'target'
-  const value = draw.trap in first ? first[draw.trap as 'input'] : first.options[draw.trap]
+  const isArgument = draw.trap in first.args
+  const inside = draw.form === 'inside' || isArgument
+  const value = isArgument ? first.args[draw.trap] : first.options[draw.trap]
   if (!inside || withTrap(value, () => {}) !== value) harm(first, draw)
   const expected = outcomeOf(loss, first, first)
   const second = callOf(name, draw)
@@ -227,7 +260,7 @@ for (const { name, loss } of losses) {
   // The more are given, the rarer is a call without an error, but the more arrays there are.
   const few = fc.subarray(all, { maxLength: 5 })
   const draws = few.chain((options) => {
-    const traps = [...options, 'input', 'target']
+    const traps = [...options, ...Object.keys(drawnArguments(name) ?? { input: 0, target: 0 })]
     return fc.record<Draw>({
       chosen: fc.record(Object.fromEntries([...options, 'shape'].map((option) => [option, fc.nat(5)]))) as never,
       labels: fc.constantFrom(!isPointwise(name) && name !== 'distillation', false),
@@ -313,7 +346,9 @@ everywhere('options are read once each', (t) => {
     const target = labels ? Int32Array.of(0, 1) : Float32Array.of(0, 1, 0, 1)
     const p = name === 'bce' ? x.map((x) => x / 8) : x
     const activation = optionsOf(loss)!.has('activation') ? { activation: 'softmax' } : {}
-    loss.valueAndGrad(p, target, counted({ ...given, ...activation }))
+    const drawn = Object.values(drawnArguments(name) ?? {}).map((array) => array.subarray(0, array.length / 3))
+    if (drawn.length > 0) given.grad = new Float32Array(drawn[0].length)
+    loss.valueAndGrad(...(drawn.length === 0 ? [p, target] : drawn), counted({ ...given, ...activation }))
     for (const option of Object.keys(given)) t.is(reads[option], 1, `${name} ${option}`)
   }
 })

@@ -4,6 +4,8 @@ import vm from 'node:vm'
 import { definitionOf, optionsOf } from '../ts/family/loss.js'
 import * as library from '../ts/index.js'
 import { bce, bceWithLogits, combine, crossEntropy, distillation, klDiv, mse, nll, softmaxFocal } from '../ts/index.js'
+import { generator } from './data.js'
+import { argumentsOf, spreading } from './drawn.js'
 import { detached, everywhere, type Loose, loose, refuses } from './everywhere.js'
 
 const x = Float32Array.of(1, 2, 3, 4, 5, 6)
@@ -176,16 +178,23 @@ everywhere('options of the mean that do not go together', (t) => {
 
 everywhere('a mean by weights where there is none', (t) => {
   for (const [name, value] of Object.entries(library)) {
-    if (definitionOf(value) === undefined) continue
-    const loss = loose(value)
-    const target = name === 'nll' || name === 'crossEntropy' || name === 'softmaxFocal' ? labels() : real()
-    const options = { shape: [2, 3], sampleWeight: [1, 2], meanBy: 'weight' }
-    const p = x.map((x) => x / 8)
+    const definition = definitionOf(value)
+    if (definition === undefined) continue
+    const drawn = definition.family === 'expression' ? argumentsOf(definition as never, 6, generator(1)) : undefined
+    const isList = drawn !== undefined && drawn.length > 2
+    const looseLoss = isList ? spreading : loose
+    const loss = looseLoss(value)
+    const classes = name === 'nll' || name === 'crossEntropy' || name === 'softmaxFocal' ? labels() : real()
+    const target = isList ? drawn.slice(1) : (drawn?.[1] ?? classes)
+    const p = drawn?.[0] ?? x.map((x) => x / 8)
+    const options = { shape: [2, 3], sampleWeight: [1, 2], meanBy: 'weight', grad: new Float32Array(p.length) }
     const sum = new RegExp(`^${name}: meanBy 'weight' needs the reduction 'mean', got 'sum'$`)
     refuses(t, RangeError, sum, loss, p, target, { ...options, reduction: 'sum' })
-    refuses(t, RangeError, sum, loose(loss.with({ ...options, reduction: 'mean' })), p, target, { reduction: 'sum' })
-    const whole = loose(combine([[value as typeof mse, 1, { ...options, reduction: 'mean' }]] as never))
-    refuses(t, RangeError, sum, whole, p, target, { reduction: 'sum' })
+    const bound = { ...options, reduction: 'mean' }
+    refuses(t, RangeError, sum, loss.with(bound), p, target, { reduction: 'sum', grad: options.grad })
+    const { grad, ...ofPart } = options
+    const whole = loose(combine([[value as typeof mse, 1, { ...ofPart, reduction: 'mean' }]] as never))
+    refuses(t, RangeError, sum, whole, p, target, { reduction: 'sum', grad })
     refuses(t, RangeError, sum, loose(combine([[value as typeof mse]])), p, target, { ...options, reduction: 'sum' })
     const part = /^(bce|ce|focal)Weight$/
     const parts = [...optionsOf(value)!].flatMap((option) => part.exec(option)?.[1] ?? [])

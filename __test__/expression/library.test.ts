@@ -1,424 +1,327 @@
-/** Losses of the library that are expressions: value and every gradient against formulas in double precision, and their edges. */
+/**
+ * The contract of the losses of the library that are expressions, by their definitions: every one of them, with the samples of its
+ * parameters, on every backend, at lengths around every block and vector, with every reduction and option, in place and not.
+ */
 
 import test, { type ExecutionContext } from 'ava'
-import * as library from '../../ts/index.js'
-import { filled, generator } from '../data.js'
+import fc from 'fast-check'
+import { checkExpression } from '../../ts/expression/define.js'
+import { generator, guarded, intact, sameBits } from '../data.js'
+import { argumentsOf, combinationsOf, type DrawnLoss, drawnLosses, gradNames, samplesOf } from '../drawn.js'
+import { everywhere } from '../everywhere.js'
 import { platforms } from '../platforms.js'
-import { type LibraryCase, libraryCases } from './library.js'
-import { type AnyLoss, loosely } from './losses.js'
+import { derivative } from '../reference.js'
+import { formulaOf } from './double.js'
 
-const ROWS = 1500
-const ULP = 2 ** -23
+type Options = Record<string, unknown>
 
-/** Arrays of the inputs of some rows. */
-function drawn({ columns, draw }: LibraryCase, options: Readonly<Record<string, unknown>>, seed: number) {
-  const random = generator(seed)
-  const rows = Array.from({ length: ROWS }, () => draw(random, options).map(Math.fround))
+const LENGTHS = [...Array(36).keys(), 63, 64, 65, 255, 256, 257, 1023, 1024, 1025, 4097]
+const INFINITY = Number.POSITIVE_INFINITY
+
+/** All numbers of a row, and what a loss and its slopes are there. */
+interface Truth {
+  readonly values: Float64Array
+  /** By the name of the gradient, one per element of the input. */
+  readonly slopes: Readonly<Record<string, Float64Array>>
+}
+
+function truthOf({ definition }: DrawnLoss, arrays: readonly Float32Array[], options: Options): Truth {
+  const formula = formulaOf(definition, options)
+  const { inputs } = definition
+  const rows = arrays[0].length / inputs[0].columns
+  const numbers = (row: number) =>
+    arrays.flatMap((array, k) => Array.from(array.subarray(row * inputs[k].columns, (row + 1) * inputs[k].columns)))
+  const slopes: Record<string, Float64Array> = {}
   let first = 0
-  const arrays = columns.map((width) => {
-    const from = first
-    first += width
-    return Float32Array.from(rows.flatMap((numbers) => numbers.slice(from, from + width)))
-  })
-  return { rows, arrays }
+  for (const { columns, grad, gradName } of inputs) {
+    if (grad) {
+      const at = first
+      slopes[gradName] = Float64Array.from({ length: rows * columns }, (_, i) => {
+        const row = numbers(Math.floor(i / columns))
+        const place = at + (i % columns)
+        return derivative((x) => formula(row.with(place, x), row), row[place])
+      })
+    }
+    first += columns
+  }
+  return { values: Float64Array.from({ length: rows }, (_, row) => formula(numbers(row))), slopes }
 }
 
-/** The worst error of an array in what is allowed. */
-function worst(got: ArrayLike<number>, expected: readonly number[], { ulps, cancelled = 0 }: LibraryCase): string {
-  let most = 0
-  let where = ''
-  expected.forEach((e, i) => {
-    const error = Math.abs(got[i] - e) / (ulps * ULP * Math.abs(e) + cancelled + 2 ** -140)
-    if (error <= most) return
-    most = error
-    where = `${error.toFixed(2)} of what is allowed at ${i}: ${got[i]}, not ${e}`
-  })
-  return most <= 1 ? '' : where
-}
-
-for (const platform of platforms) {
-  for (const one of libraryCases) {
-    test(`${platform.name}: ${one.loss.name} is its formula`, (t) => {
-      platform.activate()
-      for (const [seed, options] of one.options.entries()) {
-        const { rows, arrays } = drawn(one, options, seed + 1)
-        const upstream = filled(ROWS, (i) => ((i * 7) % 5) - 1.5)
-        const asked = Object.fromEntries(one.gradNames.flatMap((name) => (name === undefined ? [] : [[name, true]])))
-        const expected = rows.map((numbers) => one.row(numbers, options))
-        const text = JSON.stringify(options)
-        const result = one.loss.valueAndGrad(...arrays, { ...options, reduction: 'none', ...asked })
-        t.is(
-          worst(
-            result.value as Float32Array,
-            expected.map(([value]) => value),
-            one,
-          ),
-          '',
-          `value ${text}`,
-        )
-        let first = 0
-        for (const [k, width] of one.columns.entries()) {
-          const name = k === 0 ? 'grad' : one.gradNames[k]
-          const from = first
-          first += width
-          if (name === undefined) continue
-          const slopes = expected.flatMap(([, all]) => all.slice(from, from + width))
-          t.is(worst(result[name] as Float32Array, slopes, one), '', `${name} ${text}`)
-        }
-        // An upstream gradient per row, and the factor of a mean.
-        const scaled = one.loss.backward(...arrays, { ...options, reduction: 'none', gradOutput: upstream })
-        const width = one.columns[0]
-        const slopes = expected.flatMap(([, all], i) => all.slice(0, width).map((slope) => slope * upstream[i]))
-        t.is(worst(scaled, slopes, { ...one, cancelled: 3.5 * (one.cancelled ?? 0) }), '', `backward ${text}`)
-        const { value, grad } = one.loss.valueAndGrad(...arrays, options)
-        const mean = expected.reduce((sum, [own]) => sum + own, 0) / ROWS
-        t.true(Math.abs((value as number) - mean) <= 1e-6 * Math.abs(mean) + (one.cancelled ?? 0), `mean ${text}`)
-        const means = expected.flatMap(([, all]) => all.slice(0, width).map((slope) => slope / ROWS))
-        t.is(
-          worst(grad, means, { ...one, ulps: one.ulps + 2, cancelled: (one.cancelled ?? 0) / ROWS }),
-          '',
-          `grad ${text}`,
-        )
-      }
-    })
+function agree(
+  t: ExecutionContext,
+  what: string,
+  got: ArrayLike<number>,
+  truth: (i: number) => number,
+  unit: (i: number) => number,
+): void {
+  for (let i = 0; i < got.length; i++) {
+    const expected = truth(i)
+    if (Math.abs(got[i] - expected) <= 4e-6 * Math.max(Math.abs(expected), unit(i))) continue
+    t.fail(`${what}: element ${i} is ${got[i]}, expected ${expected}`)
+    return
   }
 }
 
-for (const one of libraryCases) {
-  test(`${one.loss.name}: the slopes of the formula are those of its value`, (t) => {
-    for (const [seed, options] of one.options.entries()) {
-      const random = generator(seed + 100)
-      for (let i = 0; i < 200; i++) {
-        const numbers = one.draw(random, options).map(Math.fround)
-        const [value, slopes] = one.row(numbers, options)
-        for (const [k, slope] of slopes.entries()) {
-          const step = 1e-5 * Math.max(1e-2, Math.abs(numbers[k]))
-          const at = (h: number) => one.row(numbers.with(k, numbers[k] + h), options, numbers)[0]
-          const difference = (at(step) - at(-step)) / (2 * step)
-          const error = Math.abs(difference - slope)
-          t.true(
-            error <= 1e-5 * (1 + Math.abs(slope) + Math.abs(value)),
-            `${numbers} ${k}: ${slope}, not ${difference}`,
-          )
-        }
-      }
+/** Results of the first platform for exact losses. */
+const bits = new Map<string, Readonly<Record<string, unknown>>>()
+
+function check(
+  t: ExecutionContext,
+  one: DrawnLoss,
+  arrays: readonly Float32Array[],
+  options: Options,
+  title: string,
+): void {
+  const { loss, definition } = one
+  const { inputs } = definition
+  const truth = truthOf(one, arrays, options)
+  const rows = truth.values.length
+  const names = gradNames(definition)
+  for (const reduction of ['mean', 'sum', 'none'] as const) {
+    const what = `${title} ${reduction}`
+    const upstream = Float32Array.from({ length: rows }, (_, i) => ((i * 7) % 11) / 4 - 1)
+    const gradOutput = reduction === 'none' ? upstream : -1.5
+    const buffers = Object.fromEntries(
+      names.map((name) => {
+        const { columns } = inputs.find(({ gradName }) => gradName === name)!
+        return [name, guarded(new Float32Array(rows * columns).fill(77), 1)]
+      }),
+    )
+    const first = inputs.findIndex(({ gradName }) => gradName === 'grad')
+    const grad = guarded(new Float32Array(arrays[first].length).fill(77), 2)
+    const given = arrays.map((array, k) => guarded(array, k))
+    const all = { ...options, reduction, gradOutput, grad, ...buffers }
+    const both = loss.valueAndGrad(...given, all)
+    t.deepEqual(loss(...given, { ...options, reduction }), both.value, `${what}: the call gives another value`)
+    t.is(both.grad, grad)
+    for (const [name, buffer] of Object.entries({ grad, ...buffers })) {
+      t.is(both[name], buffer)
+      t.true(intact(buffer), `${what}: wrote outside`)
     }
-  })
-}
-
-test('exact losses are those that say so', (t) => {
-  for (const { loss, exact } of libraryCases) t.is(loss.explain().includes('exact:'), exact, loss.name)
-})
-
-/** Value and all gradients of rows by themselves. */
-function rowsOf(loss: unknown, arrays: readonly (readonly number[])[], options: object = {}) {
-  const names = arrays.length === 3 ? { targetGrad: true, scaleGrad: true } : { targetGrad: true }
-  const floats = arrays.map((array) => Float32Array.from(array))
-  return loosely(loss).valueAndGrad(...floats, { reduction: 'none', ...names, ...options })
-}
-const plain = (array: unknown) => Array.from(array as Float32Array, (x) => x + 0)
-const { NaN: nan } = Number
-
-for (const platform of platforms) {
-  const edge = (name: string, check: (t: ExecutionContext) => void) =>
-    test(`${platform.name}: ${name}`, (t) => {
-      platform.activate()
-      check(t)
+    given.forEach((array, k) => {
+      t.true(sameBits(array, arrays[k]) && intact(array), `${what}: wrote to an input`)
     })
+    const over = guarded(arrays[first], 3)
+    loss.backward(...given.with(first, over), { ...options, reduction, gradOutput, grad: over })
+    t.true(sameBits(over, grad) && intact(over), `${what}: in place differs`)
 
-  edge('where a loss has a kink the slope is 0', (t) => {
-    for (const loss of [
-      library.logCosh,
-      library.quantile,
-      library.expectile,
-      library.mape,
-      library.charbonnier,
-      library.wing,
-      library.robust,
-    ]) {
-      const { grad, targetGrad } = rowsOf(loss, [[2], [2]])
-      t.deepEqual([plain(grad), plain(targetGrad)], [[0], [0]], loosely(loss).name)
+    const denominator = reduction === 'mean' ? rows : 1
+    const factor = (row: number) => (rows === 0 ? 0 : (reduction === 'none' ? upstream[row] : -1.5) / denominator)
+    const size = (row: number) =>
+      Math.max(1, ...arrays.flatMap((array, k) => Math.abs(array[row * inputs[k].columns]))) +
+      Math.abs(truth.values[row])
+    for (const { columns, grad: hasGrad, gradName } of inputs) {
+      if (!hasGrad) continue
+      const got = both[gradName] as Float32Array
+      const rowOf = (i: number) => Math.floor(i / columns)
+      const expected = (i: number) => factor(rowOf(i)) * truth.slopes[gradName][i]
+      // Of slopes that are differences of nearly equal numbers these are as large as arguments and value.
+      agree(t, `${what} ${gradName}`, got, expected, (i) => size(rowOf(i)) * Math.abs(factor(rowOf(i))))
     }
-    t.deepEqual(
-      plain(
-        rowsOf(library.smape, [
-          [2, 0],
-          [2, 0],
-        ]).grad,
-      ),
-      [0, 0],
+    if (reduction === 'none') agree(t, what, both.value as Float32Array, (i) => truth.values[i], size)
+    else if (rows === 0) t.is(both.value, reduction === 'mean' ? Number.NaN : 0)
+    else {
+      const sum = truth.values.reduce((a, b) => a + b, 0)
+      const terms = truth.values.reduce((a, b, row) => a + Math.abs(b) + size(row), 0)
+      t.true(Math.abs((both.value as number) * denominator - sum) <= 2e-6 * terms, `${what}: ${both.value}`)
+    }
+    if (!isExact(one, options)) continue
+    const { denominator: _, ...results } = both
+    const copies = Object.fromEntries(
+      Object.entries(results).map(([name, value]) => [name, value instanceof Float32Array ? value.slice() : value]),
     )
-    t.deepEqual(
-      plain(
-        rowsOf(library.smape, [
-          [0, 0],
-          [4, -4],
-        ]).grad,
-      ),
-      [-50, 50],
-    )
-    // The line has the slope at the end of the curve.
-    t.deepEqual(
-      plain(
-        rowsOf(library.wing, [
-          [10, 9, -10],
-          [0, 0, 0],
-        ]).grad,
-      ),
-      [1, Math.fround(10 / 11), -1],
-    )
-    t.deepEqual(
-      plain(
-        rowsOf(library.msle, [
-          [1e-7, -1, 0],
-          [3, 3, 3],
-        ]).grad,
-      ),
-      [0, 0, 0],
-    )
-    t.deepEqual(
-      plain(
-        rowsOf(
-          library.mape,
-          [
-            [1, -1],
-            [0, 0],
-          ],
-          { eps: 0.5 },
-        ).targetGrad,
-      ),
-      [-200, 200],
-    )
+    const before = bits.get(what)
+    if (before === undefined) bits.set(what, copies)
+    else t.deepEqual(copies, before, `${what}: other bits than on ${platforms[0].name}`)
+  }
+}
+
+const isExact = ({ definition: { programs, inputs, params } }: DrawnLoss, options: Options): boolean => {
+  const values = params.map((param) =>
+    options[param.name] === undefined ? param.default : param.numberOf(options[param.name]),
+  )
+  const grads = inputs.flatMap(({ grad }, k) => (grad ? [k] : []))
+  return programs.of({ kind: 'raw', grads, value: true, inPlace: false }, values)!.program.exact
+}
+
+for (const one of drawnLosses) {
+  const { name, definition, loss } = one
+  const random = generator(name.length)
+  // The same numbers on all platforms.
+  const plain = LENGTHS.map((rows) => argumentsOf(definition, rows, random))
+  const sampled = argumentsOf(definition, 70, random)
+
+  test(`${name}: there is room for all its programs, whatever its constants are`, (t) => {
+    t.notThrows(() => checkExpression(definition))
+    t.is(definition.draws.length, definition.inputs.length)
   })
 
-  edge('saturated and far from 0 every number is finite and right', (t) => {
-    const far = [1e4, -1e4, 1e15, -1e15]
-    const zeros = far.map(() => 0)
-    const logCosh = rowsOf(library.logCosh, [far, zeros])
-    t.deepEqual(
-      plain(logCosh.value),
-      far.map((x) => Math.fround(Math.abs(x) - Math.LN2)),
-    )
-    t.deepEqual(plain(logCosh.grad), [1, -1, 1, -1])
-    t.deepEqual(
-      plain(
-        rowsOf(library.charbonnier, [
-          [1e4, -1e25, 3e38],
-          [0, 0, 0],
-        ]).value,
-      ),
-      [1e4, 1e25, 3e38].map(Math.fround),
-    )
-    t.deepEqual(
-      plain(
-        rowsOf(library.charbonnier, [
-          [1e4, -1e25, 3e38],
-          [0, 0, 0],
-        ]).grad,
-      ),
-      [1, -1, 1],
-    )
-    t.deepEqual(
-      plain(
-        rowsOf(library.smape, [
-          [3e38, 3e38],
-          [3e38, -3e38],
-        ]).value,
-      ),
-      [0, 200],
-    )
-    for (const alpha of [1, 0, -2, -Infinity, 0.5, -8]) {
-      const { value, grad } = rowsOf(
-        library.robust,
-        [
-          [1e4, -1e4, 1e25, 3e38],
-          [0, 0, 0, 0],
-        ],
-        { alpha },
-      )
-      t.true([...(value as Float32Array), ...grad].every(Number.isFinite), `alpha ${alpha}`)
+  everywhere(`${name}: its formula in double precision, and differences of that`, (t) => {
+    for (const arrays of plain) check(t, one, arrays, {}, `${name} n=${arrays[0].length}`)
+    for (const options of combinationsOf(definition)) {
+      check(t, one, sampled, options, `${name} ${JSON.stringify(options)}`)
     }
-    t.deepEqual(
-      plain(
-        rowsOf(library.robust, [
-          [1e4, -1e25],
-          [0, 0],
-        ]).value,
-      ),
-      [Math.fround(Math.hypot(1e4, 1) - 1), Math.fround(1e25)],
-    )
-    t.deepEqual(
-      plain(
-        rowsOf(library.robust, [
-          [1e25, -1e25],
-          [0, 0],
-        ]).grad,
-      ),
-      [1, -1],
-    )
-    // (ν + 1)/d
-    t.deepEqual(plain(rowsOf(library.studentTNll, [[1e25], [0], [1]]).grad), [Math.fround(4 / 1e25)])
-    t.deepEqual(plain(rowsOf(library.studentTNll, [[1e25], [0], [2]]).scaleGrad), [-1.5])
-    const value = rowsOf(library.studentTNll, [[1e25], [0], [1]]).value as Float32Array
-    t.true(Math.abs(value[0] - 2 * (2 * Math.log(1e25) - Math.log(3))) < 1e-4)
   })
 
-  edge('asymmetric is finite at every logit, and its gradient right where it is saturated', (t) => {
-    const logits = [1e4, -1e4, 200, -200, 0, 90, -90, -104, 3e38, -3e38]
-    for (const clip of [0, 0.05]) {
-      for (const gammaNeg of [0, 0.5, 4]) {
-        for (const gammaPos of [0, 0.5, 1]) {
-          for (const target of [0, 1, 0.5]) {
-            const options = { clip, gammaNeg, gammaPos }
-            const { value, grad, targetGrad } = rowsOf(library.asymmetric, [logits, logits.map(() => target)], options)
-            const all = [...(value as Float32Array), ...grad, ...(targetGrad as Float32Array)]
-            t.false(all.some(Number.isNaN), JSON.stringify({ ...options, target }))
-            t.true(grad.every(Number.isFinite), JSON.stringify({ ...options, target }))
+  everywhere(`${name}: weights, masks, samples and sums`, (t) => {
+    const shape = [7, 10]
+    const weight = Float32Array.from({ length: 70 }, () => 2 * random())
+    const sampleWeight = Float32Array.from({ length: 7 }, () => 2 * random())
+    const mask = Uint8Array.from({ length: 70 }, (_, i) => Number(i % 3 !== 1))
+    const names = Object.fromEntries(gradNames(definition).map((name) => [name, true]))
+    for (const options of samplesOf(definition)) {
+      const bare = loss.valueAndGrad(...sampled, { ...options, ...names, reduction: 'none' })
+      const values = bare.value as Float32Array
+      const factors = values.map((_, i) => weight[i] * sampleWeight[Math.floor(i / 10)] * mask[i])
+      const all = { ...options, shape, weight, sampleWeight, mask }
+      const got = loss.valueAndGrad(...sampled, { ...all, ...names })
+      const count = mask.reduce((a, b) => a + b, 0)
+      t.is(got.denominator, count)
+      const sum = values.reduce((a, v, i) => a + v * factors[i], 0)
+      const terms = values.reduce((a, v, i) => a + Math.abs(v) * factors[i], 0)
+      t.true(Math.abs((got.value as number) * count - sum) <= 1e-6 * terms, `${name}: ${got.value}`)
+      const { inputs } = definition
+      for (const { grad, gradName, columns } of inputs) {
+        if (!grad) continue
+        const slopes = bare[gradName] as Float32Array
+        const expected = slopes.map((g, i) => (g * factors[Math.floor(i / columns)]) / count)
+        const largest = expected.reduce((a, g) => Math.max(a, Math.abs(g)), 0)
+        agree(
+          t,
+          `${name} ${gradName}`,
+          got[gradName] as Float32Array,
+          (i) => expected[i],
+          () => 1e-2 * largest,
+        )
+      }
+      const by = loss.valueAndGrad(...sampled, { ...all, meanBy: 'weight' })
+      const total = factors.reduce((a, f) => a + f, 0)
+      t.true(Math.abs((by.denominator as number) - total) <= 1e-5 * total)
+      t.true(Math.abs((by.value as number) * total - sum) <= 1e-5 * terms)
+      // What is masked may hold anything.
+      const poisoned = sampled.map((array, k) => {
+        const { columns } = inputs[k]
+        return array.map((x, i) => (mask[Math.floor(i / columns)] === 0 ? [Number.NaN, -INFINITY][i % 2] : x))
+      })
+      t.deepEqual(loss.valueAndGrad(...poisoned, { ...all, ...names, validate: true }), got, `${name} masked`)
+      // A gradient that is added.
+      const first = inputs.find(({ gradName }) => gradName === 'grad')!
+      const grad = new Float32Array(70 * first.columns).fill(1)
+      loss.backward(...sampled, { ...all, grad, accumulate: true })
+      grad.forEach((g, i) => {
+        t.true(Math.abs(g - 1 - got.grad[i]) <= 2e-7 * Math.max(1, Math.abs(got.grad[i])), name)
+      })
+    }
+  })
+
+  everywhere(`${name}: NaN reaches the value and the gradient of its row, and changes no other`, (t) => {
+    const { inputs } = definition
+    for (const options of combinationsOf(definition)) {
+      const clean = loss.valueAndGrad(...sampled, { ...options, reduction: 'none' })
+      inputs.forEach(({ columns, signs, name: input }, k) => {
+        if (signs === 'hard' || signs === 'soft') return
+        const arrays = sampled.with(
+          k,
+          sampled[k].map((x, i) => (i === 20 * columns ? Number.NaN : x)),
+        )
+        const { value, grad } = loss.valueAndGrad(...arrays, { ...options, reduction: 'none' })
+        const own = inputs.find(({ gradName }) => gradName === 'grad')!
+        const what = `${name} ${JSON.stringify(options)} ${input}`
+        t.is((value as Float32Array)[20], Number.NaN, what)
+        const slopes = Array.from(grad.subarray(20 * own.columns, 21 * own.columns))
+        t.true(slopes.some(Number.isNaN), `${what}: ${slopes}`)
+        t.true((value as Float32Array).every((v, i) => i === 20 || Object.is(v, (clean.value as Float32Array)[i])))
+        t.true(grad.every((g, i) => Math.floor(i / own.columns) === 20 || Object.is(g, clean.grad[i])))
+        t.throws(() => loss(...arrays, { ...options, validate: true }), {
+          instanceOf: RangeError,
+          message: new RegExp(`^${name}: ${input}\\[${20 * columns}\\] must be a number, got NaN`),
+        })
+      })
+    }
+  })
+
+  if (!definition.inputs.some(({ ranges }) => ranges.length > 0)) continue
+  everywhere(`${name}: numbers outside of a range are refused, and nothing is written`, (t) => {
+    const { inputs, params } = definition
+    for (const options of combinationsOf(definition)) {
+      const values = Object.fromEntries(params.map((one) => [one.name, options[one.name] ?? one.optionOf(one.default)]))
+      inputs.forEach(({ ranges, columns, name: input }, k) => {
+        for (const { low, high, expected, validate, when } of ranges) {
+          if (!when(values)) continue
+          const bad = [low > -INFINITY ? low - 1 : undefined, high < INFINITY ? high + 1 : undefined, -INFINITY]
+          for (const number of bad) {
+            if (number === undefined || (number >= low && number <= high)) continue
+            // A row with NaN before it is looked past.
+            const arrays = sampled.with(
+              k,
+              sampled[k].map((x, i) => (i === 33 * columns ? number : i === 12 * columns ? Number.NaN : x)),
+            )
+            const grad = new Float32Array(70 * inputs[0].columns).fill(77)
+            const words = expected.replace(/[[\]()]/g, '\\$&')
+            const error = {
+              instanceOf: RangeError,
+              message: new RegExp(`^${name}: ${input}\\[${33 * columns}\\] must be ${words}`),
+            }
+            if (validate) t.notThrows(() => loss(...arrays, options))
+            else t.throws(() => loss.valueAndGrad(...arrays, { ...options, grad }), error)
+            t.true(validate || grad.every((g) => g === 77))
+            const mask = Uint8Array.from({ length: 70 }, (_, i) => Number(i !== 33))
+            t.notThrows(() => loss(...arrays, { ...options, mask }))
           }
         }
-      }
+      })
     }
-    // Missed entirely: −ln p is x, with the slope −1 and for a negative 1.
-    const options = { clip: 0, gammaNeg: 0, gammaPos: 0 }
-    const missed = rowsOf(
-      library.asymmetric,
-      [
-        [-1e4, 1e4],
-        [1, 0],
-      ],
-      options,
-    )
-    t.deepEqual(
-      [plain(missed.value), plain(missed.grad)],
-      [
-        [1e4, 1e4],
-        [-1, 1],
-      ],
-    )
-    const infinite = rowsOf(
-      library.asymmetric,
-      [
-        [Infinity, -Infinity],
-        [1, 0],
-      ],
-      { clip: 0 },
-    )
-    t.deepEqual(
-      [plain(infinite.value), plain(infinite.grad)],
-      [
-        [0, 0],
-        [0, 0],
-      ],
-    )
-  })
-
-  edge('NaN reaches the value and the gradients of its row, and no other', (t) => {
-    for (const one of libraryCases) {
-      const { arrays } = drawn(one, {}, 9)
-      for (const [k, width] of one.columns.entries()) {
-        for (let column = 0; column < width; column++) {
-          const own = arrays.map((array) => array.slice())
-          own[k][width * 20 + column] = nan
-          const asked = Object.fromEntries(one.gradNames.flatMap((name) => (name === undefined ? [] : [[name, true]])))
-          const result = one.loss.valueAndGrad(...own, { reduction: 'none', ...asked })
-          const what = `${one.loss.name}, input ${k}, column ${column}`
-          const rowsOfNaN = (array: Float32Array, width: number) =>
-            [...new Set(Array.from(array, (x, i) => (Number.isNaN(x) ? Math.floor(i / width) : -1)))].filter(
-              (i) => i >= 0,
-            )
-          t.deepEqual(rowsOfNaN(result.value as Float32Array, 1), [20], what)
-          one.gradNames.forEach((name, j) => {
-            t.deepEqual(rowsOfNaN(result[name ?? 'grad'] as Float32Array, one.columns[j]), [20], `${what}, ${name}`)
-          })
-        }
-      }
-    }
-  })
-
-  edge('boxes that are their targets, boxes without height and points', (t) => {
-    const same = [0.5, 1, 2, 4]
-    for (const loss of [library.iou, library.giou, library.diou, library.ciou]) {
-      const { value, grad, targetGrad } = rowsOf(loss, [same, same])
-      t.true(Math.abs((value as Float32Array)[0]) < 1e-6, loosely(loss).name)
-      t.deepEqual(
-        [plain(grad), plain(targetGrad)],
-        [
-          [0, 0, 0, 0],
-          [0, 0, 0, 0],
-        ],
-        loosely(loss).name,
-      )
-      const flat = [0, 1, 2, 1]
-      const point = [1, 1, 1, 1]
-      for (const [a, b] of [
-        [flat, same],
-        [same, flat],
-        [flat, flat],
-        [point, same],
-        [same, point],
-        [point, point],
-        [point, flat],
-      ]) {
-        const result = rowsOf(loss, [a, b])
-        const all = [...(result.value as Float32Array), ...result.grad, ...(result.targetGrad as Float32Array)]
-        t.true(all.every(Number.isFinite), `${loosely(loss).name} [${a}] [${b}]: ${all}`)
-      }
-    }
-    // Corners the wrong way round, whose angles are more than a right angle apart.
-    const [a, b] = [
-      [0, 0, -1, 3],
-      [0, 0, 4, 1],
-    ]
-    const turn = Math.atan(4) - Math.atan(-1 / 3)
-    const diou = (rowsOf(library.diou, [a, b]).value as Float32Array)[0]
-    const ciou = (rowsOf(library.ciou, [a, b]).value as Float32Array)[0]
-    const v = (4 / Math.PI ** 2) * turn ** 2
-    const iou = (rowsOf(library.iou, [a, b]).value as Float32Array)[0]
-    t.true(Math.abs(ciou - diou - v ** 2 / (iou + v + 1e-7)) < 1e-5, `${ciou} ${diou} ${v}`)
   })
 }
 
-test('options out of range are refused by name', (t) => {
-  const x = Float32Array.of(1, 2)
-  const wrong: [AnyLoss, object, RegExp][] = [
-    [loosely(library.quantile), { q: 1 }, /quantile: q must be a number in \(0, 1\), got 1/],
-    [loosely(library.expectile), { tau: 0 }, /expectile: tau must be a number in \(0, 1\), got 0/],
-    [loosely(library.msle), { eps: -1 }, /msle: eps must be a number ≥ 0, got -1/],
-    [loosely(library.mape), { eps: 0 }, /mape: eps must be a number ≥ 1e-30, got 0/],
-    [loosely(library.charbonnier), { eps: 0 }, /charbonnier: eps must be in \[1e-18, 1e14\], got 0/],
-    [loosely(library.wing), { width: 0 }, /wing: width must be in \[1e-30, 1e30\], got 0/],
-    [loosely(library.asymmetric), { clip: 1 }, /asymmetric: clip must be in \[0, 1\), got 1/],
-    [
-      loosely(library.robust),
-      { alpha: Infinity },
-      /robust: alpha must be in \[-1e30, 1e30\] or -Infinity, got Infinity/,
-    ],
-    [loosely(library.studentTNll).with({ df: 3 }), { df: 0 }, /studentTNll: df must be in \[1e-3, 1e9\], got 0/],
-  ]
-  for (const [loss, options, message] of wrong) {
-    const args = loss.name === 'studentTNll' ? [x, x, x] : [x, x]
-    t.throws(() => loss(...args, options), { instanceOf: RangeError, message })
-  }
-  const boxes = new Float32Array(8)
-  t.throws(() => loosely(library.giou)(boxes, boxes, { format: 'yxyx' }), {
-    message: /giou: format must be one of 'xyxy'/,
-  })
-  t.throws(() => loosely(library.giou)(new Float32Array(6), boxes), { message: /giou: input must be .*4/ })
-  const scale = Float32Array.of(1, -1)
-  t.throws(() => library.studentTNll(x, x, scale), {
-    instanceOf: RangeError,
-    message: /studentTNll: scale\[1\] must be ≥ 0, got -1/,
-  })
-})
+/** Any finite numbers, the extreme ones more often than their share. */
+const finite = fc.float({ noNaN: true, noDefaultInfinity: true })
+const extreme = fc.constantFrom(
+  0,
+  -0,
+  1e-45,
+  -1e-45,
+  3.4028234663852886e38,
+  -3.4028234663852886e38,
+  88.8,
+  -104,
+  1e4,
+  -1e4,
+)
+const score = fc.oneof(finite, extreme, fc.float({ min: -30, max: 30, noNaN: true }))
+const kinds = {
+  real: score,
+  positive: score.map((x) => Math.max(Math.abs(x), 2 ** -149)),
+  count: score.map((x) => Math.abs(x)),
+  probability: fc.oneof(fc.constantFrom(0, 1, 1e-45), fc.float({ min: 0, max: 1, noNaN: true })),
+  logProbability: score.map((x) => -Math.abs(x)),
+  sign: fc.constantFrom(-1, 1),
+  box: fc.float({ min: -1000, max: 1000, noNaN: true }),
+}
 
-test('what they are at some settings is another loss', (t) => {
-  const random = generator(5)
-  const [x, y] = [0, 1].map(() => filled(100, () => 4 * random() - 2))
-  const near = (a: number, b: number, what: string) =>
-    t.true(Math.abs(a - b) <= 1e-6 * Math.abs(b), `${what}: ${a}, ${b}`)
-  near(library.quantile(x, y), library.l1(x, y) / 2, 'quantile')
-  near(library.expectile(x, y), library.mse(x, y) / 2, 'expectile')
-  near(library.robust(x, y, { alpha: 2 }), library.mse(x, y) / 2, 'robust')
-  const hard = y.map((t) => Number(t > 0))
-  near(library.asymmetric(x, hard, { clip: 0, gammaNeg: 0, gammaPos: 0 }), library.bceWithLogits(x, hard), 'asymmetric')
-})
+for (const { name, definition, loss } of drawnLosses) {
+  for (const platform of platforms) {
+    test.serial(`${name}: no gradient is NaN for finite input on ${platform.name}`, (t) => {
+      platform.activate()
+      const names = Object.fromEntries(gradNames(definition).map((one) => [one, true]))
+      const rows = definition.draws.map((kind, k) => {
+        const { columns } = definition.inputs[k]
+        return fc.array(kinds[kind], { minLength: columns, maxLength: columns })
+      })
+      const calls = fc.record({
+        rows: fc.array(fc.tuple(...rows), { minLength: 1, maxLength: 20 }),
+        options: fc.constantFrom(...combinationsOf(definition)),
+        reduction: fc.constantFrom('mean', 'sum', 'none'),
+      })
+      fc.assert(
+        fc.property(calls, ({ rows, options, reduction }) => {
+          const arrays = definition.inputs.map((_, k) => Float32Array.from(rows.flatMap((row) => row[k])))
+          const result = loss.valueAndGrad(...arrays, { ...options, ...names, reduction })
+          return ['grad', ...Object.keys(names)].every((one) => !(result[one] as Float32Array).some(Number.isNaN))
+        }),
+        { numRuns: 300 },
+      )
+      t.pass()
+    })
+  }
+}

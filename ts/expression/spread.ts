@@ -1,6 +1,16 @@
 /** Inputs that are one number for all elements, or one for each row of the last axis. */
 
-import { float32Of, floatTensor, isShape, number, type Tensor, wrongType, wrongValue } from '../check.js'
+import {
+  conversion,
+  float32Of,
+  floatTensor,
+  isShape,
+  kindOf,
+  number,
+  type Tensor,
+  wrongType,
+  wrongValue,
+} from '../check.js'
 
 /** What an input stands for that has fewer numbers than there are elements. */
 export interface Spread {
@@ -23,6 +33,9 @@ export function spreadOf(
     const value = number(loss, name, tensor.data, 'a finite number', (n) => Number.isFinite(Math.fround(n)))
     const spread = { isNumber: true, inner: elements, array: new Float32Array(elements).fill(value) }
     return { given: Float32Array.of(value), spread }
+  }
+  if (kindOf(tensor.data) !== 'Float32Array') {
+    throw wrongType(loss, name, 'a Float32Array or a number', tensor.data, conversion(tensor.data))
   }
   const { data: given, shape: own } = floatTensor(loss, name, tensor)
   const inner = shape === undefined || shape.length === 0 ? 1 : shape[shape.length - 1]

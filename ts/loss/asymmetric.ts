@@ -66,9 +66,9 @@ export const asymmetric: Loss<Floats, Floats, AsymmetricOptions> = /* @__PURE__ 
   name: 'asymmetric',
   inputs: { input, target: input },
   params: {
-    gammaNeg: { default: 4, expected: 'in [0, 1e38]', holds: isExponent },
-    gammaPos: { default: 1, expected: 'in [0, 1e38]', holds: isExponent },
-    clip: { default: 0.05, expected: 'in [0, 1)', holds: (clip) => clip >= 0 && clip < 1 },
+    gammaNeg: { default: 4, expected: 'in [0, 1e38]', holds: isExponent, samples: [0, 0.5, 2.3] },
+    gammaPos: { default: 1, expected: 'in [0, 1e38]', holds: isExponent, samples: [0, 0.7] },
+    clip: { default: 0.05, expected: 'in [0, 1)', holds: (clip) => clip >= 0 && clip < 1, samples: [0, 0.25] },
   },
   draws: { input: 'real', target: 'probability' },
   loss({ input, target }, { gammaNeg, gammaPos, clip }) {

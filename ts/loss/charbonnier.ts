@@ -42,7 +42,12 @@ export const charbonnier: Loss<Floats, Floats, CharbonnierOptions> = /* @__PURE_
   inputs: { input, target: input },
   params: {
     // The square is a normal number, and lost beside that of FAR.
-    eps: { default: 1e-3, expected: 'in [1e-18, 1e14]', holds: (eps) => eps >= 1e-18 && eps <= 1e14 },
+    eps: {
+      default: 1e-3,
+      expected: 'in [1e-18, 1e14]',
+      holds: (eps) => eps >= 1e-18 && eps <= 1e14,
+      samples: [0.5, 10],
+    },
   },
   draws: { input: 'real', target: 'real' },
   loss({ input, target }, { eps }) {

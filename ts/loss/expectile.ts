@@ -37,7 +37,9 @@ export interface ExpectileOptions extends Omit<PointwiseOptions, 'ignoreIndex'> 
 export const expectile: Loss<Floats, Floats, ExpectileOptions> = /* @__PURE__ */ expressionLoss({
   name: 'expectile',
   inputs: { input, target: input },
-  params: { tau: { default: 0.5, expected: 'a number in (0, 1)', holds: (tau) => tau > 0 && tau < 1 } },
+  params: {
+    tau: { default: 0.5, expected: 'a number in (0, 1)', holds: (tau) => tau > 0 && tau < 1, samples: [0.1, 0.9] },
+  },
   draws: { input: 'real', target: 'real' },
   loss({ input, target }, { tau }) {
     const e = sub(target, input)

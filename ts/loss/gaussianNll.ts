@@ -67,7 +67,7 @@ export const gaussianNll: LossOf<
   },
   params: {
     full: false,
-    eps: { default: 1e-6, expected: 'a number > 0', holds: (eps) => eps > 0, samples: [0.5] },
+    eps: { default: 1e-6, expected: 'a number > 0', holds: (eps) => eps > 0, samples: [0.05] },
     beta: { default: 0, expected: 'a number ≥ 0', holds: (beta) => beta >= 0, samples: [0.5, 1, 0.3] },
   },
   draws: { input: 'real', target: 'real', variance: 'positive' },

@@ -58,7 +58,7 @@ export const laplaceNll: LossOf<
   },
   params: {
     full: false,
-    eps: { default: 1e-6, expected: 'a number > 0', holds: (eps) => eps > 0, samples: [0.5] },
+    eps: { default: 1e-6, expected: 'a number > 0', holds: (eps) => eps > 0, samples: [0.05] },
   },
   draws: { input: 'real', target: 'real', scale: 'positive' },
   loss({ input, target, scale }, { full, eps }) {

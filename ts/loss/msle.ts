@@ -53,7 +53,7 @@ export interface MsleOptions extends Omit<PointwiseOptions, 'ignoreIndex'> {
 export const msle: Loss<Floats, Floats, MsleOptions> = /* @__PURE__ */ expressionLoss({
   name: 'msle',
   inputs: { input, target: input },
-  params: { eps: { default: 1e-7, expected: 'a number ≥ 0', holds: (eps) => eps >= 0 } },
+  params: { eps: { default: 1e-7, expected: 'a number ≥ 0', holds: (eps) => eps >= 0, samples: [0, 0.05] } },
   draws: { input: 'positive', target: 'positive' },
   loss({ input, target }, { eps }) {
     const [x, t] = [max(input, eps), max(target, eps)]

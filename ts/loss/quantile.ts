@@ -39,7 +39,7 @@ export interface QuantileOptions extends Omit<PointwiseOptions, 'ignoreIndex'> {
 export const quantile: Loss<Floats, Floats, QuantileOptions> = /* @__PURE__ */ expressionLoss({
   name: 'quantile',
   inputs: { input, target: input },
-  params: { q: { default: 0.5, expected: 'a number in (0, 1)', holds: (q) => q > 0 && q < 1 } },
+  params: { q: { default: 0.5, expected: 'a number in (0, 1)', holds: (q) => q > 0 && q < 1, samples: [0.1, 0.9] } },
   draws: { input: 'real', target: 'real' },
   loss({ input, target }, { q }) {
     const e = sub(target, input)

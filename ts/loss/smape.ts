@@ -41,7 +41,7 @@ export const smape: Loss<Floats, Floats, SmapeOptions> = /* @__PURE__ */ express
   name: 'smape',
   inputs: { input, target: input },
   // A smaller one would have no reciprocal in single precision.
-  params: { eps: { default: 1e-7, expected: 'a number ≥ 1e-30', holds: (eps) => eps >= 1e-30 } },
+  params: { eps: { default: 1e-7, expected: 'a number ≥ 1e-30', holds: (eps) => eps >= 1e-30, samples: [1e-30, 0.5] } },
   draws: { input: 'real', target: 'real' },
   loss({ input, target }, { eps }) {
     const d = sub(input, target)

@@ -45,8 +45,8 @@ export const wing: Loss<Floats, Floats, WingOptions> = /* @__PURE__ */ expressio
   name: 'wing',
   inputs: { input, target: input },
   params: {
-    width: { default: 10, expected: 'in [1e-30, 1e30]', holds: isModerate },
-    curvature: { default: 2, expected: 'in [1e-30, 1e30]', holds: isModerate },
+    width: { default: 10, expected: 'in [1e-30, 1e30]', holds: isModerate, samples: [0.5, 3] },
+    curvature: { default: 2, expected: 'in [1e-30, 1e30]', holds: isModerate, samples: [0.25, 20] },
   },
   draws: { input: 'real', target: 'real' },
   loss({ input, target }, { width, curvature }) {

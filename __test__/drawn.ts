@@ -1,0 +1,97 @@
+/** Losses of the library that are expressions: what their definitions say to draw, and calls with it. */
+
+import type { ExpressionDescription } from '../ts/expression/call.js'
+import type { Draw } from '../ts/expression/define.js'
+import { definitionOf } from '../ts/family/loss.js'
+import * as library from '../ts/index.js'
+import { filled, normal } from './data.js'
+import { type Loose, loose } from './everywhere.js'
+
+export interface DrawnLoss {
+  readonly name: string
+  readonly definition: ExpressionDescription & { readonly draws: readonly Draw[] }
+  readonly loss: DrawnCalls
+}
+
+/** A loss with any arguments. */
+export interface DrawnCalls {
+  (...args: unknown[]): number | Float32Array
+  backward(...args: unknown[]): Float32Array
+  valueAndGrad(...args: unknown[]): Readonly<Record<string, unknown>> & {
+    readonly value: number | Float32Array
+    readonly grad: Float32Array
+  }
+  with(options: unknown): DrawnCalls
+}
+
+/** All of them, found by their definitions. */
+export const drawnLosses: readonly DrawnLoss[] = Object.entries(library).flatMap(([name, loss]) => {
+  const definition = definitionOf(loss)
+  if (definition?.family !== 'expression') return []
+  return [{ name, definition: definition as DrawnLoss['definition'], loss: loss as unknown as DrawnCalls }]
+})
+
+/** Numbers of each kind, at a distance from the ends of their ranges, beyond which differences would look. */
+const draws: Readonly<Record<Draw, (random: () => number) => number>> = {
+  real: (random) => normal(random, 2),
+  positive: (random) => 0.1 + 4 * random(),
+  // Not 1, where Stirling's formula for ln t! begins with a step.
+  count: (random) => [0, 0.5, 2, 3, 5, 8][Math.floor(6 * random())],
+  probability: (random) => 0.01 + 0.98 * random(),
+  logProbability: (random) => Math.log(0.01 + 0.98 * random()),
+  sign: (random) => (random() < 0.5 ? -1 : 1),
+  box: (random) => random(),
+}
+
+/** Arrays of so many rows for all inputs. */
+export function argumentsOf(
+  { inputs, draws: kinds }: DrawnLoss['definition'],
+  rows: number,
+  random: () => number,
+): Float32Array[] {
+  return inputs.map(({ columns }, k) => {
+    const array = filled(rows * columns, () => draws[kinds[k]](random))
+    // The second corner of a box is above the first.
+    if (kinds[k] !== 'box') return array
+    return array.map((x, i) => (i % 4 < 2 ? 4 * x : 4 * array[i - 2] + 0.2 + 4 * x))
+  })
+}
+
+/** Options that set one parameter to one of the values that its definition says to try, or none. */
+export function samplesOf({ params }: DrawnLoss['definition']): Record<string, unknown>[] {
+  const one = params
+    .filter(({ name }) => name !== 'zeroOne')
+    .flatMap(({ name, samples }) => samples.map((value) => ({ [name]: value })))
+  return [{}, ...one]
+}
+
+/** Every combination of those of the true, false and words, with those of one number at a time. */
+export function combinationsOf({ params }: DrawnLoss['definition']): Record<string, unknown>[] {
+  const flags = params.filter(({ name, values }) => values !== undefined && name !== 'zeroOne')
+  const all = flags.reduce<Record<string, unknown>[]>(
+    (list, { name, samples }) => list.flatMap((one) => samples.map((value) => ({ ...one, [name]: value }))),
+    [{}],
+  )
+  const numbers = params.filter(({ values }) => values === undefined)
+  const one = numbers.flatMap(({ name, samples }) => samples.map((value) => ({ [name]: value })))
+  return all.flatMap((flags) => [flags, ...one.map((number) => ({ ...flags, ...number }))])
+}
+
+/** Names in options and results of the gradients after the first. */
+export function gradNames({ inputs }: DrawnLoss['definition']): string[] {
+  return inputs.flatMap(({ grad, gradName }) => (grad && gradName !== 'grad' ? [gradName] : []))
+}
+
+/** A loss of several arrays as one of input and target, whose target is the list of the others. */
+export function spreading(loss: unknown): Loose {
+  const own = loose(loss)
+  const call =
+    (verb: (...args: unknown[]) => unknown) =>
+    (input: unknown, target: unknown, options?: unknown): unknown =>
+      verb(input, ...(target as unknown[]), options)
+  return Object.assign(call(own), {
+    backward: call(own.backward),
+    valueAndGrad: call(own.valueAndGrad) as Loose['valueAndGrad'],
+    with: (options: unknown) => spreading(own.with(options)),
+  }) as Loose
+}
