@@ -11,6 +11,7 @@ const OPERANDS = ['a', 'b', 'c', 'e', 'f']
 /** The whole file. */
 export function loopsOf(operations) {
   const loops = Object.entries(operations).map(([name, operation]) => loopOf(name, operation))
+  const readers = Object.keys(operations).filter((_, k) => loops[k].includes('ints'))
   return `/* Written by scripts/loops.mjs from the formulas of operations.ts. */
 
 import { exp, expNonpositive, log1pUnit, oneMinusTail, pow } from './math.js'
@@ -45,6 +46,11 @@ const TI = new Int32Array(T.buffer)
 export const LOOPS = {
 ${loops.join('\n')}
 } as const satisfies Record<string, Loop>
+
+/** The loops that read \`ints\`. */
+export const READING_BITS: ReadonlySet<Loop> = new Set<Loop>([
+${readers.map((name) => `  LOOPS.${name},`).join('\n')}
+])
 `
 }
 

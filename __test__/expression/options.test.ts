@@ -16,19 +16,20 @@ interface Call {
   readonly options: Record<string, unknown>
 }
 
+// Twice a difference stays in range: there a program may have a factor less than the kernel, and needs no double precision.
 const number = fc.oneof(
   { weight: 8, arbitrary: fc.float({ min: -8, max: 8, noNaN: true }) },
-  { weight: 1, arbitrary: fc.float({ noNaN: true, noDefaultInfinity: true }) },
-  { weight: 1, arbitrary: fc.constantFrom(0, -0, 1e30, -1e30, 3e38, Number.NaN, Infinity, -Infinity) },
+  { weight: 1, arbitrary: fc.float({ min: -(2 ** 125), max: 2 ** 125, noNaN: true }) },
+  { weight: 1, arbitrary: fc.constantFrom(0, -0, 1e30, -1e30, 2 ** 125, Number.NaN, Infinity, -Infinity) },
 )
-const usual = fc.integer({ min: -512, max: 512 }).map((n) => n / 64)
-const factor = fc.integer({ min: 0, max: 256 }).map((n) => n / 64)
+const usual = fc.float({ min: -8, max: 8, noNaN: true })
+const factor = fc.oneof(fc.float({ min: 2 ** -20, max: 4, noNaN: true }), fc.constantFrom(0, 1e20))
 const floats = (length: number, one: fc.Arbitrary<number>) =>
   fc.array(one, { minLength: length, maxLength: length }).map((numbers) => Float32Array.from(numbers))
 
 /** Calls of [samples, positions] elements with any options that a pointwise loss takes. */
 const calls: fc.Arbitrary<Call> = fc
-  .tuple(fc.integer({ min: 1, max: 5 }), fc.integer({ min: 1, max: 600 }), fc.constantFrom('mean', 'sum', 'none'))
+  .tuple(fc.integer({ min: 1, max: 5 }), fc.integer({ min: 1, max: 400 }), fc.constantFrom('mean', 'sum', 'none'))
   .chain(([samples, positions, reduction]) => {
     const n = samples * positions
     const weight = fc.constantFrom(n, positions).chain((length) => floats(length, factor))
@@ -74,25 +75,22 @@ function resultOf(loss: unknown, { input, target, options }: Call): Record<strin
   return loosely(loss).valueAndGrad(input, target, { ...options, ...adds })
 }
 
-/**
- * Multiples of 2^−10, but for large numbers: kernels compute again in double precision what is below the normal numbers and is lifted
- * by a factor, and programs do not.
- */
+/** Multiples of 2^−10, whose differences have squares that are normal numbers: the kernel of huber rounds subnormal ones once less. */
 const coarse = (array: Float32Array) => array.map((x) => (Math.abs(x) < 2 ** 13 ? Math.round(x * 1024) / 1024 : x))
 
 const pairs = [
-  [mse, library.mse],
-  [huber, library.huber],
+  [mse, library.mse, (array: Float32Array) => array],
+  [huber, library.huber, coarse],
 ] as const
 
 for (const { name, activate } of platforms) {
-  for (const [expression, kernel] of pairs) {
+  for (const [expression, kernel, prepare] of pairs) {
     test.serial(`${expression.name} with any options has the bits of the kernel on ${name}`, (t) => {
       activate()
       t.notThrows(() =>
         fc.assert(
           fc.property(calls, (drawn) => {
-            const call = { ...drawn, input: coarse(drawn.input), target: coarse(drawn.target) }
+            const call = { ...drawn, input: prepare(drawn.input), target: prepare(drawn.target) }
             const [got, expected] = [resultOf(expression, call), resultOf(kernel, call)]
             if (String(Object.keys(got).sort()) !== String(Object.keys(expected).sort()))
               throw new Error('other results')
@@ -109,7 +107,7 @@ for (const { name, activate } of platforms) {
               throw new Error(`${key}[${i}]: ${plain(a)[i]} for ${plain(b)[i]} of ${call.input[i]}, ${call.target[i]}`)
             }
           }),
-          { numRuns: 150 },
+          { numRuns: 60, includeErrorInReport: true },
         ),
       )
     })

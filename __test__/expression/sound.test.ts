@@ -92,7 +92,7 @@ for (const [what, steps] of [
             if (!sameBits(zeros(column), zeros(outputs[k].map((x) => x * 0.25)))) throw new Error(`column ${k} in raw`)
           })
         }),
-        { numRuns: 300 },
+        { numRuns: 200, includeErrorInReport: true },
       ),
     )
   })

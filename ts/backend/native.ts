@@ -73,7 +73,18 @@ interface Addon {
     sampleWeight?: Floats,
     mask?: Numbers,
   ): void
+  /**
+   * Of a program the code, the uniforms, inputs, gradients and those streams that there are: weight, sample weight, upstream gradient,
+   * values, labels, mask. Numbers: rows, registers, how many inputs and gradients; whether the program is raw, scale, whether there is a
+   * value, which streams there are, whether the first gradient is added to.
+   */
+  expression(code: Uint8Array, uniforms: Float32Array, ...arrays: NumberArray[]): void
+  /** The same of more arrays than {@link FEW_ARRAYS}. */
+  expressionOfMany(code: Uint8Array, uniforms: Float32Array, ...arrays: NumberArray[]): void
 }
+
+/** Arrays of a program's call, beside code and uniforms, that the addon's shorter function takes. */
+const FEW_ARRAYS = 8
 
 /** The native backend; a test may pin one of the machine's instruction sets, and have small calls split among threads too. */
 export interface NativeBackend extends Backend {
@@ -152,7 +163,18 @@ export function loadNative(): NativeBackend {
   const addon = open()
   const registry = addon.registry()
   const ops = opsOf(registry)
-  const { numbers, firstOutside, keptWeight, pointwise, pointwiseGeneral, softmax, softmaxGeneral, region } = addon
+  const {
+    numbers,
+    firstOutside,
+    keptWeight,
+    pointwise,
+    pointwiseGeneral,
+    softmax,
+    softmaxGeneral,
+    region,
+    expression,
+    expressionOfMany,
+  } = addon
   numbers[THREADS] = addon.availableThreads()
   let last: object | undefined
   let lastOp = 0
@@ -273,6 +295,36 @@ export function loadNative(): NativeBackend {
     },
     regionTargetGradient(call, planes, dt) {
       pass(call, 0, undefined, planes, dt, false, true)
+    },
+    expression({ program, uniforms, inputs, grads, rows, raw }) {
+      numbers[0] = rows
+      numbers[1] = program.registers
+      numbers[2] = inputs.length
+      numbers[3] = grads.length
+      numbers[4] = raw === undefined ? 0 : 1
+      if (raw === undefined && inputs.length === 2 && grads.length === 1) {
+        expression(program.code, uniforms, inputs[0], inputs[1], grads[0])
+        return numbers[0]
+      }
+      const arrays: NumberArray[] = [...inputs, ...grads]
+      if (raw !== undefined) {
+        const { weight, sampleWeight, gradOutput, out, marks } = raw
+        let which = 0
+        ;[weight, sampleWeight, gradOutput, out, marks.labels, marks.mask].forEach((stream, bit) => {
+          if (stream === undefined) return
+          which |= 1 << bit
+          arrays.push(stream)
+        })
+        numbers[5] = raw.scale
+        numbers[6] = program.value ? 1 : 0
+        numbers[7] = which
+        numbers[8] = raw.accumulate ? 1 : 0
+        numbers[SAMPLE] = raw.sampleInner
+        setMarks(marks)
+      }
+      if (arrays.length <= FEW_ARRAYS) expression(program.code, uniforms, ...arrays)
+      else expressionOfMany(program.code, uniforms, ...arrays)
+      return numbers[0]
     },
   }
 

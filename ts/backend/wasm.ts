@@ -13,6 +13,7 @@ import { BLOCK, positionsOfBlock } from '../sum.js'
 import {
   activationNumber,
   type Backend,
+  type ExpressionCall,
   firstScore,
   opsOf,
   PLANE,
@@ -128,6 +129,8 @@ interface Module {
     accumulate: boolean,
     byTarget: boolean,
   ): number
+  /** The words of `call` are those that `crate/wasm` names. */
+  expression(call: number, scale: number, sum: number): number
 }
 
 /** What the module imports: JavaScript objects that its functions might hold, of which there are none. */
@@ -295,6 +298,20 @@ class Arena {
   zeros(words: number): number {
     const at = this.place(words)
     this.#floats.fill(0, at >>> 2, (at >>> 2) + words)
+    return at
+  }
+
+  /** A copy of some bytes; a pointer. */
+  copyBytes(source: Uint8Array): number {
+    const at = this.place(Math.ceil(source.length / 4))
+    new Uint8Array(this.#memory.buffer, at, source.length).set(source)
+    return at
+  }
+
+  /** A copy of integers of 32 bits; a pointer. */
+  copyIntegers(source: readonly number[]): number {
+    const at = this.place(source.length)
+    this.#integers.set(source, at >>> 2)
     return at
   }
 
@@ -619,6 +636,78 @@ export function loadWasm(set = wasmSets()[0]): WasmBackend {
     regionTargetGradient(call, planes, dt) {
       region(call, 0, undefined, planes, dt, false, true)
     },
+    expression(call) {
+      const { inputs, grads } = call.program
+      let columns = 0
+      for (const own of inputs) columns += own
+      for (const own of grads) columns += own
+      const most = Math.max(1, Math.min(PIECE / BLOCK, Math.floor((3 * PIECE) / (columns * BLOCK)))) * BLOCK
+      let sum = 0
+      for (let start = 0; start < call.rows; start += most) {
+        sum = rowsOf(call, start, Math.min(call.rows - start, most), sum)
+      }
+      return sum
+    },
+  }
+
+  /** A piece of a call of a program. */
+  function rowsOf(call: ExpressionCall, start: number, count: number, sum: number): number {
+    const { loss, program, uniforms, inputs, grads, raw } = call
+    const pages = (words: number) => Math.ceil(words / PAGE) * PAGE
+    // Each array takes whole pages: there may be more of them than an arena has pages to spare.
+    let words = 4 * PAGE
+    for (const columns of program.inputs) words += pages(count * columns)
+    for (const columns of program.grads) words += pages(count * columns)
+    if (raw !== undefined) words += 4 * pages(count)
+    const arena = memories.reserve(loss, words, words)
+    const arrays: number[] = []
+    for (let k = 0; k < inputs.length; k++) {
+      const columns = program.inputs[k]
+      arrays.push(arena.copyIn(inputs[k], start * columns, count * columns), columns)
+    }
+    const places: number[] = []
+    for (let k = 0; k < grads.length; k++) {
+      const columns = program.grads[k]
+      const added = k === 0 && raw?.accumulate
+      const at = added ? arena.copyIn(grads[k], start * columns, count * columns) : arena.place(count * columns)
+      places.push(at)
+      arrays.push(at, columns)
+    }
+    const weights =
+      raw === undefined ? NOWHERE : arena.copyWeights(raw.weight, raw.sampleWeight, raw.sampleInner, start, count)
+    const labelsAt = raw === undefined ? 0 : arena.copyClasses(raw.marks, start, count)
+    const gradOutputAt = arena.copyIn(raw?.gradOutput, start, count)
+    const outAt = raw?.out === undefined ? 0 : arena.place(count)
+    const callAt = arena.copyIntegers([
+      arena.copyBytes(program.code),
+      program.code.length,
+      program.registers,
+      arena.copyIn(uniforms, 0, uniforms.length),
+      uniforms.length,
+      count,
+      raw === undefined ? 0 : 1,
+      program.value ? 1 : 0,
+      weights.at,
+      weights.count,
+      weights.run,
+      weights.before,
+      labelsAt,
+      gradOutputAt,
+      outAt,
+      arena.ignored,
+      raw?.accumulate ? 1 : 0,
+      inputs.length,
+      grads.length,
+      ...arrays,
+    ])
+    const total = arena.module.expression(callAt, raw?.scale ?? 1, sum)
+    memories.ran(arena)
+    for (let k = 0; k < grads.length; k++) {
+      const columns = program.grads[k]
+      arena.copyOut(places[k], grads[k], start * columns, count * columns)
+    }
+    arena.copyOut(outAt, raw?.out, start, count)
+    return total
   }
 
   /** A pass over pieces of one sample each. */

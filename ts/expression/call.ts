@@ -39,7 +39,7 @@ import type { Buffers, Options } from '../options.js'
 import { BLOCK } from '../sum.js'
 import type { Draw } from './define.js'
 import type { InputRange, InputTraits } from './inputs.js'
-import { isSingle } from './interpret.js'
+import { isPlainScale } from './interpret.js'
 import { optionsOfParams, type ParamOf } from './params.js'
 import { type Programs, plainUniforms, uniformsOf } from './programs.js'
 import { checkSigns, floatsOf, isUnsigned } from './signs.js'
@@ -85,7 +85,10 @@ export interface ExpressionBuffers extends Buffers {
 }
 
 /** Checks the options that do not depend on the arrays. */
-export function resolve({ name: loss, inputs, params }: ExpressionDescription, given: Options): ExpressionSettings {
+export function resolve(
+  { name: loss, inputs, params, programs }: ExpressionDescription,
+  given: Options,
+): ExpressionSettings {
   const { shape, weight, sampleWeight, mask, meanBy = 'count' } = given
   const common = commonSettings(loss, given)
   const weights = weight === undefined ? undefined : smallArray(loss, 'weight', weight)
@@ -93,6 +96,8 @@ export function resolve({ name: loss, inputs, params }: ExpressionDescription, g
     const value = given[param.name]
     return value === undefined ? param.default : param.numberOf(value)
   })
+  // The function of a definition is its author's, and runs before any array of a call is looked at.
+  if (Object.keys(given).length > 0) programs.prepare(values)
   return {
     ...common,
     shape: shape === undefined ? undefined : shapeOf(loss, 'shape', shape),
@@ -187,7 +192,7 @@ export function run(
     inPlace ||= isOver(array, arrays[index])
   }
   let sum: number | undefined
-  if (!isRaw && (grads.length === 0 || isSingle(scale))) {
+  if (!isRaw && (grads.length === 0 || isPlainScale(scale))) {
     const plain = programs.of({ kind: 'plain', grads: indices, value: wanted.value, inPlace }, params)
     const uniforms = plain && plainUniforms(plain, params, grads.length === 0 ? 1 : scale)
     if (uniforms !== undefined) {

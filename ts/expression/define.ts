@@ -27,7 +27,7 @@ import { dependsOn, gradientsOf } from './derivative.js'
 import { explain } from './explain.js'
 import { formulasOf } from './formula.js'
 import { type InputSpec, isSpec } from './inputs.js'
-import { constant, inGraph, inputNode, mul, Node, param, sub, type Value } from './node.js'
+import { inGraph, inputNode, mul, Node, param, sub, type Value } from './node.js'
 import {
   combinationsOf,
   flagParam,
@@ -37,7 +37,7 @@ import {
   paramOf,
   type SymbolOf,
 } from './params.js'
-import { Programs, type Trace } from './programs.js'
+import { Programs } from './programs.js'
 
 export type { ParamSpec }
 
@@ -121,8 +121,8 @@ export interface ExpressionDefinition<I extends Inputs, P extends Params> {
   readonly inputs: I
   readonly params?: P & { readonly [K in keyof P]: ParamSpec }
   /**
-   * The loss of one row, of what the builders make. It is called several times and must give the same each time. Parameters that are
-   * true or false, words or constant numbers come as they are, and it may branch on them.
+   * The loss of one row, of what the builders make. It is called when the loss is defined, once for each combination of the parameters
+   * that are true or false or words, which come as they are so that it may branch on them, and once for each value of a constant.
    */
   loss(inputs: Symbols<I>, params: { readonly [K in keyof P]: SymbolOf<P[K], Value> }): Value
 }
@@ -139,8 +139,8 @@ export interface LibraryDefinition<I extends Inputs, P extends Params> extends E
  * Makes a loss of one expression: its gradients are derived, and value and gradients computed in one pass, on every backend, without
  * code that is generated at run time.
  *
- * The function `loss` describes the loss of one row by builders such as `mul` and `exp`, which stand for operators. It runs when the
- * loss is defined and whenever a call needs another program, such as one with another gradient; a branch on data is `where`.
+ * The function `loss` describes the loss of one row by builders such as `mul` and `exp`, which stand for operators. It runs when
+ * the loss is defined, so that a branch on data is `where` and not `if`.
  *
  * @throws TypeError or RangeError where the definition is wrong: a name is unknown or taken, the result does not depend on an input
  *   with a gradient, or the loss needs more memory than a program has
@@ -211,7 +211,8 @@ function describeLoss(definition: ExpressionDefinition<Inputs, Params>): Express
   const inputs = inputsOf(name, definition.inputs)
   const params = paramsOf(name, definition.params ?? {}, inputs)
   const constants = params.flatMap(({ constant }, k) => (constant ? [k] : []))
-  const programs = new Programs(name, traceOf(definition, inputs, params), inputs, constants)
+  const build = (values: ReadonlyMap<number, number>) => resultOf(definition, inputs, params, values)
+  const programs = new Programs(name, build, inputs, constants)
   return { family: 'expression', name, inputs, params, programs, draws: undefined }
 }
 
@@ -283,37 +284,36 @@ function strict<T>(loss: string, what: string, entries: readonly (readonly [stri
 }
 
 /** Runs the function of a definition in the graph in use. */
-function traceOf(
+function resultOf(
   definition: ExpressionDefinition<Inputs, Params>,
   inputs: readonly InputOf[],
   params: readonly ParamOf[],
-): Trace {
+  constants: ReadonlyMap<number, number>,
+): Value {
   const { name: loss } = definition
   const zeroOne = params.findIndex(({ name }) => name === ZERO_ONE && inputs.some(({ signs }) => signs !== undefined))
-  return (constants) => {
-    const symbols = inputs.map(({ name, columns, signs }, k): [string, Value | readonly Value[]] => {
-      if (columns > 1) return [name, leavesOf(k, columns)]
-      // Labels of 0 and 1 become signs in the program.
-      const isBits = signs !== undefined && constants.get(zeroOne) === 1
-      return [name, isBits ? sub(mul(2, inputNode(k)), 1) : inputNode(k)]
-    })
-    const own = params.filter((_, k) => k !== zeroOne)
-    const numbers = own.map((one, k): [string, Value | number | boolean | string] => {
-      if (one.constant) return [one.name, one.optionOf(constants.get(k) ?? one.default)]
-      const value = constants.get(k)
-      return [one.name, value === undefined ? param(k) : constant(value)]
-    })
-    const result: unknown = definition.loss(
-      strict(loss, 'input', symbols) as Symbols<Inputs>,
-      strict(loss, 'parameter', numbers) as { readonly [name: string]: never },
-    )
-    if (!(result instanceof Node)) {
-      return fail(loss, `the function loss must return an expression, got ${describe(result)}`)
-    }
-    if (result.type !== 'number')
-      fail(loss, 'the function loss must return a number, got a condition; where makes one of it')
-    return result as Value
+  const symbols = inputs.map(({ name, columns, signs }, k): [string, Value | readonly Value[]] => {
+    if (columns > 1) return [name, leavesOf(k, columns)]
+    // Labels of 0 and 1 become signs in the program.
+    const isBits = signs !== undefined && constants.get(zeroOne) === 1
+    return [name, isBits ? sub(mul(2, inputNode(k)), 1) : inputNode(k)]
+  })
+  const own = params.filter((_, k) => k !== zeroOne)
+  const numbers = own.map((one, k): [string, Value | number | boolean | string] => [
+    one.name,
+    one.constant ? one.optionOf(constants.get(k)!) : param(k),
+  ])
+  const result: unknown = definition.loss(
+    strict(loss, 'input', symbols) as Symbols<Inputs>,
+    strict(loss, 'parameter', numbers) as { readonly [name: string]: never },
+  )
+  if (!(result instanceof Node)) {
+    return fail(loss, `the function loss must return an expression, got ${describe(result)}`)
   }
+  if (result.type !== 'number') {
+    fail(loss, 'the function loss must return a number, got a condition; where makes one of it')
+  }
+  return result as Value
 }
 
 /** Refuses a loss that has no derivative by an input, or no room in a program, whatever its constants are. */

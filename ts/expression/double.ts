@@ -9,10 +9,10 @@ import {
   NAMES,
   OPERATIONS,
   type OperationName,
+  STEP,
   SUMS,
   type SumName,
 } from './operations.js'
-import { STEP } from './registers.js'
 
 const asItIs = (value: number) => value
 

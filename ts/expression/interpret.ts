@@ -10,10 +10,9 @@ import type { ExpressionCall, Program, RawExtra } from '../backend/contract.js'
 import { classesOf, everything, NOTHING } from '../backend/marks.js'
 import { BLOCK, FOUR, isLarge, LANES, LARGE, total } from '../sum.js'
 import { rowInDouble, slopes } from './double.js'
-import { LOOPS, type Loop, type Machine, type Step } from './loops.js'
+import { LOOPS, type Loop, type Machine, READING_BITS, type Step } from './loops.js'
 import { expNonpositive, log1pUnit } from './math.js'
-import { COLUMNS, LOGISTIC, NAMES, OPERATIONS, type OperationName, SUMS, type SumName } from './operations.js'
-import { STEP } from './registers.js'
+import { COLUMNS, LOGISTIC, NAMES, OPERATIONS, type OperationName, STEP, SUMS, type SumName } from './operations.js'
 
 const { fround } = Math
 
@@ -45,7 +44,7 @@ function prepare(program: Program): Prepared {
   let own = prepared.get(program)
   if (own === undefined) {
     const instructions = decode(program)
-    const readsBits = instructions.some(({ loop }) => /\bints\b/.test(loop.toString()))
+    const readsBits = instructions.some(({ loop }) => READING_BITS.has(loop))
     own = { instructions, readsBits, machine: { floats: [], ints: [], at: [] }, file: NOTHING_YET }
     prepared.set(program, own)
   }
@@ -319,9 +318,19 @@ function againPlain(call: ExpressionCall, staged: readonly Float32Array[], unit:
 /** The smallest normal number. */
 const LEAST = 2 ** -126
 
+/** A factor by which what is below the normal numbers, and has lost digits or all of itself, shows in a result. */
+const LIFT = 2 ** 24
+
 /** Whether single precision holds the factor of the gradients with all its digits. */
-export const isSingle = (scale: number) =>
-  scale === 0 || (Math.abs(scale) >= LEAST && Math.abs(fround(scale)) < Infinity)
+const isSingle = (scale: number) => scale === 0 || (Math.abs(scale) >= LEAST && Math.abs(fround(scale)) < Infinity)
+
+/** Whether a plain program may have the factor of the gradients among its uniforms. */
+export const isPlainScale = (scale: number) => isSingle(scale) && Math.abs(scale) < LIFT
+
+const lifts = (small: number, large: number) => small !== 0 && Math.abs(small) < LEAST && Math.abs(large) >= LIFT
+
+/** Whether single precision has too few digits of one factor for what the other makes of it. */
+const isDelicate = (a: number, b: number) => lifts(a, b) || lifts(b, a)
 
 /** Weighs, masks, scales, stores and sums a unit of a raw program, whose slopes and values are in its outputs. */
 function finishRaw(
@@ -341,6 +350,7 @@ function finishRaw(
     for (const output of outputs) output[i] = 0
   }
   let probe = 0
+  let isLifted = largest(weights, count) >= LIFT || (grads.length > 0 && largest(factors, count) >= LIFT)
   if (value !== undefined) {
     scaleBy(weights, value, count)
     values.set(value.subarray(0, count))
@@ -351,6 +361,7 @@ function finishRaw(
     const width = program.grads[k]
     for (let column = 0; column < width; column++) {
       const slope = outputs[first + column]
+      if (largest(slope, count) >= LIFT) isLifted = true
       scaleBy(factors, slope, count)
       if (accumulate && k === 0) addTo(slope, grad, unit * width + column, width, count)
       probe += 0 * sizeOf(slope, 0, count)
@@ -359,9 +370,9 @@ function finishRaw(
   })
   const isWide = gradOutput === undefined && grads.length > 0 && !isSingle(raw.scale)
   let own = 0
-  if (!isWide && probe < LARGE / 4) {
+  if (!isWide && !isLifted && probe < LARGE / 4) {
     if (value !== undefined) own = total(values, count)
-  } else own = againRaw(call, raw, outputs, unit, count, isWide)
+  } else own = againRaw(call, raw, outputs, unit, count, isWide, isLifted)
   if (out !== undefined && value !== undefined) out.set(value.subarray(0, count), unit)
   first = 0
   grads.forEach((grad, k) => {
@@ -395,11 +406,21 @@ function scaleBy(by: Float32Array, array: Float32Array, count: number): void {
   for (let i = 0; i < count; i++) array[i] *= by[i]
 }
 
+/** The largest size; NaN is none. */
+function largest(array: Float32Array, count: number): number {
+  let most = 0
+  for (let i = 0; i < count; i++) if (Math.abs(array[i]) > most) most = Math.abs(array[i])
+  return most
+}
+
 function addTo(slope: Float32Array, grad: Float32Array, first: number, width: number, count: number): void {
   for (let i = 0; i < count; i++) slope[i] += grad[first + i * width]
 }
 
-/** The same as {@link againPlain}, of values and slopes that have their weights. */
+/**
+ * The same as {@link againPlain}, of values and slopes that have their weights. Where a large factor lifts what is below the normal
+ * numbers, single precision has too few digits of it, and that is computed again too.
+ */
 function againRaw(
   call: ExpressionCall,
   raw: RawExtra,
@@ -407,6 +428,7 @@ function againRaw(
   unit: number,
   count: number,
   isWide: boolean,
+  isLifted: boolean,
 ): number {
   const { program, uniforms, inputs, grads } = call
   const { weight, sampleWeight, sampleInner, gradOutput, accumulate } = raw
@@ -415,7 +437,7 @@ function againRaw(
   // The smallest denominators make even a double ∞.
   const scale = Math.max(-Number.MAX_VALUE, Math.min(raw.scale, Number.MAX_VALUE))
   values.fill(0, count, Math.ceil(count / FOUR) * FOUR)
-  let apart = 0
+  let lacking = 0
   for (let four = 0; four < count; four += FOUR) {
     const isApart = value !== undefined && isLarge(values, four)
     for (let vector = four; vector < Math.min(four + FOUR, count); vector += LANES) {
@@ -423,24 +445,28 @@ function againRaw(
       for (let i = vector; i < Math.min(vector + LANES, count); i++) {
         const row = unit + i
         if (classNumbers[i] === NOTHING) continue
-        const isLost = isWide || columns.some((column) => !Number.isFinite(column[i]))
+        const isLost = isWide || isLifted || columns.some((column) => !Number.isFinite(column[i]))
         if (!isApart && !isLost) continue
         let w = weight === undefined ? 1 : weight[row % weight.length]
         if (sampleWeight !== undefined) w *= sampleWeight[Math.floor(row / sampleInner)]
-        const weighted = rowInDouble(program, uniforms, inputs, row) * w
-        own += weighted
-        if (value !== undefined && !Number.isFinite(value[i])) value[i] = weighted
+        const exact = rowInDouble(program, uniforms, inputs, row)
+        if (value !== undefined) {
+          const isLow = isDelicate(exact, w)
+          if (isApart) own += exact * w
+          else if (isLow) own += exact * w - value[i]
+          if (isLow || !Number.isFinite(value[i])) value[i] = exact * w
+        }
         const factor = w * (gradOutput === undefined ? scale : gradOutput[row])
         columns.forEach((column, k) => {
-          if (!isWide && Number.isFinite(column[i])) return
+          if (!isWide && Number.isFinite(column[i]) && !isDelicate(slopes[k], factor)) return
           const width = program.grads[0]
           const before = accumulate && k < width ? grads[0][row * width + k] : 0
           column[i] = before + slopes[k] * factor
         })
       }
-      if (isApart) apart += own
+      lacking += own
     }
     if (isApart) values.fill(0, four, four + FOUR)
   }
-  return value === undefined ? 0 : total(values, count) + apart
+  return value === undefined ? 0 : total(values, count) + lacking
 }

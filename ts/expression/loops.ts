@@ -1222,3 +1222,19 @@ export const LOOPS = {
     }
   },
 } as const satisfies Record<string, Loop>
+
+/** The loops that read `ints`. */
+export const READING_BITS: ReadonlySet<Loop> = new Set<Loop>([
+  LOOPS.min,
+  LOOPS.max,
+  LOOPS.sel,
+  LOOPS.sellt,
+  LOOPS.selle,
+  LOOPS.seleq,
+  LOOPS.minsub,
+  LOOPS.maxsub,
+  LOOPS.minmaxsub,
+  LOOPS.maxminsub,
+  LOOPS.selltmul,
+  LOOPS.sellemul,
+])

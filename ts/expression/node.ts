@@ -474,3 +474,57 @@ export function custom(result: Operand, ...slopes: readonly (readonly [Value, Op
   })
   return make('custom', [value('custom', result), ...pairs])
 }
+
+/**
+ * An expression of another graph, built anew in the one in use; parameters that `constants` has by their numbers are these. So the
+ * function of a definition runs once, and no code of its author in a call.
+ */
+export function rebuilt(root: Value, constants: ReadonlyMap<number, number>): Value {
+  const done = new Map<Node, Node>()
+  const visit = <T extends Type>(node: Node<T>): Node<T> => {
+    let own = done.get(node)
+    if (own === undefined) {
+      own = rebuild(node, node.args.map(visit), node.conditions.map(visit), constants)
+      done.set(node, own)
+    }
+    return own as Node<T>
+  }
+  return visit(root)
+}
+
+const UNARY = { neg, abs, sign, sqrt, exp, expm1, log, log1p, softplus, sigmoid, tanh, atan, detach } as const
+const BINARY = { add, sub, mul, div, mulsign, min, max, mul0, pow, lt, le, eq } as const
+
+function rebuild(
+  { kind, value, column }: Node,
+  args: readonly Value[],
+  conditions: readonly Condition[],
+  constants: ReadonlyMap<number, number>,
+): Node {
+  if (kind in UNARY) return UNARY[kind as keyof typeof UNARY](args[0])
+  if (kind in BINARY) return BINARY[kind as keyof typeof BINARY](args[0], args[1])
+  switch (kind) {
+    case 'const':
+      return constant(value)
+    case 'param': {
+      const known = constants.get(value)
+      return known === undefined ? param(value) : constant(known)
+    }
+    case 'input':
+      return inputNode(value, column)
+    case 'clamp':
+      return clamp(args[0], args[1], args[2])
+    case 'where':
+      return where(conditions[0], args[0], args[1])
+    case 'and':
+      return and(conditions[0], conditions[1])
+    case 'or':
+      return or(conditions[0], conditions[1])
+    case 'not':
+      return not(conditions[0])
+    case 'custom':
+      return make('custom', args)
+    default:
+      throw new Error(`${kind} is not of a definition`)
+  }
+}

@@ -5,6 +5,9 @@
 
 import { exp, expNonpositive, log1pUnit, oneMinusTail, pow } from './math.js'
 
+/** Bytes of an instruction. */
+export const STEP = 8
+
 /** Rounds to single precision, or not at all where a block is computed again in double. */
 export type Round = (value: number) => number
 

@@ -3,17 +3,27 @@
 import { OPERANDS } from '../backend/contract.js'
 import { type Compiled, compile, type Wanted } from './compile.js'
 import type { InputTraits } from './inputs.js'
-import { inGraph, type Node, type Value } from './node.js'
+import { inGraph, type Node, rebuilt, type Value } from './node.js'
 import { evaluateUniforms, hasScale } from './uniforms.js'
 
-/** How many sets of constants are kept. */
+/** For how many sets of constants programs are kept. */
 const MOST_KEPT = 16
+
+/** For how many sets expressions are kept: more than there are combinations of true, false and words. */
+const MOST_BUILT = 64
 
 /** Exponents that are worth a program of their own: the whole and half numbers up to this. */
 const LARGEST = 8
 
-/** Builds the expression of a loss: parameters that are given are constants, the others have a value per call. */
-export type Trace = (constants: ReadonlyMap<number, number>) => Value
+/** Builds the expression of a loss in the graph in use, of the values of its constants; other parameters have a value per call. */
+export type Build = (constants: ReadonlyMap<number, number>) => Value
+
+/** What the function of a definition has made for some constants. */
+interface Built {
+  readonly root: Value
+  /** Numbers of the parameters of which exponents are made; the constants are none of them. */
+  readonly exponents: readonly number[]
+}
 
 export interface Ready extends Compiled {
   /** Places of the uniforms that depend on the factor of the gradients. */
@@ -26,15 +36,14 @@ export interface Ready extends Compiled {
 export class Programs {
   // The last one used is the last in the map.
   readonly #kept = new Map<string, Map<number, Ready>>()
-  // Of each choice of the constants, the parameters of which exponents are made.
-  readonly #exponents = new Map<string, readonly number[]>()
+  readonly #built = new Map<string, Built>()
   // Those of a training step are the same from call to call.
   #last: { readonly params: readonly number[]; readonly programs: Map<number, Ready> } | undefined
 
   /** `constants` are the numbers of the parameters whose values each have a program of their own. */
   constructor(
     readonly loss: string,
-    readonly trace: Trace,
+    readonly build: Build,
     readonly inputs: readonly InputTraits[],
     readonly constants: readonly number[],
   ) {}
@@ -65,31 +74,38 @@ export class Programs {
   /** Compiles a program, and does not keep it. */
   compile(wanted: Wanted, params: readonly number[]): Ready {
     const constants = this.constantsOf(params)
-    const compiled = compile(this.loss, () => this.trace(constants), this.inputs, wanted)
+    const compiled = compile(this.loss, () => rebuilt(this.#builtOf(params).root, constants), this.inputs, wanted)
     const scaled = compiled.uniforms.flatMap((node, k) => (hasScale(node) ? [k] : []))
     return { ...compiled, scaled, last: undefined }
   }
 
   /** The expression of a loss with these constants, in the graph in use. */
   expression(params: readonly number[]): Value {
-    return this.trace(this.#chosen(params))
+    return rebuilt(this.#builtOf(params).root, new Map())
   }
 
-  #chosen(params: readonly number[]): ReadonlyMap<number, number> {
-    return new Map(this.constants.map((k) => [k, params[k]]))
+  /** Runs the function of the definition for these constants, unless it has run: no call should. */
+  prepare(params: readonly number[]): void {
+    this.#builtOf(params)
   }
 
-  /** The parameters of which exponents are made; the constants are none of them. */
+  /** The parameters of which exponents are made. */
   exponentsOf(params: readonly number[]): readonly number[] {
-    const chosen = this.#chosen(params)
-    const key = [...chosen.values()].join()
-    let exponents = this.#exponents.get(key)
-    if (exponents === undefined) {
-      exponents = inGraph(this.loss, () => exponentsIn(this.trace(chosen)))
-      if (this.#exponents.size >= MOST_KEPT) this.#exponents.clear()
-      this.#exponents.set(key, exponents)
+    return this.#builtOf(params).exponents
+  }
+
+  #builtOf(params: readonly number[]): Built {
+    const key = this.constants.map((k) => params[k]).join()
+    let built = this.#built.get(key)
+    if (built === undefined) {
+      const chosen = new Map(this.constants.map((k) => [k, params[k]]))
+      const root = inGraph(this.loss, () => this.build(chosen))
+      built = { root, exponents: exponentsIn(root) }
+      const [first] = this.#built.keys()
+      if (this.#built.size >= MOST_BUILT) this.#built.delete(first)
+      this.#built.set(key, built)
     }
-    return exponents
+    return built
   }
 
   #of(params: readonly number[]): Map<number, Ready> {
@@ -107,8 +123,8 @@ export class Programs {
   }
 
   /**
-   * What the expression is built for: the constants, and the exponents if all of them are worth it: a square is one product, but
-   * x^2.1 is no faster as a constant.
+   * What a program is compiled for: the constants, and the exponents if all of them are worth it: a square is one product, but x^2.1
+   * is no faster as a constant.
    */
   constantsOf(params: readonly number[]): ReadonlyMap<number, number> {
     const isWorth = (exponent: number) => Number.isInteger(2 * exponent) && Math.abs(exponent) <= LARGEST

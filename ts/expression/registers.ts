@@ -2,7 +2,7 @@
 
 import { type Item, newItem } from './lower.js'
 import type { Value } from './node.js'
-import { codeOf, LOGISTIC, type Mnemonic } from './operations.js'
+import { codeOf, LOGISTIC, type Mnemonic, STEP } from './operations.js'
 
 /** An operand before all registers are counted. */
 type Place = readonly [file: 'register' | 'uniform' | 'input' | 'output' | 'column', index: number]
@@ -22,9 +22,6 @@ export interface Code {
   /** Registers, uniforms, inputs and outputs together. */
   readonly operands: number
 }
-
-/** Bytes of an instruction. */
-export const STEP = 8
 
 const NONE: Place = ['column', 0]
 

@@ -1,6 +1,6 @@
 import { expressionLoss } from '../expression/define.js'
 import { fixed, input } from '../expression/inputs.js'
-import { add, custom, div, exp, expm1, log, mul, neg, sub } from '../expression/node.js'
+import { abs, add, custom, div, exp, expm1, log, lt, mul, neg, sub, where } from '../expression/node.js'
 import type { Loss } from '../family/loss.js'
 import type { ElementOptions, Floats } from '../family/pointwise.js'
 import { lnGamma } from '../math.js'
@@ -74,7 +74,7 @@ export const gammaNll: Loss<Floats, Floats, GammaNllOptions> = /* @__PURE__ */ e
     // With r = ln t − ln mean all is k·(e^r − 1 − r) + ln t and a constant: written as it stands, terms of k and k·ln t cancel.
     const logTarget = log(target)
     const r = sub(logTarget, logInput ? input : log(input))
-    const whole = mul(k, sub(logInput ? expm1(r) : sub(ratio, 1), r))
+    const whole = mul(k, sub(where(lt(abs(r), 1), expm1(r), sub(ratio, 1)), r))
     const constant = lnGamma(k) - k * Math.log(k) + k
     return custom(add(add(whole, logTarget), constant), [input, slope])
   },

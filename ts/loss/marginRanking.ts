@@ -43,7 +43,7 @@ export interface MarginRankingOptions extends Omit<HingeOptions, 'margin'> {
  * const { value, grad, input2Grad } = loss.valueAndGrad(first, second, labels)
  * value // → [0, 2.5, 0.5]
  * grad // → [0, -1, 1]
- * input2Grad // → [-0, 1, -1]
+ * input2Grad // → [0, 1, -1]
  * @see PyTorch `torch.nn.functional.margin_ranking_loss`
  */
 export const marginRanking: LossOf<

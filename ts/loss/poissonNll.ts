@@ -1,18 +1,12 @@
 import { expressionLoss } from '../expression/define.js'
 import { input } from '../expression/inputs.js'
-import { add, custom, div, exp, expm1, log, lt, mul, sub, type Value, where } from '../expression/node.js'
+import { abs, add, custom, div, exp, expm1, log, lt, mul, sub, where } from '../expression/node.js'
 import { noticed } from '../expression/stable.js'
 import type { Loss } from '../family/loss.js'
 import type { Floats, PointwiseOptions } from '../family/pointwise.js'
 
 /** ½·ln 2π */
 const LOG_ROOT_TWO_PI = Math.log(2 * Math.PI) / 2
-
-/** t·(e^r − 1 − r) */
-const deviation = (t: Value, r: Value): Value => mul(t, sub(expm1(r), r))
-
-/** x − t − t·ln((x + eps)/t) */
-const rateDeviation = (x: Value, t: Value, rate: Value): Value => sub(sub(x, t), mul(t, log(div(rate, t))))
 
 /** Options of {@link poissonNll}. */
 export interface PoissonNllOptions extends Omit<PointwiseOptions, 'ignoreIndex'> {
@@ -74,10 +68,14 @@ export const poissonNll: Loss<Floats, Floats, PoissonNllOptions> = /* @__PURE__ 
     const rate = add(input, eps)
     const plain = logInput ? sub(exp(input), mul(count, input)) : sub(input, mul(count, log(rate)))
     if (!full) return plain
-    // With r = x − ln t the sum is t·(e^r − 1 − r) + ½·ln 2πt: written as it stands, terms of t·ln t cancel near r = 0.
+    // With r = ln rate − ln t the sum is t·(e^r − 1 − r) + ½·ln 2πt: written as it stands, terms of t·ln t cancel near r = 0.
     const logCount = log(target)
     const stirling = add(mul(0.5, logCount), LOG_ROOT_TWO_PI)
-    const whole = logInput ? deviation(target, sub(input, logCount)) : rateDeviation(input, target, rate)
+    const r = sub(logInput ? input : log(rate), logCount)
+    const far = sub(sub(logInput ? exp(input) : input, target), mul(target, r))
+    const near = mul(target, sub(expm1(r), r))
+    // e^r·t is the rate with eps in it.
+    const whole = where(lt(abs(r), 1), logInput ? near : sub(near, eps), far)
     const slope = logInput ? sub(exp(input), target) : sub(1, div(target, rate))
     const ofTarget = sub(add(logCount, div(0.5, target)), logInput ? input : log(rate))
     const sum = custom(add(whole, stirling), [input, slope], [target, ofTarget])

@@ -1,6 +1,22 @@
 import { expressionLoss } from '../expression/define.js'
 import { fixed, input } from '../expression/inputs.js'
-import { add, custom, div, exp, expm1, log, lt, mul, mul0, neg, pow, sub, where } from '../expression/node.js'
+import {
+  abs,
+  add,
+  custom,
+  div,
+  exp,
+  expm1,
+  log,
+  lt,
+  mul,
+  mul0,
+  neg,
+  pow,
+  sub,
+  type Value,
+  where,
+} from '../expression/node.js'
 import type { Loss } from '../family/loss.js'
 import type { ElementOptions, Floats } from '../family/pointwise.js'
 
@@ -73,10 +89,13 @@ export const tweedie: Loss<Floats, Floats, TweedieOptions> = /* @__PURE__ */ exp
     const slope = logInput ? sub(large, ofTarget) : mul(small, sub(1, div(target, input)))
     const plain = add(div(ofTarget, low), div(large, high))
     if (!deviance) return custom(plain, [input, slope])
-    // With u = ln mean − ln t it is t^(2 − p) times a difference of two terms that are nearly u near u = 0, each to all its digits.
+    // With u = ln mean − ln t it is a sum of t^(2 − p)·(e^(a·u) − 1)/|a| over the exponents a = 2 − p and 1 − p, each of which is nearly
+    // ±t^(2 − p)·u near u = 0. There expm1 keeps the digits, and elsewhere the difference of powers; a target of 0 has u = ∞.
     const u = sub(logInput ? input : log(input), log(target))
-    const near = mul(pow(target, high), add(div(expm1(mul(high, u)), high), div(expm1(neg(mul(low, u))), low)))
-    const half = where(lt(0, target), near, plain)
+    const least = pow(target, high)
+    const above = (exponent: Value, power: Value) =>
+      where(lt(abs(mul(exponent, u)), 1), mul(least, expm1(mul(exponent, u))), sub(power, least))
+    const half = add(div(above(high, large), high), div(above(neg(low), ofTarget), low))
     return custom(mul(2, half), [input, mul(2, slope)])
   },
 })

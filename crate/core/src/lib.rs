@@ -8,6 +8,7 @@
 //! - [`mod@sum`]: the one order of summation.
 //! - [`share`]: the part of a call that a thread computes.
 //! - [`family`]: the loops.
+//! - [`expression`]: losses that come as programs.
 //! - [`loss`]: the formulas, and the registry with one row per loss.
 //!
 //! Kernels return sums. Dividing by the denominator of `mean`, and what the mean of nothing is, is the caller's part:
@@ -15,6 +16,8 @@
 
 #![deny(unsafe_code)]
 
+#[forbid(unsafe_code)]
+pub mod expression;
 #[forbid(unsafe_code)]
 pub mod family;
 #[forbid(unsafe_code)]

@@ -5,7 +5,7 @@
 //! `FUSED_LOSS_TEST_STRIDE=n` takes every n-th float only, for emulators.
 
 use fused_loss_core::math::pow::{self, Exponent};
-use fused_loss_core::math::{exp, log, sigmoid};
+use fused_loss_core::math::{atan, exp, log, sigmoid};
 use fused_loss_core::simd::{Kernel, LANES, Lanes, Level, Scalar, Simd};
 use std::thread;
 
@@ -52,6 +52,22 @@ function!(SecondOrder, s, u => exp::second_order(s, u));
 function!(Large, s, x => sigmoid::sigmoid(s, exp::exp_nonpositive(s, s.neg(x))).large);
 function!(Small, s, x => sigmoid::sigmoid(s, exp::exp_nonpositive(s, s.neg(x))).small);
 function!(Softplus, s, x => sigmoid::sigmoid(s, exp::exp_nonpositive(s, s.neg(x))).softplus);
+
+function!(Expm1, s, x => exp::expm1(s, x));
+function!(OneMinusTail, s, x => exp::one_minus_tail(s, x, sigmoid::tail(s, x)));
+function!(Tanh, s, x => {
+    // As expressions put it together, from the tail of 2·x.
+    let twice = s.add(x, x);
+    let e = sigmoid::tail(s, twice);
+    let reciprocal = s.div(s.splat(1.0), s.add(s.splat(1.0), e));
+    s.mul(exp::one_minus_tail(s, twice, e), reciprocal)
+});
+function!(Log1pOfAny, s, x => log::log1p_of_any(s, x));
+function!(Atan, s, x => atan::atan(s, x));
+function!(CubePow, s, x => pow::pow(s, x, s.splat(3.0)));
+function!(InversePow, s, x => pow::pow(s, x, s.splat(-1.7)));
+function!(FourthPow, s, x => pow::pow(s, x, s.splat(-4.0)));
+function!(LargePow, s, x => pow::pow(s, x, s.splat(100.3)));
 
 function!(RootPow, s, m => Exponent::new(0.5).pow(s, m));
 function!(SteepPow, s, m => Exponent::new(3.7).pow(s, m));
@@ -366,5 +382,175 @@ fn sigmoid_at_the_edges() {
             assert_eq!([got[0], got[1], got[3]], expected, "{}", level.name());
             assert!(got[2].is_nan(), "{}", level.name());
         }
+    }
+}
+
+#[test]
+fn expm1() {
+    check(
+        Expm1,
+        f64::exp_m1,
+        0.0,
+        Scalar::<1>::EXP_MAX,
+        exp::EXPM1_MAX_ULP,
+    );
+    for (from, to, step) in [
+        ((-2f32.powi(-28)).to_bits(), (-20f32).to_bits(), 3),
+        ((-20f32).to_bits(), f32::NEG_INFINITY.to_bits(), 1009),
+        ((-0f32).to_bits(), (-2f32.powi(-28)).to_bits(), 1009),
+    ] {
+        let (error, x) = worst(Expm1, f64::exp_m1, from, to, step);
+        assert!(error <= exp::EXPM1_MAX_ULP, "{error} ulp at {x:e}");
+    }
+    for level in Level::available() {
+        let infinity = f32::INFINITY;
+        let mut x = [0.0; LANES];
+        x[..4].copy_from_slice(&[f32::MAX, infinity, -infinity, f32::NAN]);
+        let y = apply(level, Expm1, &x);
+        assert_eq!(y[..3], [infinity, infinity, -1.0], "{}", level.name());
+        assert!(y[3].is_nan() && y[4] == 0.0, "{}", level.name());
+    }
+}
+
+#[test]
+fn one_minus_tail_and_tanh() {
+    let truth = |x: f64| -(-x.abs()).exp_m1();
+    let most = exp::ONE_MINUS_TAIL_MAX_ULP;
+    check(OneMinusTail, truth, 0.0, 1e4, most);
+    check(Tanh, f64::tanh, 0.0, 1e4, exp::TANH_MAX_ULP);
+    for level in Level::available() {
+        let mut x = [0.0; LANES];
+        x[..4].copy_from_slice(&[f32::INFINITY, f32::NEG_INFINITY, -0.0, f32::NAN]);
+        let y = apply(level, OneMinusTail, &x);
+        assert_eq!(y[..3], [1.0, 1.0, 0.0], "{}", level.name());
+        assert!(y[3].is_nan(), "{}", level.name());
+    }
+}
+
+#[test]
+fn log1p_of_any_number() {
+    let most = log::LOG1P_OF_ANY_MAX_ULP;
+    check(Log1pOfAny, f64::ln_1p, 0.0, 2f32.powi(25), most);
+    for (from, to, step) in [
+        (1, f32::MIN_POSITIVE.to_bits(), 3),
+        (1, f32::MAX.to_bits(), 101),
+        ((-2f32.powi(-28)).to_bits(), 0xBF7F_FFFF, 3),
+        ((-0f32).to_bits(), 0xBF7F_FFFF, 101),
+    ] {
+        let (error, x) = worst(Log1pOfAny, f64::ln_1p, from, to, step);
+        assert!(error <= most, "{error} ulp at {x:e}");
+    }
+    for level in Level::available() {
+        let infinity = f32::INFINITY;
+        let mut x = [0.0; LANES];
+        x[..5].copy_from_slice(&[infinity, -1.0, -1.5, -infinity, f32::NAN]);
+        let y = apply(level, Log1pOfAny, &x);
+        assert_eq!(
+            (y[0], y[1], y[5]),
+            (infinity, -infinity, 0.0),
+            "{}",
+            level.name()
+        );
+        assert!(y[2..5].iter().all(|y| y.is_nan()), "{}", level.name());
+    }
+}
+
+#[test]
+fn atan() {
+    check(Atan, f64::atan, 0.0, 1e9, atan::MAX_ULP);
+    let (from, to) = ((-1e-9f32).to_bits(), f32::NEG_INFINITY.to_bits());
+    let (error, x) = worst(Atan, f64::atan, from, to, 101);
+    assert!(error <= atan::MAX_ULP, "{error} ulp at {x:e}");
+    for level in Level::available() {
+        let y = apply(level, Atan, &[f32::NAN; LANES]);
+        assert!(y[0].is_nan(), "{}", level.name());
+    }
+}
+
+#[test]
+fn pow_of_any_number() {
+    let most = pow::POW_MAX_ULP;
+    // Results that are floats, the subnormal ones too.
+    let (from, to) = (1.2e-15f32.to_bits(), 6.9e12f32.to_bits());
+    let (error, x) = worst(CubePow, |x| x.powi(3), from, to, 31);
+    println!("{error:.3} ulp at {x:e}");
+    assert!(error <= most && error > 0.4 * most, "{error} ulp at {x:e}");
+    let (from, to) = (2.4e-10f32.to_bits(), 6e10f32.to_bits());
+    let (error, x) = worst(FourthPow, |x| x.powi(-4), from, to, 31);
+    println!("{error:.3} ulp at {x:e}");
+    assert!(error <= most && error > 0.8 * most, "{error} ulp at {x:e}");
+    let inverse = |x: f64| x.powf(f64::from(-1.7f32));
+    let (error, x) = worst(
+        InversePow,
+        inverse,
+        2.2e-23f32.to_bits(),
+        1e22f32.to_bits(),
+        31,
+    );
+    println!("{error:.3} ulp at {x:e}");
+    assert!(error <= most, "{error} ulp at {x:e}");
+    // Subnormal numbers to a power that makes normal ones of them.
+    let root = |x: f64| x.powf(f64::from(0.3f32));
+    function!(SmallRoot, s, x => pow::pow(s, x, s.splat(0.3)));
+    let (error, x) = worst(SmallRoot, root, 1, f32::MIN_POSITIVE.to_bits(), 7);
+    assert!(error <= most, "{error} ulp at {x:e}");
+    // What an exponent makes of the error of a logarithm.
+    let large = |x: f64| x.powf(f64::from(100.3f32));
+    let (error, x) = worst(LargePow, large, 0.45f32.to_bits(), 2.3f32.to_bits(), 31);
+    println!("{error:.3} ulp at {x:e}");
+    assert!(
+        error <= 1.4 * 100.3 && error > 100.3,
+        "{error} ulp at {x:e}"
+    );
+}
+
+#[test]
+fn pow_of_numbers_that_are_not_finite_or_not_positive() {
+    struct Power([f32; LANES], f32);
+    impl Kernel for Power {
+        type Out = [f32; LANES];
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) -> [f32; LANES] {
+            s.to_array(pow::pow(s, s.vector(self.0), s.splat(self.1)))
+        }
+    }
+    let special = [
+        0.0,
+        -0.0,
+        -2.0,
+        f32::NEG_INFINITY,
+        f32::INFINITY,
+        1.0,
+        0.5,
+        2.0,
+        1e-45,
+        f32::MAX,
+        f32::NAN,
+        1.0,
+        1.0,
+        1.0,
+        1.0,
+        1.0,
+    ];
+    let infinity = f32::INFINITY;
+    for level in Level::available() {
+        for y in [
+            0.0, -0.0, 1.0, -1.0, 2.5, -2.5, 1e-3, -1e-3, 300.0, -300.0, infinity, -infinity,
+        ] {
+            let got = level.run(Power(special, y));
+            for (x, got) in special.into_iter().zip(got) {
+                let truth = f64::from(x.max(0.0)).powf(f64::from(y));
+                let what = format!("{x:e} to the {y} is {got:e} on {}", level.name());
+                if x.is_nan() {
+                    assert!(got.is_nan(), "{what}");
+                } else if truth.abs() < f64::from(f32::MAX) {
+                    assert!(ulps(got, truth) <= 2.0 * pow::POW_MAX_ULP, "{what}");
+                } else {
+                    assert_eq!(got, infinity, "{what}");
+                }
+            }
+        }
+        let nan = level.run(Power(special, f32::NAN));
+        assert!(nan.iter().all(|y| y.is_nan()), "{}", level.name());
     }
 }

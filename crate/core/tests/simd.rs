@@ -82,6 +82,17 @@ fn arithmetic_and_comparisons() {
             } else {
                 b
             });
+            check!("min", |s, x, y| s.min(x, y), |a, b| if a < b {
+                a
+            } else {
+                b
+            });
+            check!("sqrt", |s, x, y| s.sqrt(x), |a, _| a.sqrt());
+            check!(
+                "le",
+                |s, x, y| s.select(s.le(x, y), s.splat(1.0), s.splat(2.0)),
+                |a, b| if a <= b { 1.0 } else { 2.0 }
+            );
             check!(
                 "lt",
                 |s, x, y| s.select(s.lt(x, y), x, y),
@@ -244,6 +255,48 @@ fn heads_touch_nothing_behind_the_slice() {
                     assert_eq!(to, expected, "{} {count} {offset} at {i}", level.name());
                 }
             }
+        }
+    }
+}
+
+/// Rows of four to columns, or back.
+struct Columns<'a>(&'a [Cell<f32>], &'a [Cell<f32>], bool);
+
+impl Kernel for Columns<'_> {
+    type Out = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let [from, to] = [self.0, self.1].map(|own| own.as_chunks::<LANES>().0.first_chunk());
+        let (from, to) = (from.expect("four vectors"), to.expect("four vectors"));
+        if self.2 {
+            s.zip4(to, [0, 1, 2, 3].map(|k| s.load(&from[k])));
+        } else {
+            for (to, column) in to.iter().zip(s.unzip4(from)) {
+                s.store(to, column);
+            }
+        }
+    }
+}
+
+#[test]
+fn rows_of_four_become_columns_and_back() {
+    for level in Level::available() {
+        for offset in 0..4 {
+            let mut rows: Vec<f32> = (0..80).map(|i| i as f32).collect();
+            let (mut columns, mut back) = (vec![-1.0; 80], vec![-1.0; 80]);
+            let (rows, columns) = (&cells(&mut rows)[offset..], &cells(&mut columns)[offset..]);
+            level.run(Columns(rows, columns, false));
+            for i in 0..64 {
+                let got = columns[i % 4 * LANES + i / 4].get();
+                assert_eq!(got, (i + offset) as f32, "element {i} on {}", level.name());
+            }
+            assert!(columns[64..].iter().all(|x| x.get() == -1.0));
+            let back = &cells(&mut back)[offset..];
+            level.run(Columns(columns, back, true));
+            for (i, back) in back.iter().enumerate().take(64) {
+                assert_eq!(back.get(), (i + offset) as f32, "{}", level.name());
+            }
+            assert!(back[64..].iter().all(|x| x.get() == -1.0));
         }
     }
 }

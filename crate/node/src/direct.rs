@@ -61,6 +61,7 @@ impl<const N: usize> Call<'_, N> {
     /// Argument i, an array of the type that number `kind` says; nothing where that is 0.
     pub fn any(&self, i: usize, kind: usize) -> Result<Option<AnyArray>> {
         Ok(match self.number(kind) as u32 {
+            _ if i >= self.count => None,
             0 => None,
             1 => Some(AnyArray::F32(self.array(i)?)),
             2 => Some(AnyArray::I32(self.array(i)?)),

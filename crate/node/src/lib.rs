@@ -9,6 +9,7 @@ use array::{AnyArray, Array, MaybeArray};
 use core::cell::Cell;
 use core::ffi::CStr;
 use direct::{Call, Exports, Function, LABELS, MASK, MASK_INNER, MOST_IGNORED, SAMPLE, TARGET};
+use fused_loss_core::expression::{self, OPERANDS, Program, Raw};
 use fused_loss_core::family::domain;
 use fused_loss_core::family::pointwise::{self, Extra};
 use fused_loss_core::family::positions::{Mask, Positions, Values};
@@ -109,7 +110,9 @@ pub fn export(exports: Object, env: Env) -> Result<()> {
     direct.function::<PointwiseGeneral, _>()?;
     direct.function::<Softmax, _>()?;
     direct.function::<SoftmaxGeneral, _>()?;
-    direct.function::<Region, _>()
+    direct.function::<Region, _>()?;
+    direct.function::<FewArrays, _>()?;
+    direct.function::<ManyArrays, _>()
 }
 
 /// Which positions count: labels and mask of a call, in the arguments of these numbers, and what is ignored of the labels.
@@ -452,4 +455,132 @@ impl Function<10> for Region {
             _ => 0.0,
         })
     }
+}
+
+/// Arrays of a call of a program: its code, the uniforms, inputs, gradients, and those that a call may have beside them.
+const FEW_ARRAYS: usize = 10;
+const MANY_ARRAYS: usize = 2 + OPERANDS + 6;
+
+/// Rows times instructions that a thread should have at least: an instruction of a row takes about as long as any other, and the
+/// arrays of short programs as long as some.
+const INSTRUCTIONS: usize = 600_000;
+
+/// A call of a program with few arrays. Arguments cost time even where they are not given.
+struct FewArrays;
+
+impl Function<FEW_ARRAYS> for FewArrays {
+    const NAME: &'static CStr = c"expression";
+
+    fn run(call: &Call<FEW_ARRAYS>) -> Result<f64> {
+        run_expression(call)
+    }
+}
+
+/// A call of a program with any number of arrays.
+struct ManyArrays;
+
+impl Function<MANY_ARRAYS> for ManyArrays {
+    const NAME: &'static CStr = c"expressionOfMany";
+
+    fn run(call: &Call<MANY_ARRAYS>) -> Result<f64> {
+        run_expression(call)
+    }
+}
+
+/// Streams of a call, as bits of the number that says which of them follow the gradients, in this order.
+const WEIGHT: u32 = 1;
+const SAMPLE_WEIGHT: u32 = 2;
+const GRAD_OUTPUT: u32 = 4;
+const OUT: u32 = 8;
+const LABELS_OF_ROWS: u32 = 16;
+const MASK_OF_ROWS: u32 = 32;
+
+/// Sum of the values of a program, and its gradients. Numbers: rows, registers, inputs, gradients; whether the program is raw, scale,
+/// whether there is a value, which streams there are, whether the first gradient is added to.
+fn run_expression<const N: usize>(call: &Call<N>) -> Result<f64> {
+    let number = |i: usize| call.number(i) as usize;
+    let (rows, inputs, grads) = (number(0), number(2), number(3));
+    if rows == 0 {
+        return Ok(0.0);
+    }
+    let error = |message: String| Error::new(Status::InvalidArg, message);
+    if inputs.saturating_add(grads) > OPERANDS.min(N - 2) {
+        return Err(error(format!("{inputs} inputs and {grads} gradients")));
+    }
+    let (code, uniforms): (Array<u8>, Floats) = (call.array(0)?, call.array(1)?);
+    let mut arrays: [Cells; OPERANDS] = [&[]; OPERANDS];
+    let mut columns = [0; OPERANDS];
+    // The elements live as long as the call, and so must what holds them.
+    let mut held: [Option<Floats>; OPERANDS] = [const { None }; OPERANDS];
+    for (i, held) in held.iter_mut().enumerate().take(inputs + grads) {
+        *held = Some(call.array(2 + i)?);
+    }
+    for ((array, columns), held) in arrays.iter_mut().zip(&mut columns).zip(&held) {
+        let Some(held) = held else { break };
+        *array = held.get();
+        // A rest of a row is found where the lengths are checked.
+        *columns = array.len() / rows;
+    }
+    let (input_columns, rest) = columns.split_at(inputs);
+    let grad_columns = &rest[..grads];
+    let is_raw = call.number(4) != 0.0;
+    let which = if is_raw { call.number(7) as u32 } else { 0 };
+    let mut next = 2 + inputs + grads;
+    let mut place = |bit: u32| {
+        let there = which & bit != 0;
+        next += usize::from(there);
+        if there { next - 1 } else { N }
+    };
+    let streams = [WEIGHT, SAMPLE_WEIGHT, GRAD_OUTPUT, OUT].map(&mut place);
+    let [weight, sample_weight, grad_output, out] = streams.map(|i| call.maybe(i));
+    let (weight, sample_weight): (Maybe, Maybe) = (weight?, sample_weight?);
+    let (grad_output, out): (Maybe, Maybe) = (grad_output?, out?);
+    let [labels, mask] = [LABELS_OF_ROWS, MASK_OF_ROWS].map(&mut place);
+    let marks = if which & (LABELS_OF_ROWS | MASK_OF_ROWS) == 0 {
+        None
+    } else {
+        Some(Marks::new(call, labels, mask)?)
+    };
+    let value = call.number(6) != 0.0;
+    let raw = is_raw.then(|| Raw {
+        columns: grad_columns,
+        value,
+        scale: call.number(5),
+        weight: stream(&weight, 1),
+        sample_weight: stream(&sample_weight, call.number(SAMPLE) as usize),
+        marks: marks.as_ref().map_or_else(Positions::default, Marks::get),
+        grad_output: grad_output.get(),
+        out: out.get(),
+        accumulate: call.number(8) != 0.0,
+    });
+    let ones = [1; OPERANDS];
+    let outputs = match raw {
+        None => grad_columns,
+        Some(_) => {
+            let slopes = grad_columns.iter().sum::<usize>() + usize::from(value);
+            let outputs = ones.get(..slopes);
+            outputs.ok_or_else(|| error(format!("{slopes} slopes and values")))?
+        }
+    };
+    let (code, uniforms) = (code.get(), uniforms.get());
+    let program = Program::new(code, number(1), uniforms.len(), input_columns, outputs);
+    let (inputs, grads) = arrays[..inputs + grads].split_at(inputs);
+    let args = expression::Args {
+        program: program.map_err(error)?,
+        uniforms,
+        inputs,
+        grads,
+        rows,
+        block: 0,
+        sum: 0.0,
+        share: Share::ALL,
+        raw,
+    };
+    let instructions = code.len() / expression::INSTRUCTION;
+    let least = (INSTRUCTIONS / instructions.max(1)).min(MANY);
+    let threads = call.threads(rows, least, args.units());
+    let run = |share: Share| expression::expression(level(), &expression::Args { share, ..args });
+    // SAFETY: a row has elements of its own in all arrays that are written, and those arrays are read nowhere else; the front end
+    // refuses others that overlap.
+    Ok(unsafe { on_threads(threads, args.units(), run) })
 }

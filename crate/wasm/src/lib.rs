@@ -6,6 +6,7 @@
 #![cfg(target_arch = "wasm32")]
 
 use core::cell::Cell;
+use fused_loss_core::expression::{self, OPERANDS, Program, Raw};
 use fused_loss_core::family::domain;
 use fused_loss_core::family::pointwise::{self, Extra};
 use fused_loss_core::family::positions::{Positions, Values};
@@ -312,4 +313,107 @@ pub unsafe fn region(
         }
     };
     region::region(level(), args, pass)
+}
+
+/// Sum of the values of a program after `sum`, and its gradients. `call` has words: the address of the code and its bytes, registers,
+/// address and number of the uniforms, rows, whether the program is raw, whether there is a value; the addresses of weights, their
+/// number, how many neighbours share one, and how many of those come before; addresses of labels, the upstream gradients and the
+/// values, the label that is ignored, whether the first gradient is added to; the number of inputs and of gradients, and address and
+/// columns of each of these.
+///
+/// # Safety
+/// Every address must be null or point to as many elements inside the caller's memory as the call says.
+#[wasm_bindgen]
+#[must_use]
+pub unsafe fn expression(call: *const usize, scale: f64, sum: f64) -> f64 {
+    const FIXED: usize = 19;
+    // SAFETY: the caller's.
+    let words = unsafe { array(call, FIXED) }.unwrap_or_default();
+    let &[
+        code,
+        bytes,
+        registers,
+        uniforms,
+        uniform_count,
+        rows,
+        is_raw,
+        value,
+        weight,
+        weight_count,
+        weight_run,
+        weight_before,
+        labels,
+        grad_output,
+        out,
+        ignored,
+        accumulate,
+        inputs,
+        grads,
+    ] = words
+    else {
+        panic!("no call")
+    };
+    let both = inputs + grads;
+    assert!(
+        inputs <= OPERANDS && grads <= OPERANDS && both <= OPERANDS,
+        "too many arrays"
+    );
+    // SAFETY: the caller's.
+    let floats = |at: usize, length| -> Option<Cells> { unsafe { array(at as *const _, length) } };
+    // SAFETY: the caller's.
+    let pairs: &[[usize; 2]] =
+        unsafe { array(call.wrapping_add(FIXED).cast(), both) }.unwrap_or_default();
+    let mut arrays: [Cells; OPERANDS] = [&[]; OPERANDS];
+    let mut columns = [0; OPERANDS];
+    for (&[at, own], (array, columns)) in pairs.iter().zip(arrays.iter_mut().zip(&mut columns)) {
+        *columns = own;
+        *array = floats(at, rows * own).unwrap_or_default();
+    }
+    let (input_columns, grad_columns) = columns[..both].split_at(inputs);
+    let ones = [1; OPERANDS];
+    let outputs = if is_raw == 0 {
+        grad_columns
+    } else {
+        &ones[..grad_columns.iter().sum::<usize>() + usize::from(value != 0)]
+    };
+    // SAFETY: the caller's.
+    let (code, labels) = unsafe {
+        (
+            array(code as *const u8, bytes),
+            array(labels as *const i32, rows),
+        )
+    };
+    let code = code.unwrap_or_default();
+    let ignored = [ignored as i32];
+    let raw = (is_raw != 0).then(|| Raw {
+        columns: grad_columns,
+        value: value != 0,
+        scale,
+        weight: floats(weight, weight_count).map(|values| Stream {
+            values,
+            inner: weight_run,
+            start: weight_before,
+        }),
+        sample_weight: None,
+        marks: Positions::new(labels.unwrap_or_default(), &ignored),
+        grad_output: floats(grad_output, rows),
+        out: floats(out, rows),
+        accumulate: accumulate != 0,
+    });
+    let program = match Program::new(code, registers, uniform_count, input_columns, outputs) {
+        Ok(program) => program,
+        Err(_) => panic!("no program"),
+    };
+    let args = expression::Args {
+        program,
+        uniforms: floats(uniforms, uniform_count).unwrap_or_default(),
+        inputs: &arrays[..inputs],
+        grads: &arrays[inputs..both],
+        rows,
+        block: 0,
+        sum,
+        share: Share::ALL,
+        raw,
+    };
+    expression::expression(level(), &args)
 }

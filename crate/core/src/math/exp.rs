@@ -1,4 +1,5 @@
-//! eˣ for x ≤ 0, as losses need it that subtract the maximum first or take −|x|; eˣ for any x; and what e^−u is beside 1 − u.
+//! eˣ for x ≤ 0, as losses need it that subtract the maximum first or take −|x|; eˣ and eˣ − 1 for any x; and what e^−u is beside
+//! 1 − u.
 
 use crate::simd::{Lanes, Map};
 
@@ -11,7 +12,19 @@ pub const EXP_MAX_ULP: f64 = 2.4;
 /// Below this eˣ is not a normal number any more, and [`exp_nonpositive`] gives a subnormal number or 0.
 pub const DOMAIN_MIN: f32 = -87.33654;
 
-const TWO_MINUS_64: f32 = 1.0 / 18_446_744_073_709_551_616.0;
+/// Largest error of [`expm1`] up to [`Lanes::EXP_MAX`].
+pub const EXPM1_MAX_ULP: f64 = 1.5;
+
+/// Largest error of [`one_minus_tail`].
+pub const ONE_MINUS_TAIL_MAX_ULP: f64 = 3.1;
+
+/// Largest error of tanh |x| as [`one_minus_tail`] of 2·x by 1 + e^−|2·x|, as a product with the reciprocal.
+pub const TANH_MAX_ULP: f64 = 5.6;
+
+/// From here on eˣ − 1 is −1 in single precision.
+const EXPM1_MIN: f32 = -20.0;
+
+pub(super) const TWO_MINUS_64: f32 = 1.0 / 18_446_744_073_709_551_616.0;
 const LOG2_E: f32 = core::f32::consts::LOG2_E;
 /// 1.5 · 2²³ + 127: adding it leaves round(x · log₂e) + 127 in the low bits.
 pub(super) const MAGIC: f32 = 12_583_039.0;
@@ -45,6 +58,27 @@ pub fn exp<V: Lanes>(v: V, x: V::F32) -> V::F32 {
     let exp = v.mul(exp_reduced(v, t, power), unshift);
     let exp = v.zero_where(v.lt(x, v.splat(V::EXP_MIN)), exp);
     v.select(v.lt(v.splat(V::EXP_MAX), x), v.splat(f32::INFINITY), exp)
+}
+
+/// eˣ − 1 without the cancellation near 0; −1 at −∞, NaN stays NaN.
+#[inline(always)]
+pub fn expm1<V: Lanes>(v: V, x: V::F32) -> V::F32 {
+    let (t, biased) = reduce(v, v.max(v.splat(EXPM1_MIN), x));
+    // 2ⁿ·(1 + (eᵗ − 1)) − 1, all of it by half: 2¹²⁸ is no float.
+    let half = v.exponent_from_low_bits(v.sub(biased, v.splat(1.0)));
+    let u = v.neg(t);
+    let rest = v.mul_add(v.mul(t, t), second_order(v, u), t);
+    let expm1 = v.mul_add(half, rest, v.sub(half, v.splat(0.5)));
+    let expm1 = v.add(expm1, expm1);
+    v.select(v.lt(v.splat(V::EXP_MAX), x), v.splat(f32::INFINITY), expm1)
+}
+
+/// 1 − e^−|x| without the cancellation near 0, of x and e = e^−|x|; 1 at ±∞, NaN stays NaN. The quotient with 1 + e is tanh |x|/2.
+#[inline(always)]
+pub fn one_minus_tail<V: Lanes>(v: V, x: V::F32, e: V::F32) -> V::F32 {
+    let u = v.abs(x);
+    let near = v.mul(u, v.sub(v.splat(1.0), v.mul(u, second_order(v, u))));
+    v.select(v.lt(u, v.splat(0.5)), near, v.sub(v.splat(1.0), e))
 }
 
 /// (t, n + [`MAGIC`]) with x = n·ln 2 + t and t in [−½ ln 2, ½ ln 2].

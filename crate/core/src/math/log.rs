@@ -1,5 +1,6 @@
-//! ln x for positive normal x; ln x for any x; ln(1 + x) from a little below 0 on; ln(1 − p) for a probability p.
+//! ln x for positive normal x; ln x for any x; ln(1 + x) from a little below 0 on, and for any x; ln(1 − p) for a probability p.
 
+use super::exp::MAGIC;
 use crate::simd::Lanes;
 
 /// Largest error of [`log_positive`] and [`log`] over the positive numbers, in units in the last place of the true value.
@@ -11,6 +12,9 @@ pub const LOG1P_MAX_ULP: f64 = 3.2;
 /// The least argument of [`log1p`]: 1 + x is above √½ there.
 pub const LOG1P_MIN: f32 = -0.29;
 
+/// Largest error of [`log1p_of_any`] above −1, in units in the last place of the true value.
+pub const LOG1P_OF_ANY_MAX_ULP: f64 = 3.2;
+
 /// Largest error of [`log1m`] over [0, 1], in units in the last place of the true value.
 pub const LOG1M_MAX_ULP: f64 = 2.6;
 
@@ -18,7 +22,7 @@ pub const LOG1M_MAX_ULP: f64 = 2.6;
 const P: [f32; 3] = [-0.49999964, -0.3312779, -0.005229335];
 const Q: [f32; 3] = [1.0, 1.329217, 0.3965804];
 const LN_2: f32 = core::f32::consts::LN_2;
-const TWO_24: f32 = 16_777_216.0;
+pub(super) const TWO_24: f32 = 16_777_216.0;
 
 /// ln x; ln ∞ = ∞, NaN stays NaN. Zero, negative and subnormal x are outside the domain.
 #[inline(always)]
@@ -57,6 +61,23 @@ pub fn log1p<V: Lanes>(v: V, x: V::F32) -> V::F32 {
     let r = v.mul_add(lost, scale, v.sub(m, one));
     let log = v.mul_add(n, v.splat(LN_2), log1p_reduced(v, r));
     v.select(v.lt(x, v.splat(f32::INFINITY)), log, x)
+}
+
+/// ln(1 + x): −∞ at −1, NaN below; ln ∞ = ∞, NaN stays NaN.
+#[inline(always)]
+pub fn log1p_of_any<V: Lanes>(v: V, x: V::F32) -> V::F32 {
+    let (zero, one) = (v.splat(0.0), v.splat(1.0));
+    let u = v.add(x, one);
+    let (m, n) = v.split_exponent(u);
+    // What the sum lost, times 2⁻ⁿ, makes the mantissa exact again, also where x is near −1 and n far from 0.
+    let lost = v.sub(x, v.sub(u, one));
+    let scale = v.exponent_from_low_bits(v.sub(v.splat(MAGIC), n));
+    let r = v.mul_add(lost, scale, v.sub(m, one));
+    let log = v.mul_add(n, v.splat(LN_2), log1p_reduced(v, r));
+    // The bits of ∞ and NaN split into something finite.
+    let log = v.select(v.lt(u, v.splat(f32::INFINITY)), log, u);
+    let edge = v.select(v.eq(u, zero), v.splat(f32::NEG_INFINITY), v.splat(f32::NAN));
+    v.select(v.lt(zero, u), log, edge)
 }
 
 /// ln(1 − p) for p in [0, 1], −∞ at 1; NaN stays NaN. Other p are outside the domain.

@@ -84,6 +84,19 @@ impl<const N: usize> Lanes for Avx2<N> {
         each!(i in N => _mm256_max_ps(a[i], b[i]))
     }
     #[inline(always)]
+    fn min(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        // The instruction is defined as a < b ? a : b.
+        each!(i in N => _mm256_min_ps(a[i], b[i]))
+    }
+    #[inline(always)]
+    fn sqrt(self, a: Self::F32) -> Self::F32 {
+        each!(i in N => _mm256_sqrt_ps(a[i]))
+    }
+    #[inline(always)]
+    fn le(self, a: Self::F32, b: Self::F32) -> Self::Mask {
+        each!(i in N => _mm256_cmp_ps::<_CMP_LE_OQ>(a[i], b[i]))
+    }
+    #[inline(always)]
     fn lt(self, a: Self::F32, b: Self::F32) -> Self::Mask {
         each!(i in N => _mm256_cmp_ps::<_CMP_LT_OQ>(a[i], b[i]))
     }
@@ -233,6 +246,33 @@ impl Simd for Avx2<2> {
         }
     }
     #[inline(always)]
+    fn unzip4(self, from: &[Chunk; 4]) -> [Self::F32; 4] {
+        // SAFETY: whoever holds an `Avx2` has detected AVX2; four chunks have 16 rows of four elements.
+        unsafe {
+            let rows: *const f32 = from.as_ptr().cast();
+            let row = |i: usize| _mm_loadu_ps(rows.add(4 * i));
+            // Rows i and i + 4 in one register, so that each half is a square.
+            let both = |i: usize| _mm256_set_m128(row(i + 4), row(i));
+            let [first, second] = [0, 8].map(|i| transpose4([0, 1, 2, 3].map(|k| both(i + k))));
+            [0, 1, 2, 3].map(|c| [first[c], second[c]])
+        }
+    }
+    #[inline(always)]
+    fn zip4(self, to: &[Chunk; 4], columns: [Self::F32; 4]) {
+        // SAFETY: as above; cells may be written through a shared reference.
+        unsafe {
+            let to: *mut f32 = to.as_ptr().cast_mut().cast();
+            for half in 0..2 {
+                let rows = transpose4(columns.map(|column| column[half]));
+                for (i, rows) in rows.into_iter().enumerate() {
+                    let i = 8 * half + i;
+                    _mm_storeu_ps(to.add(4 * i), _mm256_castps256_ps128(rows));
+                    _mm_storeu_ps(to.add(4 * (i + 4)), _mm256_extractf128_ps::<1>(rows));
+                }
+            }
+        }
+    }
+    #[inline(always)]
     fn transpose(self, from: Square, to: Square) {
         // SAFETY: whoever holds an `Avx2` has detected AVX2.
         unsafe { transpose8(from, to) }
@@ -254,6 +294,20 @@ impl Simd for Avx2<2> {
     }
 }
 
+/// Rows become columns, four by four elements in each half.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn transpose4([a, b, c, d]: [__m256; 4]) -> [__m256; 4] {
+    let (ab, cd) = (_mm256_unpacklo_ps(a, b), _mm256_unpacklo_ps(c, d));
+    let (ab_high, cd_high) = (_mm256_unpackhi_ps(a, b), _mm256_unpackhi_ps(c, d));
+    [
+        _mm256_shuffle_ps::<0x44>(ab, cd),
+        _mm256_shuffle_ps::<0xEE>(ab, cd),
+        _mm256_shuffle_ps::<0x44>(ab_high, cd_high),
+        _mm256_shuffle_ps::<0xEE>(ab_high, cd_high),
+    ]
+}
+
 /// Rows become columns: halves of rows i and i + 4 are put into one register as they are read, and the four by four elements
 /// of each half are transposed there.
 #[inline]
@@ -264,15 +318,8 @@ pub(super) fn transpose8(from: Square, to: Square) {
         unsafe { _mm_loadu_ps(from.run(i).as_ptr().add(j).cast()) }
     };
     for j in [0, 4] {
-        let [a, b, c, d] = [0, 1, 2, 3].map(|i| _mm256_set_m128(half(i + 4, j), half(i, j)));
-        let (ab, cd) = (_mm256_unpacklo_ps(a, b), _mm256_unpacklo_ps(c, d));
-        let (ab_high, cd_high) = (_mm256_unpackhi_ps(a, b), _mm256_unpackhi_ps(c, d));
-        let columns = [
-            _mm256_shuffle_ps::<0x44>(ab, cd),
-            _mm256_shuffle_ps::<0xEE>(ab, cd),
-            _mm256_shuffle_ps::<0x44>(ab_high, cd_high),
-            _mm256_shuffle_ps::<0xEE>(ab_high, cd_high),
-        ];
+        let rows = [0, 1, 2, 3].map(|i| _mm256_set_m128(half(i + 4, j), half(i, j)));
+        let columns = transpose4(rows);
         for (i, column) in columns.into_iter().enumerate() {
             let to = to.run(j + i).as_ptr().cast_mut();
             // SAFETY: a run has eight elements, whose cells may be written through a shared reference.

@@ -79,6 +79,19 @@ impl Lanes for Avx512 {
         with!(_mm512_max_ps(a, b))
     }
     #[inline(always)]
+    fn min(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        // The instruction is defined as a < b ? a : b.
+        with!(_mm512_min_ps(a, b))
+    }
+    #[inline(always)]
+    fn sqrt(self, a: Self::F32) -> Self::F32 {
+        with!(_mm512_sqrt_ps(a))
+    }
+    #[inline(always)]
+    fn le(self, a: Self::F32, b: Self::F32) -> Self::Mask {
+        with!(_mm512_cmp_ps_mask::<_CMP_LE_OQ>(a, b))
+    }
+    #[inline(always)]
     fn lt(self, a: Self::F32, b: Self::F32) -> Self::Mask {
         with!(_mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b))
     }
@@ -132,6 +145,8 @@ impl Lanes for Avx512 {
 }
 
 impl Simd for Avx512 {
+    const ONE_REGISTER: bool = true;
+
     #[inline(always)]
     fn vectorize<K: Kernel>(self, kernel: K) -> K::Out {
         #[target_feature(enable = "avx512f")]
@@ -183,6 +198,44 @@ impl Simd for Avx512 {
             head_mask(to.len()),
             v
         ));
+    }
+    #[inline(always)]
+    fn unzip4(self, from: &[Chunk; 4]) -> [Self::F32; 4] {
+        with!({
+            let [a, b, c, d] = [0, 1, 2, 3].map(|i| _mm512_loadu_ps(from[i].as_ptr().cast()));
+            // Columns 0 and 1 of eight rows, then columns 2 and 3.
+            let front = _mm512_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28, 1, 5, 9, 13, 17, 21, 25, 29);
+            let back =
+                _mm512_setr_epi32(2, 6, 10, 14, 18, 22, 26, 30, 3, 7, 11, 15, 19, 23, 27, 31);
+            let front = [(a, b), (c, d)].map(|(a, b)| _mm512_permutex2var_ps(a, front, b));
+            let back = [(a, b), (c, d)].map(|(a, b)| _mm512_permutex2var_ps(a, back, b));
+            [
+                _mm512_shuffle_f32x4::<0x44>(front[0], front[1]),
+                _mm512_shuffle_f32x4::<0xEE>(front[0], front[1]),
+                _mm512_shuffle_f32x4::<0x44>(back[0], back[1]),
+                _mm512_shuffle_f32x4::<0xEE>(back[0], back[1]),
+            ]
+        })
+    }
+    #[inline(always)]
+    fn zip4(self, to: &[Chunk; 4], [a, b, c, d]: [Self::F32; 4]) {
+        with!({
+            // The first halves of two columns, then the second ones.
+            let front = [(a, b), (c, d)].map(|(a, b)| _mm512_shuffle_f32x4::<0x44>(a, b));
+            let back = [(a, b), (c, d)].map(|(a, b)| _mm512_shuffle_f32x4::<0xEE>(a, b));
+            let even = _mm512_setr_epi32(0, 8, 16, 24, 1, 9, 17, 25, 2, 10, 18, 26, 3, 11, 19, 27);
+            let odd = _mm512_setr_epi32(4, 12, 20, 28, 5, 13, 21, 29, 6, 14, 22, 30, 7, 15, 23, 31);
+            let rows = [
+                _mm512_permutex2var_ps(front[0], even, front[1]),
+                _mm512_permutex2var_ps(front[0], odd, front[1]),
+                _mm512_permutex2var_ps(back[0], even, back[1]),
+                _mm512_permutex2var_ps(back[0], odd, back[1]),
+            ];
+            for (to, rows) in to.iter().zip(rows) {
+                // The chunk has 16 elements, and cells may be written through a shared reference.
+                _mm512_storeu_ps(to.as_ptr().cast_mut().cast(), rows);
+            }
+        });
     }
     #[inline(always)]
     fn transpose(self, from: Square, to: Square) {

@@ -19,6 +19,7 @@ impl Lanes for Double {
     const EXP_ZERO: f32 = -708.0;
     const EXP_MIN: f32 = -745.0;
     const EXP_MAX: f32 = 709.7;
+    const EXP2_RANGE: [f32; 2] = [-1075.0, 1024.0];
 
     #[inline(always)]
     fn splat(self, value: f32) -> f64 {
@@ -55,6 +56,18 @@ impl Lanes for Double {
     #[inline(always)]
     fn max(self, a: f64, b: f64) -> f64 {
         if a > b { a } else { b }
+    }
+    #[inline(always)]
+    fn min(self, a: f64, b: f64) -> f64 {
+        if a < b { a } else { b }
+    }
+    #[inline(always)]
+    fn sqrt(self, a: f64) -> f64 {
+        a.sqrt()
+    }
+    #[inline(always)]
+    fn le(self, a: f64, b: f64) -> bool {
+        a <= b
     }
     #[inline(always)]
     fn lt(self, a: f64, b: f64) -> bool {

@@ -50,6 +50,12 @@ pub type Cells<'a> = &'a [Cell<f32>];
 /// As many elements as a vector has lanes.
 pub type Chunk = [Cell<f32>; LANES];
 
+/// Vectors of a [`Strip`].
+pub const STRIP: usize = 32;
+
+/// Vectors that lie one behind the other. Their number is fixed, so that a loop over some of them needs no check for each.
+pub type Strip = [Chunk; STRIP];
+
 /// Work that is compiled once per instruction set. A struct and not a closure: closures do not carry `inline(always)`.
 pub trait Kernel {
     /// What the work returns.
@@ -74,6 +80,8 @@ pub trait Lanes: Copy {
     const EXP_MIN: f32 = -104.0;
     /// Above this eˣ is larger than any number.
     const EXP_MAX: f32 = 88.72283;
+    /// The same for 2ˣ: below the first it is nearer to 0 than to any other number, from the second on too large.
+    const EXP2_RANGE: [f32; 2] = [-150.0, 128.0];
 
     /// The same value in every lane.
     fn splat(self, value: f32) -> Self::F32;
@@ -93,7 +101,13 @@ pub trait Lanes: Copy {
     fn abs(self, a: Self::F32) -> Self::F32;
     /// `a > b ? a : b` in each lane: `b` where either is NaN
     fn max(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// `a < b ? a : b` in each lane: `b` where either is NaN
+    fn min(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// √a, correctly rounded; NaN below 0, and −0 stays −0
+    fn sqrt(self, a: Self::F32) -> Self::F32;
 
+    /// a ≤ b; false where either is NaN
+    fn le(self, a: Self::F32, b: Self::F32) -> Self::Mask;
     /// a < b; false where either is NaN
     fn lt(self, a: Self::F32, b: Self::F32) -> Self::Mask;
     /// a = b; false where either is NaN
@@ -132,6 +146,9 @@ fn by_lane<F: ByLane>(f: F, a: &mut [f32], b: &[f32]) {
 
 /// A function of `N` vectors that gives `M`, lane by lane. A struct and not a closure, as [`Kernel`].
 pub trait Map<const N: usize, const M: usize>: Copy {
+    /// Whether it has many intermediate results.
+    const LONG: bool = false;
+
     /// Must be `#[inline(always)]`.
     fn eval<V: Lanes>(self, v: V, x: [V::F32; N]) -> [V::F32; M];
 }
@@ -167,6 +184,28 @@ pub trait Simd: Lanes {
     /// Stores the first lanes over the at most 16 elements of `to`. Writes nothing past the slice.
     fn store_head(self, to: Cells, v: Self::F32);
 
+    /// Reads 16 rows of four elements as four columns.
+    #[inline(always)]
+    fn unzip4(self, from: &[Chunk; 4]) -> [Self::F32; 4] {
+        let mut columns = [[0.0; LANES]; 4];
+        for (i, row) in from.as_flattened().as_chunks::<4>().0.iter().enumerate() {
+            for (column, element) in columns.iter_mut().zip(row) {
+                column[i] = element.get();
+            }
+        }
+        columns.map(|column| self.vector(column))
+    }
+    /// Writes four columns as 16 rows of four elements.
+    #[inline(always)]
+    fn zip4(self, to: &[Chunk; 4], columns: [Self::F32; 4]) {
+        let columns = columns.map(|column| self.to_array(column));
+        for (i, row) in to.as_flattened().as_chunks::<4>().0.iter().enumerate() {
+            for (column, element) in columns.iter().zip(row) {
+                element.set(column[i]);
+            }
+        }
+    }
+
     /// Copies a square so that its rows become columns. The runs of `to` are written in order.
     #[inline(always)]
     fn transpose(self, from: Square, to: Square) {
@@ -195,6 +234,53 @@ pub trait Simd: Lanes {
         x: [Self::F32; N],
     ) -> [Self::F32; M] {
         self.map(f, x)
+    }
+
+    /// Whether a loop should rather be short than fast: there are many, and the set is rare, or its code is downloaded.
+    const COMPACT: bool = false;
+    /// Whether a vector is one register. Loops of short formulas have two in a round.
+    const ONE_REGISTER: bool = false;
+
+    /// `f` of the first `count` vectors of some strips, into the same places of others, which may be the same memory.
+    ///
+    /// `count` may be rounded up to a pair: what is behind it in the strips `to` is lost.
+    #[inline(always)]
+    fn each<F: Map<N, M>, const N: usize, const M: usize>(
+        self,
+        f: F,
+        to: [&Strip; M],
+        x: [&Strip; N],
+        count: usize,
+    ) {
+        if F::LONG || !Self::ONE_REGISTER {
+            let count = count.min(STRIP);
+            let (to, x) = (to.map(|to| &to[..count]), x.map(|x| &x[..count]));
+            for k in 0..count {
+                let x = x.map(|x| self.load(&x[k]));
+                let y = if F::LONG {
+                    self.map(f, x)
+                } else {
+                    f.eval(self, x)
+                };
+                for (to, y) in to.iter().zip(y) {
+                    self.store(&to[k], y);
+                }
+                one_by_one();
+            }
+            return;
+        }
+        let pairs = count.div_ceil(2).min(STRIP / 2);
+        let to = to.map(|to| &to.as_chunks::<2>().0[..pairs]);
+        let x = x.map(|x| &x.as_chunks::<2>().0[..pairs]);
+        for pair in 0..pairs {
+            for k in 0..2 {
+                let y = f.eval(self, x.map(|x| self.load(&x[pair][k])));
+                for (to, y) in to.iter().zip(y) {
+                    self.store(&to[pair][k], y);
+                }
+            }
+            one_by_one();
+        }
     }
 
     /// Whether the mask is true in every lane.
@@ -322,6 +408,13 @@ impl Level {
             Level::Simd128(s) => s.vectorize(kernel),
         }
     }
+}
+
+/// At the end of a loop's body: keeps the compiler from making one of several rounds, or vectors of them. A loop that is there once for
+/// every formula of an expression has four times the code otherwise, and takes as long.
+#[inline(always)]
+pub(crate) fn one_by_one() {
+    core::hint::black_box(());
 }
 
 /// Whether two slices share memory, other than by starting at the same place where `same_start` allows it.

@@ -73,6 +73,19 @@ impl<const N: usize> Lanes for Neon<N> {
         each!(i in N => vbslq_f32(vcgtq_f32(a[i], b[i]), a[i], b[i]))
     }
     #[inline(always)]
+    fn min(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        // Not vminq: it returns NaN where either is NaN.
+        each!(i in N => vbslq_f32(vcltq_f32(a[i], b[i]), a[i], b[i]))
+    }
+    #[inline(always)]
+    fn sqrt(self, a: Self::F32) -> Self::F32 {
+        each!(i in N => vsqrtq_f32(a[i]))
+    }
+    #[inline(always)]
+    fn le(self, a: Self::F32, b: Self::F32) -> Self::Mask {
+        each!(i in N => vcleq_f32(a[i], b[i]))
+    }
+    #[inline(always)]
     fn lt(self, a: Self::F32, b: Self::F32) -> Self::Mask {
         each!(i in N => vcltq_f32(a[i], b[i]))
     }
@@ -158,6 +171,37 @@ impl Simd for Neon<4> {
     fn store_head(self, to: Cells, v: Self::F32) {
         for (to, v) in to.iter().zip(self.to_array(v)) {
             to.set(v);
+        }
+    }
+    #[inline(always)]
+    fn prefetch(self, from: &Chunk, ahead: usize) {
+        // SAFETY: no address is wrong for a hint, which leaves memory and registers alone.
+        unsafe {
+            core::arch::asm!(
+                "prfm pldl1keep, [{0}]",
+                in(reg) from.as_ptr().wrapping_add(ahead),
+                options(nostack, preserves_flags, readonly)
+            );
+        }
+    }
+    #[inline(always)]
+    fn unzip4(self, from: &[Chunk; 4]) -> [Self::F32; 4] {
+        // SAFETY: whoever holds a `Neon` has detected NEON; a chunk has four rows of four elements, and the instruction reads as
+        // many and takes them apart.
+        let [a, b, c, d] = [0, 1, 2, 3].map(|i| unsafe { vld4q_f32(from[i].as_ptr().cast()) });
+        [
+            [a.0, b.0, c.0, d.0],
+            [a.1, b.1, c.1, d.1],
+            [a.2, b.2, c.2, d.2],
+            [a.3, b.3, c.3, d.3],
+        ]
+    }
+    #[inline(always)]
+    fn zip4(self, to: &[Chunk; 4], [a, b, c, d]: [Self::F32; 4]) {
+        for (i, to) in to.iter().enumerate() {
+            let rows = float32x4x4_t(a[i], b[i], c[i], d[i]);
+            // SAFETY: as above; cells may be written through a shared reference.
+            unsafe { vst4q_f32(to.as_ptr().cast_mut().cast(), rows) }
         }
     }
     #[inline(always)]

@@ -1,6 +1,6 @@
 //! Plain Rust on an array of 16: the set that every machine has, and the one that Miri runs.
 
-use super::{ByLane, Cells, Chunk, Kernel, LANES, Lanes, Map, Simd};
+use super::{ByLane, Cells, Chunk, Kernel, LANES, Lanes, Map, STRIP, Simd, Strip};
 use core::array;
 
 /// Needs nothing of the CPU. `N` lanes: the whole vector has 16.
@@ -60,6 +60,18 @@ impl<const N: usize> Lanes for Scalar<N> {
         each!(j => if a[j] > b[j] { a[j] } else { b[j] })
     }
     #[inline(always)]
+    fn min(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        each!(j => if a[j] < b[j] { a[j] } else { b[j] })
+    }
+    #[inline(always)]
+    fn sqrt(self, a: Self::F32) -> Self::F32 {
+        each!(j => a[j].sqrt())
+    }
+    #[inline(always)]
+    fn le(self, a: Self::F32, b: Self::F32) -> Self::Mask {
+        each!(j => a[j] <= b[j])
+    }
+    #[inline(always)]
     fn lt(self, a: Self::F32, b: Self::F32) -> Self::Mask {
         each!(j => a[j] < b[j])
     }
@@ -99,6 +111,8 @@ impl<const N: usize> Lanes for Scalar<N> {
 }
 
 impl Simd for Scalar<LANES> {
+    const COMPACT: bool = true;
+
     #[inline(always)]
     fn vectorize<K: Kernel>(self, kernel: K) -> K::Out {
         // A frame of its own, as the other sets have.
@@ -159,5 +173,24 @@ impl Simd for Scalar<LANES> {
             }
         }
         y
+    }
+    #[inline(always)]
+    fn each<F: Map<N, M>, const N: usize, const M: usize>(
+        self,
+        f: F,
+        to: [&Strip; M],
+        x: [&Strip; N],
+        count: usize,
+    ) {
+        let count = (count * LANES).min(STRIP * LANES);
+        let to = to.map(|to| &to.as_flattened()[..count]);
+        let x = x.map(|x| &x.as_flattened()[..count]);
+        for k in 0..count {
+            let y = f.eval(Scalar::<1>, x.map(|x| [x[k].get()]));
+            for (to, [y]) in to.iter().zip(y) {
+                to[k].set(y);
+            }
+            super::one_by_one();
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! WebAssembly SIMD: a vector is four registers of 128 bit.
 
-use super::{ByLane, Cells, Chunk, Kernel, LANES, Lanes, Map, SQRT_HALF_BITS, Simd, Square};
+use super::{
+    ByLane, Cells, Chunk, Kernel, LANES, Lanes, Map, SQRT_HALF_BITS, STRIP, Simd, Square, Strip,
+};
 use core::arch::wasm32::*;
 use core::array;
 
@@ -85,6 +87,18 @@ impl<const N: usize> Lanes for Simd128<N> {
         each!(i in N => larger(a[i], b[i]))
     }
     #[inline(always)]
+    fn min(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        each!(i in N => smaller(a[i], b[i]))
+    }
+    #[inline(always)]
+    fn sqrt(self, a: Self::F32) -> Self::F32 {
+        each!(i in N => f32x4_sqrt(a[i]))
+    }
+    #[inline(always)]
+    fn le(self, a: Self::F32, b: Self::F32) -> Self::Mask {
+        each!(i in N => f32x4_le(a[i], b[i]))
+    }
+    #[inline(always)]
     fn lt(self, a: Self::F32, b: Self::F32) -> Self::Mask {
         each!(i in N => f32x4_lt(a[i], b[i]))
     }
@@ -147,6 +161,22 @@ fn larger(a: v128, b: v128) -> v128 {
     }
 }
 
+/// `a < b ? a : b`, so b where one is NaN.
+#[inline(always)]
+fn smaller(a: v128, b: v128) -> v128 {
+    if RELAXED {
+        // As in `larger`.
+        // SAFETY: a module with this code is only loaded where there is relaxed SIMD.
+        #[allow(unused_unsafe)]
+        unsafe {
+            i32x4_relaxed_laneselect(a, b, f32x4_lt(a, b))
+        }
+    } else {
+        // pmin(b, a) is defined as a < b ? a : b.
+        f32x4_pmin(b, a)
+    }
+}
+
 /// `f` of register `i` of each vector.
 #[inline(always)]
 fn part<F: Map<N, M>, const N: usize, const M: usize>(
@@ -159,6 +189,8 @@ fn part<F: Map<N, M>, const N: usize, const M: usize>(
 }
 
 impl Simd for Simd128<4> {
+    const COMPACT: bool = true;
+
     #[inline(always)]
     fn vectorize<K: Kernel>(self, kernel: K) -> K::Out {
         // The whole module is compiled with simd128: there is nothing to switch on.
@@ -258,6 +290,44 @@ impl Simd for Simd128<4> {
     }
 
     #[inline(always)]
+    fn each<F: Map<N, M>, const N: usize, const M: usize>(
+        self,
+        f: F,
+        to: [&Strip; M],
+        x: [&Strip; N],
+        count: usize,
+    ) {
+        // Register by register in one loop, whose code is a quarter of that of a loop over whole vectors.
+        let to: [*mut v128; M] = to.map(|to| to.as_ptr().cast_mut().cast());
+        let x: [*const v128; N] = x.map(|x| x.as_ptr().cast());
+        for k in 0..4 * count.min(STRIP) {
+            // SAFETY: a strip has four registers for each of its vectors; cells may be written through a shared reference.
+            unsafe {
+                let y = f.eval(Simd128::<1>(()), x.map(|x| [v128_load(x.add(k))]));
+                for (to, [y]) in to.iter().zip(y) {
+                    v128_store(to.add(k), y);
+                }
+            }
+        }
+    }
+    #[inline(always)]
+    fn unzip4(self, from: &[Chunk; 4]) -> [Self::F32; 4] {
+        // SAFETY: a chunk has four rows of four elements.
+        let row = |i: usize, j: usize| unsafe { v128_load(from[i].as_ptr().add(4 * j).cast()) };
+        let [a, b, c, d] = [0, 1, 2, 3].map(|i| transpose4([0, 1, 2, 3].map(|j| row(i, j))));
+        array::from_fn(|column| [a[column], b[column], c[column], d[column]])
+    }
+    #[inline(always)]
+    fn zip4(self, to: &[Chunk; 4], columns: [Self::F32; 4]) {
+        for (i, to) in to.iter().enumerate() {
+            let rows = transpose4(columns.map(|column| column[i]));
+            for (j, row) in rows.into_iter().enumerate() {
+                // SAFETY: as above; cells may be written through a shared reference.
+                unsafe { v128_store(to.as_ptr().cast_mut().add(4 * j).cast(), row) }
+            }
+        }
+    }
+    #[inline(always)]
     fn transpose(self, from: Square, to: Square) {
         for j in [0, 4] {
             let (top, bottom) = (columns(from, 0, j), columns(from, 4, j));
@@ -296,8 +366,12 @@ impl Simd for Simd128<4> {
 #[inline(always)]
 fn columns(from: Square, i: usize, j: usize) -> [v128; 4] {
     // SAFETY: a run has eight elements, and j is 0 or 4.
-    let [a, b, c, d] =
-        [0, 1, 2, 3].map(|k| unsafe { v128_load(from.run(i + k).as_ptr().add(j).cast()) });
+    transpose4([0, 1, 2, 3].map(|k| unsafe { v128_load(from.run(i + k).as_ptr().add(j).cast()) }))
+}
+
+/// Rows become columns.
+#[inline(always)]
+fn transpose4([a, b, c, d]: [v128; 4]) -> [v128; 4] {
     let (ab, cd) = (
         i32x4_shuffle::<0, 4, 1, 5>(a, b),
         i32x4_shuffle::<0, 4, 1, 5>(c, d),

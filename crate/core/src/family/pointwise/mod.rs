@@ -260,12 +260,12 @@ const VECTORS: usize = BLOCK / LANES;
 
 /// A factor by which less than the smallest normal float, which has lost digits or all of itself, shows in a result. Below it the
 /// error is less than the smallest normal float.
-const LIFT: f64 = 16_777_216.0;
+pub(crate) const LIFT: f64 = 16_777_216.0;
 
 /// Whether single precision holds the factor of the gradients with all its digits. A finite derivative that overflows by such a
 /// factor is too large for a float.
 #[inline(always)]
-fn fits(scale: f64) -> bool {
+pub(crate) fn fits(scale: f64) -> bool {
     scale == 0.0 || (scale as f32).is_normal()
 }
 
