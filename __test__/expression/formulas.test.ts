@@ -335,6 +335,80 @@ for (const platform of platforms) {
     }
   })
 
+  edge('what is infinite stays so', (t) => {
+    const { logCosh, quantile, expectile, charbonnier, wing, robust } = library
+    for (const loss of [logCosh, quantile, expectile, charbonnier, wing, robust]) {
+      const { value } = rowsOf(loss, [
+        [Infinity, -Infinity, 1],
+        [1, 1, -Infinity],
+      ])
+      t.deepEqual(plain(value), [Infinity, Infinity, Infinity], loosely(loss).name)
+    }
+    for (const loss of [logCosh, wing])
+      t.deepEqual(
+        plain(
+          rowsOf(loss, [
+            [Infinity, -Infinity],
+            [1, 1],
+          ]).grad,
+        ),
+        [1, -1],
+      )
+    t.deepEqual(
+      plain(
+        rowsOf(
+          quantile,
+          [
+            [Infinity, -Infinity],
+            [1, 1],
+          ],
+          { q: 0.25 },
+        ).grad,
+      ),
+      [0.75, -0.25],
+    )
+  })
+
+  edge('no gradient is NaN where the inputs are finite', (t) => {
+    const sizes = [0, 1e-45, 1e-38, 1e-20, 1e-7, 0.5, 1, 88, 1e4, 1e10, 1e19, 1e25, 3e38]
+    const all = [...sizes, ...sizes.map((x) => -x)].map(Math.fround)
+    const random = generator(11)
+    for (const one of libraryCases) {
+      const isOf = (limits: readonly number[]) => (x: number) => x >= limits[0] && x <= limits[1]
+      const { name } = one.loss
+      // Ranges of inputs that a loss has.
+      const choices = one.columns.map((_, k) => {
+        if (name === 'asymmetric' && k === 1) return all.filter(isOf([0, 1]))
+        return name === 'studentTNll' && k === 2 ? all.filter(isOf([0, 4e38])) : all
+      })
+      for (const options of one.options) {
+        const rows = one.columns[0] === 1 ? 1000 : 3000
+        const arrays = one.columns.map((width, k) =>
+          filled(rows * width, () => choices[k][Math.floor(random() * choices[k].length)]),
+        )
+        // Boxes whose corners are the wrong way round have poles, where the area of the union is 0.
+        for (const array of one.columns[0] === 4 ? arrays : []) {
+          for (let i = 0; i < array.length; i += 4) {
+            for (const k of [i, i + 1]) {
+              if (options.format === undefined)
+                [array[k], array[k + 2]] = [array[k], array[k + 2]].sort((a, b) => a - b)
+              else array[k + 2] = Math.abs(array[k + 2])
+            }
+          }
+        }
+        const asked = Object.fromEntries(one.gradNames.flatMap((name) => (name === undefined ? [] : [[name, true]])))
+        const result = one.loss.valueAndGrad(...arrays, { ...options, reduction: 'none', ...asked })
+        for (const [k, given] of one.gradNames.entries()) {
+          const grad = result[given ?? 'grad'] as Float32Array
+          const i = grad.findIndex(Number.isNaN)
+          const row = Math.floor(i / one.columns[k])
+          const shown = arrays.map((array, j) => [...array.slice(row * one.columns[j], (row + 1) * one.columns[j])])
+          t.is(i, -1, `${name} ${JSON.stringify(options)} ${given ?? 'grad'}: ${JSON.stringify(shown)}`)
+        }
+      }
+    }
+  })
+
   edge('a scale that is too small is lifted again', (t) => {
     const { value, scaleGrad } = rowsOf(
       library.studentTNll,
@@ -419,6 +493,9 @@ test('options out of range are refused by name', (t) => {
   })
   t.throws(() => loosely(library.giou)(new Float32Array(6), boxes), { message: /giou: input must be .*4/ })
   const scale = Float32Array.of(1, -1)
+  t.throws(() => library.asymmetric(x, x, { validate: true }), {
+    message: /asymmetric: target\[1\] must be in \[0, 1\], got 2/,
+  })
   t.throws(() => library.studentTNll(x, x, scale), {
     instanceOf: RangeError,
     message: /studentTNll: scale\[1\] must be ≥ 0, got -1/,

@@ -41,7 +41,7 @@ export interface AsymmetricOptions extends Omit<PointwiseOptions, 'ignoreIndex'>
  * The gradient goes through the factors q^γ₊ and r^γ₋ too. It is −t·q^γ₊·(q − γ₊·p·ln p) + (1 − t)·r^γ₋·p·q·(1/(1 − r) − γ₋·ln(1 − r)/r)
  * times gradOutput / denominator, the second part 0 where r is 0; by the target it is −q^γ₊·ln p + r^γ₋·ln(1 − r) times the same.
  *
- * - `input`: logits. `target`: probabilities of the same length.
+ * - `input`: logits. `target`: probabilities of the same length, floats of 0 and 1 for hard labels.
  * - `gammaNeg` γ₋ in [0, 1e38]: how much easy negatives are played down. Default 4.
  * - `gammaPos` γ₊ in [0, 1e38]: how much easy positives are. Default 1.
  * - `clip` m in [0, 1): negatives of a smaller probability count for nothing. Default 0.05.
@@ -64,7 +64,7 @@ export interface AsymmetricOptions extends Omit<PointwiseOptions, 'ignoreIndex'>
  */
 export const asymmetric: Loss<Floats, Floats, AsymmetricOptions> = /* @__PURE__ */ expressionLoss({
   name: 'asymmetric',
-  inputs: { input, target: input },
+  inputs: { input, target: input.within(0, 1, { validate: true }) },
   params: {
     gammaNeg: { default: 4, expected: 'in [0, 1e38]', holds: isExponent, samples: [0, 0.5, 2.3] },
     gammaPos: { default: 1, expected: 'in [0, 1e38]', holds: isExponent, samples: [0, 0.7] },
