@@ -5,7 +5,7 @@ import type { Draw } from '../ts/expression/define.js'
 import { definitionOf } from '../ts/family/loss.js'
 import * as library from '../ts/index.js'
 import { filled, normal } from './data.js'
-import { type Loose, loose } from './everywhere.js'
+import type { Loose } from './everywhere.js'
 
 export interface DrawnLoss {
   readonly name: string
@@ -84,7 +84,7 @@ export function gradNames({ inputs }: DrawnLoss['definition']): string[] {
 
 /** A loss of several arrays as one of input and target, whose target is the list of the others. */
 export function spreading(loss: unknown): Loose {
-  const own = loose(loss)
+  const own = loss as Loose
   const call =
     (verb: (...args: unknown[]) => unknown) =>
     (input: unknown, target: unknown, options?: unknown): unknown =>

@@ -1,6 +1,7 @@
 /** What the parent and its children agree on: the losses, the data of a case, the call that is timed. */
 
 import { active } from '../ts/backend/load.js'
+import type { Draw } from '../ts/expression/define.js'
 import { type CommonOptions, type Definition, definitionOf, type Loss, type ValueAndGrad } from '../ts/family/loss.js'
 import * as library from '../ts/index.js'
 
@@ -54,6 +55,11 @@ function formsOf(loss: AnyLoss, definition: Definition): [string, Form][] {
       const general: [string, Form][] = steep ? [[`${name} gamma 1.5`, { ...base, options: { gamma: 1.5 } }]] : []
       return [[name, base], ...general]
     }
+    // Others than those of an input and a target of the same length are not timed here.
+    case 'expression':
+      return definition.inputs.length === 2 && definition.inputs.every(({ columns }) => columns === 1)
+        ? [[name, base]]
+        : []
     case 'softmax': {
       const labels = definition.kind !== 'teacher'
       const rows: [string, Form] = [name, { ...base, labels, classes: ROWS }]
@@ -106,6 +112,10 @@ function arraysOf({ definition, options, labels }: Form, { elements, classes = 1
   if (definition.family === 'pointwise') {
     drawInput = draw[definition.domain.input]
     drawTarget = draw[definition.domain.target]
+  } else if (definition.family === 'expression') {
+    const [ofInput, ofTarget] = definition.draws!
+    drawInput = drawOf(ofInput, draw)
+    drawTarget = drawOf(ofTarget, draw)
   } else if (definition.family === 'region' && options.activation === undefined) {
     drawInput = uniform
   } else if (definition.family === 'softmax') {
@@ -183,6 +193,24 @@ export function draws(seed: number) {
   // Box and Muller; 1 − u since u may be 0.
   const real = () => 3 * Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform())
   return { real, probability: uniform, logProbability: () => Math.log(1 - uniform()) }
+}
+
+/** A number of a kind that an expression says of an input. */
+function drawOf(kind: Draw, { real, probability, logProbability }: ReturnType<typeof draws>): () => number {
+  switch (kind) {
+    case 'positive':
+      return () => 0.1 + 4 * probability()
+    case 'count':
+      return () => Math.floor(8 * probability())
+    case 'sign':
+      return () => (probability() < 0.5 ? -1 : 1)
+    case 'logProbability':
+      return logProbability
+    case 'real':
+      return real
+    default:
+      return probability
+  }
 }
 
 /** Mulberry32: the same numbers in [0, 1) in parent and child. */

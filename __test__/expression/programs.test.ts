@@ -4,16 +4,21 @@ import { readFileSync } from 'node:fs'
 import test from 'ava'
 import * as e from '../../ts/expression/index.js'
 import { loosely } from './losses.js'
-import { file, programs } from './programs.js'
+import { file, libraryFile, libraryPrograms, programs } from './programs.js'
 
-test('the programs of a dozen losses are what they were', (t) => {
-  const [got, expected] = [programs(), readFileSync(file, 'utf8')].map((text) => text.split('\n'))
-  t.deepEqual(
-    got,
-    expected,
-    'node dist/__test__/expression/programs.js writes them; say in the changelog that bits change',
-  )
-})
+for (const [what, write, path] of [
+  ['a dozen losses', programs, file],
+  ['the losses of the library', libraryPrograms, libraryFile],
+] as const) {
+  test(`the programs of ${what} are what they were`, (t) => {
+    const [got, expected] = [write(), readFileSync(path, 'utf8')].map((text) => text.split('\n'))
+    t.deepEqual(
+      got,
+      expected,
+      'node dist/__test__/expression/programs.js writes them; say in the changelog that bits change',
+    )
+  })
+}
 
 test('a program does not depend on what was compiled before', (t) => {
   const loss = () =>

@@ -59,6 +59,8 @@ export interface ExpressionDescription {
   readonly inputs: readonly InputOf[]
   readonly params: readonly ParamOf[]
   readonly programs: Programs
+  /** Number of the input that is labels of two classes; −1 if there is none. */
+  readonly signs: number
   /** What tests and benches draw for each input of a loss of this library. */
   readonly draws: readonly Draw[] | undefined
 }
@@ -148,7 +150,7 @@ export function run(
   checkOverlaps(description, given, grads, out, gradOutput, settings, accumulate)
   for (const [input, range] of settings.ranges) checkRange(description, all, spreads, marks, input, range)
   if (settings.validate) checkNumbers(description, all, rows, marks)
-  const params = signsOf(description, all, settings, marks)
+  const params = description.signs < 0 ? settings.params : signsOf(description, all, settings, marks)
 
   const { weightSum } = settings
   const count =
@@ -173,7 +175,8 @@ export function run(
     if (out !== undefined) out.fill(0)
     return complete(emptyResult(nothing, out, grad, accumulate, reported, undefined))
   }
-  const arrays = all.map(floatsOf)
+  // Of the other inputs all are floats.
+  const arrays = (description.signs < 0 ? all : all.map(floatsOf)) as readonly Float32Array[]
   const isRaw =
     weight !== undefined ||
     sampleWeight !== undefined ||
@@ -275,19 +278,14 @@ function signTensor(loss: string, name: string, tensor: Tensor<unknown>): Tensor
 
 /** Refuses labels that are none; the parameters of the program for those that there are. */
 function signsOf(
-  { name: loss, inputs }: ExpressionDescription,
+  { name: loss, inputs, signs }: ExpressionDescription,
   arrays: readonly (Float32Array | LabelArray)[],
   { params, paramsOfBits }: ExpressionSettings,
   marks: Marks,
 ): readonly number[] {
-  for (let k = 0; k < inputs.length; k++) {
-    const { name, signs } = inputs[k]
-    if (signs === undefined) continue
-    const isBits = params[params.length - 1] === 1 || isUnsigned(arrays[k])
-    checkSigns(loss, name, arrays[k], signs, isBits, marks)
-    return isBits ? paramsOfBits : params
-  }
-  return params
+  const isBits = params[params.length - 1] === 1 || isUnsigned(arrays[signs])
+  checkSigns(loss, inputs[signs].name, arrays[signs], inputs[signs].signs!, isBits, marks)
+  return isBits ? paramsOfBits : params
 }
 
 /** The shape of the values of a tensor, whose last axis is that of the columns. */

@@ -9,6 +9,7 @@ import {
   type Reduction,
   type Result,
   register,
+  type Typed,
   type Value as ValueOf,
   type Wanted,
 } from '../family/loss.js'
@@ -94,7 +95,8 @@ export type ExpressionResult<I extends Inputs, R extends Reduction> = {
 } & Denominator & { [K in Differentiable<I> as `${K}Grad`]?: GradOf<I[K]> }
 
 /** A loss that is an expression. `D` is the reduction where the options name none. */
-export interface ExpressionLoss<I extends Inputs, P extends Params, D extends Reduction = 'mean'> {
+export interface ExpressionLoss<I extends Inputs, P extends Params, D extends Reduction = 'mean'>
+  extends Typed<Arguments<keyof I, Argument<I>>, ExpressionOptions<I, P>, Denominator> {
   /** The value. */
   <R extends Reduction = D>(
     ...args: [...inputs: Arguments<keyof I, Argument<I>>, options?: ExpressionOptions<I, P, R>]
@@ -213,7 +215,8 @@ function describeLoss(definition: ExpressionDefinition<Inputs, Params>): Express
   const constants = params.flatMap(({ constant }, k) => (constant ? [k] : []))
   const build = (values: ReadonlyMap<number, number>) => resultOf(definition, inputs, params, values)
   const programs = new Programs(name, build, inputs, constants)
-  return { family: 'expression', name, inputs, params, programs, draws: undefined }
+  const signs = inputs.findIndex((input) => input.signs !== undefined)
+  return { family: 'expression', name, inputs, params, programs, signs, draws: undefined }
 }
 
 function inputsOf(loss: string, given: unknown): InputOf[] {

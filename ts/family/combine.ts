@@ -17,6 +17,7 @@ import {
   readValueOf,
   type Settings,
   scalarGradOutput,
+  type Typed,
   type Wanted,
 } from './loss.js'
 
@@ -39,15 +40,21 @@ interface Part {
 // biome-ignore lint/suspicious/noExplicitAny: a loss of any input, target and options.
 type AnyLoss = Loss<any, any, any, any, any>
 
+/** A loss of any number of arrays, of which the first is the input; those after it are its target. */
+// biome-ignore lint/suspicious/noExplicitAny: a loss of any arrays and options.
+type ListLoss = Typed<any, any, any> & { backward(...args: never[]): Float32Array; readonly name: string }
+
+type PartLoss = AnyLoss | ListLoss
+
 /** A loss with its weight, 1 where there is none, and options. */
-export type PartOf<L extends AnyLoss = AnyLoss> = readonly [
+export type PartOf<L extends PartLoss = PartLoss> = readonly [
   loss: L,
   weight?: number,
   options?: Readonly<Record<string, unknown>>,
 ]
 
 /** Options of a part: those of its loss without what belongs to the whole. */
-export type PartOptions<L extends AnyLoss> = Omit<
+export type PartOptions<L extends PartLoss> = Omit<
   OptionsOf<L>,
   'reduction' | 'gradOutput' | 'grad' | 'out' | 'targetGrad'
 > & {
@@ -84,12 +91,34 @@ type DenominatorOf<L> =
         : unknown
     : never
 
-type LossOf<Part> = Part extends readonly [infer L extends AnyLoss, ...unknown[]] ? L : never
+type LossOf<Part> = Part extends readonly [infer L extends PartLoss, ...unknown[]] ? L : never
+/** What a {@link ListLoss} says of itself; unknown of any other. */
+type TypesOf<L> = L extends Typed<infer A, infer O, infer M> ? { arrays: A; options: O; more: M } : unknown
+/** The one array after the first, or the list of them. */
+type Rest<Arrays> = Arrays extends readonly [unknown]
+  ? unknown
+  : Arrays extends readonly [unknown, infer Target]
+    ? Target
+    : Arrays extends readonly [unknown, ...infer Targets]
+      ? Readonly<Targets>
+      : never
 // biome-ignore-start lint/suspicious/noExplicitAny: what is not asked for.
-type InputOf<L> = L extends Loss<infer Input, any, any, any, any> ? Input : never
-type TargetOf<L> = L extends Loss<any, infer Target, any, any, any> ? Target : never
-type MoreOf<L> = L extends Loss<any, any, any, any, infer More> ? More : never
-type OptionsOf<L> = L extends Loss<any, any, infer O, any, any> ? O : never
+type InputOf<L> =
+  L extends Loss<infer Input, any, any, any, any>
+    ? Input
+    : TypesOf<L> extends { arrays: readonly [infer Input, ...unknown[]] }
+      ? Input
+      : never
+type TargetOf<L> =
+  L extends Loss<any, infer Target, any, any, any>
+    ? Target
+    : TypesOf<L> extends { arrays: infer Arrays }
+      ? Rest<Arrays>
+      : never
+type MoreOf<L> =
+  L extends Loss<any, any, any, any, infer More> ? More : TypesOf<L> extends { more: infer More } ? More : never
+type OptionsOf<L> =
+  L extends Loss<any, any, infer O, any, any> ? O : TypesOf<L> extends { options: infer O } ? O : never
 // biome-ignore-end lint/suspicious/noExplicitAny: what is not asked for.
 
 /** What the option `target` of a part names; true where it has the target of a call, false where it has its own. */
@@ -152,7 +181,7 @@ type Checked<P extends readonly unknown[]> = [P] extends [never]
     ? { readonly [I in keyof P]: CheckedPart<P[I]> }
     : Complaint<P>
 
-type CheckedPart<Part> = Part extends readonly [infer L extends AnyLoss, infer W, unknown]
+type CheckedPart<Part> = Part extends readonly [infer L extends PartLoss, infer W, unknown]
   ? readonly [L, W, PartOptions<L>]
   : Part
 
@@ -199,6 +228,8 @@ class PartTargets {
  * All parts have the target of the call, unless their option `target` names them: then a call takes an object with a target for
  * each name, such as `{ labels, teacher }`. Where that option is an array or a tensor, it is the part's target in every call, and
  * is read anew in each.
+ *
+ * The target of a part with more than two arrays, such as `gaussianNll`, is the list of those after the input: `[target, variance]`.
  *
  * @param parts a loss each, with a weight (default 1) and its options
  * @returns a loss with the verbs of any other; its reduction is `'mean'` or `'sum'`

@@ -117,6 +117,11 @@ export interface Loss<
   readonly name: string
 }
 
+/** What a loss of any number of arrays is made of, for the types of sums of losses. Nothing has it at run time. */
+export interface Typed<Arrays, Options, More> {
+  readonly types?: { readonly arrays: Arrays; readonly options: Options; readonly more: More }
+}
+
 /**
  * The same of any number of arrays, before the options: `Arrays` is the tuple of them. The gradient by an argument after the first is
  * asked for by an option of its name, `varianceGrad` say, which `More` has in the result.
@@ -126,7 +131,7 @@ export interface LossOf<
   Options extends LossOptions,
   D extends BatchReduction = 'mean',
   More = Denominator,
-> {
+> extends Typed<Arrays, Options, More> {
   /** The value. */
   <R extends BatchReduction = D>(...args: [...inputs: Arrays, options?: Reducing<Options, R>]): Value<R>
   /** d(value)/d(first input) · gradOutput, in `grad` or in a new array. */

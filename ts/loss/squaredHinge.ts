@@ -1,7 +1,6 @@
 import { expressionLoss } from '../expression/define.js'
 import { input, signs } from '../expression/inputs.js'
-import { mul, square, sub } from '../expression/node.js'
-import { positivePart } from '../expression/stable.js'
+import { custom, max, mul, square, sub } from '../expression/node.js'
 import type { Loss } from '../family/loss.js'
 import type { Floats } from '../family/pointwise.js'
 import type { Labels } from '../family/positions.js'
@@ -36,5 +35,10 @@ export const squaredHinge: Loss<Floats, Floats | Labels, HingeOptions> = /* @__P
   inputs: { input, target: signs },
   params: { margin: { default: 1, samples: [0, 0.25, 2] } },
   draws: { input: 'real', target: 'sign' },
-  loss: ({ input, target }, { margin }) => square(positivePart(sub(margin, mul(target, input)))),
+  loss({ input, target }, { margin }) {
+    const z = sub(margin, mul(target, input))
+    const h = max(0, z)
+    // 0 at the kink, and NaN where z is.
+    return custom(square(h), [z, mul(2, h)])
+  },
 })
