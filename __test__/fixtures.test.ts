@@ -124,6 +124,9 @@ function problem(got: unknown, expected: number | string | Numbers): string | un
 /** The arguments of a case, in all the types of arrays that it may come in. */
 function* argumentsOf(row: Case): Generator<[readonly Argument[], Options]> {
   const options: Options = { ...row.options }
+  for (const [name, option] of Object.entries(options)) {
+    if (typeof option === 'string' && option.endsWith('Infinity')) options[name] = Number(option)
+  }
   // What is short may be a plain array; these are as long as the data.
   for (const name of ['gradOutput', 'sampleWeight']) {
     if (Array.isArray(options[name])) options[name] = floats(options[name])
