@@ -415,7 +415,7 @@ export type Named = readonly [name: string, array: ArrayBufferView | undefined]
 
 /**
  * Refuses outputs that share memory with each other or with what is read, but for a gradient over the very input that it belongs to:
- * `inputOf` has the name of that. `grad` is added to with `accumulate`.
+ * `inputOf` has the name of that. With `accumulate` gradients are added to what is there.
  */
 export function separate(
   loss: string,
@@ -434,14 +434,7 @@ export function separate(
       const [otherName, other] = all[j]
       if (inputOf[name] === otherName) {
         const names = { grad: name, input: otherName, target: '' }
-        separateGrad(
-          loss,
-          output as Float32Array,
-          other as Float32Array,
-          undefined,
-          accumulate && name === 'grad',
-          names,
-        )
+        separateGrad(loss, output as Float32Array, other as Float32Array, undefined, accumulate, names)
       } else if (overlaps(output!, other!)) {
         throw new RangeError(`${loss}: ${name} must not overlap ${otherName}`)
       }

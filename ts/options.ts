@@ -80,7 +80,7 @@ export interface Buffers {
   readonly grad?: Float32Array
   readonly out?: Float32Array
   readonly targetGrad?: boolean | Float32Array
-  /** The gradient is added to what `grad` holds. */
+  /** The gradient is added to what `grad` holds; of a loss that is an expression each gradient to what its buffer holds. */
   readonly accumulate?: boolean
 }
 

@@ -668,8 +668,9 @@ export function loadWasm(set = wasmSets()[0]): WasmBackend {
     const places: number[] = []
     for (let k = 0; k < grads.length; k++) {
       const columns = program.grads[k]
-      const added = k === 0 && raw?.accumulate
-      const at = added ? arena.copyIn(grads[k], start * columns, count * columns) : arena.place(count * columns)
+      const at = raw?.accumulate
+        ? arena.copyIn(grads[k], start * columns, count * columns)
+        : arena.place(count * columns)
       places.push(at)
       arrays.push(at, columns)
     }

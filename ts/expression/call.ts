@@ -164,14 +164,14 @@ export function run(
   const complete = (result: Result): Result => {
     for (let k = 1; k < grads.length; k++) {
       const { input, array, spread, own } = grads[k]
-      Object.assign(result, { [input.gradName]: spread === undefined ? array : totals(array, spread, own) })
+      Object.assign(result, { [input.gradName]: spread === undefined ? array : totals(array, spread, own, accumulate) })
     }
     return result
   }
   if (wanted.dry) return { value: Number.NaN, grad, denominator: reported }
   if (rows === 0 || denominator === 0) {
     const nothing = denominator === 0 ? settings : ({ ...settings, emptyMean: 'zero' } as const)
-    for (const { array } of grads.slice(1)) array.fill(0)
+    if (!accumulate) for (const { array } of grads.slice(1)) array.fill(0)
     if (out !== undefined) out.fill(0)
     return complete(emptyResult(nothing, out, grad, accumulate, reported, undefined))
   }

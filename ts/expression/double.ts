@@ -50,7 +50,9 @@ export function rowInDouble(
     const four = [d, a, b, c]
     const run = (operation: OperationName, f0: number) =>
       OPERATIONS[operation].formula(asItIs, operands[a], operands[b], operands[c], operands[e], f0)
-    if (name in OPERATIONS) operands[d] = run(name as OperationName, operands[f])
+    // What is below the normal numbers of single precision is not 0 here.
+    if (name === 'tail') operands[d] = Math.exp(-Math.abs(operands[a]))
+    else if (name in OPERATIONS) operands[d] = run(name as OperationName, operands[f])
     else if (name in SUMS) sum += run(SUMS[name as SumName].of, operands[f])
     else if (name in LOGISTIC) {
       const results = logistic(operands[e])

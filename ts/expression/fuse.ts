@@ -6,8 +6,10 @@ import { LOGISTIC, type Mnemonic, OPERATIONS, type OperationName } from './opera
 /** An operand of the instruction, or an operation of patterns. */
 type Pattern = string | readonly [Mnemonic, ...Pattern[]]
 
-/** Which programs a tree is for: one rounding less makes a program close. */
-type Programs = 'close' | 'exact' | 'both'
+/**
+ * Whether a tree leaves out a rounding: that of the product in a sum, which the other term must allow. `whole` trees change no bit.
+ */
+type Rounds = 'fused' | 'whole'
 
 const product: Pattern = ['mul', 'a', 'b']
 const dot: Pattern = ['add', product, ['mul', 'c', 'e']]
@@ -18,63 +20,58 @@ const from: Pattern = ['sub', 'c', product]
 const difference: Pattern = ['sub', 'a', 'b']
 
 /** The first that fits is taken, from the roots downwards. */
-const TREES: readonly (readonly [Mnemonic, Programs, Pattern])[] = [
-  ['fdotmul', 'close', ['mul', dot, 'f']],
-  ['dotmul', 'exact', ['mul', dot, 'f']],
-  ['fdotsubmul', 'close', ['mul', dotsub, 'f']],
-  ['dotsubmul', 'exact', ['mul', dotsub, 'f']],
-  ['sumfdot', 'close', ['sum', dot]],
-  ['sumdot', 'exact', ['sum', dot]],
-  ['sumfdotsub', 'close', ['sum', dotsub]],
-  ['sumdotsub', 'exact', ['sum', dotsub]],
-  ['fdot', 'close', dot],
-  ['dot', 'exact', dot],
-  ['fdotsub', 'close', dotsub],
-  ['dotsub', 'exact', dotsub],
-  ['mul4', 'both', ['mul', product, ['mul', 'c', 'e']]],
-  ['subsubmul', 'both', ['mul', difference, ['sub', 'c', 'e']]],
-  ['minmaxsub', 'both', ['sub', ['min', 'a', 'b'], ['max', 'c', 'e']]],
-  ['maxminsub', 'both', ['sub', ['max', 'a', 'b'], ['min', 'c', 'e']]],
-  ['fmamul', 'close', ['mul', plus, 'e']],
-  ['maddmul', 'exact', ['mul', plus, 'e']],
-  ['fmsmul', 'close', ['mul', minus, 'e']],
-  ['msubmul', 'exact', ['mul', minus, 'e']],
-  ['fnmamul', 'close', ['mul', from, 'e']],
-  ['nmaddmul', 'exact', ['mul', from, 'e']],
-  ['sumfma', 'close', ['sum', plus]],
-  ['summadd', 'exact', ['sum', plus]],
-  ['sumfms', 'close', ['sum', minus]],
-  ['sumfnma', 'close', ['sum', from]],
-  ['submulmul', 'both', ['mul', ['mul', difference, 'c'], 'e']],
-  ['addmulmul', 'both', ['mul', ['mul', ['add', 'a', 'b'], 'c'], 'e']],
-  ['fma', 'close', plus],
-  ['madd', 'exact', plus],
-  ['fms', 'close', minus],
-  ['msub', 'exact', minus],
-  ['fnma', 'close', from],
-  ['nmadd', 'exact', from],
-  ['selltmul', 'both', ['mul', ['sellt', 'a', 'b', 'c', 'e'], 'f']],
-  ['sellemul', 'both', ['mul', ['selle', 'a', 'b', 'c', 'e'], 'f']],
-  ['sumsellt', 'both', ['sum', ['sellt', 'a', 'b', 'c', 'e']]],
-  ['sumselle', 'both', ['sum', ['selle', 'a', 'b', 'c', 'e']]],
-  ['summul', 'both', ['sum', product]],
-  ['sumadd', 'both', ['sum', ['add', 'a', 'b']]],
-  ['sumsub', 'both', ['sum', difference]],
-  ['summax', 'both', ['sum', ['max', 'a', 'b']]],
-  ['addmul', 'both', ['mul', ['add', 'a', 'b'], 'c']],
-  ['submul', 'both', ['mul', difference, 'c']],
-  ['mulmul', 'both', ['mul', product, 'c']],
-  ['divmul', 'both', ['mul', ['div', 'a', 'b'], 'c']],
-  ['subabs', 'both', ['abs', difference]],
-  ['minsub', 'both', ['sub', ['min', 'a', 'b'], 'c']],
-  ['maxsub', 'both', ['sub', ['max', 'a', 'b'], 'c']],
-  ['addsub', 'both', ['sub', ['add', 'a', 'b'], 'c']],
-  ['addadd', 'both', ['add', ['add', 'a', 'b'], 'c']],
-  ['subsub', 'both', ['sub', difference, 'c']],
-  ['submax', 'both', ['max', difference, 'c']],
-  ['mulmax', 'both', ['max', product, 'c']],
+const TREES: readonly (readonly [Mnemonic, Rounds, Pattern])[] = [
+  ['dotmul', 'whole', ['mul', dot, 'f']],
+  ['dotsubmul', 'whole', ['mul', dotsub, 'f']],
+  ['sumdot', 'whole', ['sum', dot]],
+  ['sumdotsub', 'whole', ['sum', dotsub]],
+  ['dot', 'whole', dot],
+  ['dotsub', 'whole', dotsub],
+  ['mul4', 'whole', ['mul', product, ['mul', 'c', 'e']]],
+  ['subsubmul', 'whole', ['mul', difference, ['sub', 'c', 'e']]],
+  ['minmaxsub', 'whole', ['sub', ['min', 'a', 'b'], ['max', 'c', 'e']]],
+  ['maxminsub', 'whole', ['sub', ['max', 'a', 'b'], ['min', 'c', 'e']]],
+  ['fmamul', 'fused', ['mul', plus, 'e']],
+  ['maddmul', 'whole', ['mul', plus, 'e']],
+  ['fmsmul', 'fused', ['mul', minus, 'e']],
+  ['msubmul', 'whole', ['mul', minus, 'e']],
+  ['fnmamul', 'fused', ['mul', from, 'e']],
+  ['nmaddmul', 'whole', ['mul', from, 'e']],
+  ['sumfma', 'fused', ['sum', plus]],
+  ['summadd', 'whole', ['sum', plus]],
+  ['sumfms', 'fused', ['sum', minus]],
+  ['sumfnma', 'fused', ['sum', from]],
+  ['submulmul', 'whole', ['mul', ['mul', difference, 'c'], 'e']],
+  ['addmulmul', 'whole', ['mul', ['mul', ['add', 'a', 'b'], 'c'], 'e']],
+  ['fma', 'fused', plus],
+  ['madd', 'whole', plus],
+  ['fms', 'fused', minus],
+  ['msub', 'whole', minus],
+  ['fnma', 'fused', from],
+  ['nmadd', 'whole', from],
+  ['selltmul', 'whole', ['mul', ['sellt', 'a', 'b', 'c', 'e'], 'f']],
+  ['sellemul', 'whole', ['mul', ['selle', 'a', 'b', 'c', 'e'], 'f']],
+  ['sumsellt', 'whole', ['sum', ['sellt', 'a', 'b', 'c', 'e']]],
+  ['sumselle', 'whole', ['sum', ['selle', 'a', 'b', 'c', 'e']]],
+  ['summul', 'whole', ['sum', product]],
+  ['sumadd', 'whole', ['sum', ['add', 'a', 'b']]],
+  ['sumsub', 'whole', ['sum', difference]],
+  ['summax', 'whole', ['sum', ['max', 'a', 'b']]],
+  ['addmul', 'whole', ['mul', ['add', 'a', 'b'], 'c']],
+  ['submul', 'whole', ['mul', difference, 'c']],
+  ['mulmul', 'whole', ['mul', product, 'c']],
+  ['divmul', 'whole', ['mul', ['div', 'a', 'b'], 'c']],
+  ['subabs', 'whole', ['abs', difference]],
+  ['minsub', 'whole', ['sub', ['min', 'a', 'b'], 'c']],
+  ['maxsub', 'whole', ['sub', ['max', 'a', 'b'], 'c']],
+  ['addsub', 'whole', ['sub', ['add', 'a', 'b'], 'c']],
+  ['addadd', 'whole', ['add', ['add', 'a', 'b'], 'c']],
+  ['subsub', 'whole', ['sub', difference, 'c']],
+  ['submax', 'whole', ['max', difference, 'c']],
+  ['mulmax', 'whole', ['max', product, 'c']],
 ]
 
+const SUMS: ReadonlySet<Mnemonic> = new Set<Mnemonic>(['add', 'sub'])
 const COMMUTES: ReadonlySet<Mnemonic> = new Set<Mnemonic>(['add', 'mul'])
 
 /** Whether all of a program's operations are exact. */
@@ -85,27 +82,87 @@ export function isExact(roots: readonly Item[]): boolean {
   })
 }
 
+/** Operations that pass on a product, or a difference of products, as it was rounded. */
+const PASSING: ReadonlySet<Mnemonic> = new Set<Mnemonic>(
+  'mov add sub neg abs min max mulsign sel sellt selle seleq'.split(' ') as Mnemonic[],
+)
+
+/** Operations that choose by these of their arguments, so that the last bit of one may decide what comes of it. */
+const DECIDING: Partial<Record<Mnemonic, readonly number[]>> = {
+  lt: [0, 1],
+  le: [0, 1],
+  eq: [0, 1],
+  sign: [0],
+  mulsign: [1],
+  sel: [0],
+  sellt: [0, 1],
+  selle: [0, 1],
+  seleq: [0, 1],
+  mul0: [0],
+  // Near 0 their slopes have no bound.
+  sqrt: [0],
+  log: [0],
+  pow: [0],
+}
+
+const PRODUCTS: ReadonlySet<Mnemonic> = new Set<Mnemonic>(['mul', 'mul0', 'div'])
+
+/** The sums and differences of one product and something that is no rounded product and has none among its own terms. */
+function singleIn(roots: readonly Item[], deciding: ReadonlySet<Item>): Set<Item> {
+  const known = new Map<Item, boolean>()
+  const hasProduct = (item: Item): boolean => {
+    let has = known.get(item)
+    if (has === undefined) {
+      has =
+        isComputed(item) &&
+        (PRODUCTS.has(item.operation) || (PASSING.has(item.operation) && item.args.some(hasProduct)))
+      known.set(item, has)
+    }
+    return has
+  }
+  const isSingle = (item: Item): boolean => {
+    const [a, b] = item.args
+    return SUMS.has(item.operation) && !deciding.has(item) && hasProduct(a) !== hasProduct(b)
+  }
+  return new Set(reachable(roots).filter(isSingle))
+}
+
+/** The items that decide something, as they are or as a term or factor of what does. */
+function decidingIn(roots: readonly Item[]): Set<Item> {
+  const found = new Set<Item>()
+  const add = (item: Item): void => {
+    if (found.has(item) || !isComputed(item)) return
+    found.add(item)
+    if (!(item.operation in OPERATIONS) || OPERATIONS[item.operation as OperationName].exact) item.args.forEach(add)
+  }
+  for (const { operation, args } of reachable(roots)) for (const k of DECIDING[operation] ?? []) add(args[k])
+  return found
+}
+
 /**
- * Puts trees of operations together, in place. Trees for exact programs change no bit of any program; those for close ones leave out
- * a rounding.
+ * Puts trees of operations together, in place, in a program that is not exact with one rounding less where a product is added to
+ * what has none: x·y − z. Of two products one would be rounded and the other not, and the difference of equal ones would be the
+ * error of one and not 0; and what decides a comparison must be the same whether an instruction set has such an instruction or not.
  */
 export function fuse(roots: readonly Item[], kind: 'exact' | 'close'): void {
-  const trees = TREES.filter(([, programs]) => programs === 'both' || programs === kind)
   const uses = usesOf(roots)
+  const trees = kind === 'exact' ? TREES.filter(([, rounds]) => rounds === 'whole') : TREES
+  const single = kind === 'exact' ? new Set<Item>() : singleIn(roots, decidingIn(roots))
   /** Whether an item is this operation, and one other item alone needs its value. */
   const isLone = (item: Item, operation: Mnemonic): boolean =>
     item.operation === operation && isComputed(item) && uses.get(item) === 1
-  const match = (pattern: Pattern, item: Item, found: Map<string, Item>, isTop: boolean): boolean => {
+  const match = (pattern: Pattern, rounds: Rounds, item: Item, found: Map<string, Item>, isTop: boolean): boolean => {
     if (typeof pattern === 'string') {
       found.set(pattern, item)
       return true
     }
     const [operation, ...parts] = pattern
     if (isTop ? item.operation !== operation || !isComputed(item) : !isLone(item, operation)) return false
+    if (rounds === 'fused' && SUMS.has(operation) && !single.has(item)) return false
     const orders = COMMUTES.has(operation) ? [item.args, [...item.args].reverse()] : [item.args]
     return orders.some((args) => {
       const own = new Map<string, Item>()
-      if (!parts.every((part, k) => match(part, args[k], own, false))) return false
+      if (!parts.every((part, k) => match(part, rounds, args[k], own, false))) return false
       for (const [name, operand] of own) found.set(name, operand)
       return true
     })
@@ -114,9 +171,9 @@ export function fuse(roots: readonly Item[], kind: 'exact' | 'close'): void {
   const visit = (item: Item): void => {
     if (seen.has(item)) return
     seen.add(item)
-    for (const [operation, , pattern] of trees) {
+    for (const [operation, rounds, pattern] of trees) {
       const found = new Map<string, Item>()
-      if (!match(pattern, item, found, true)) continue
+      if (!match(pattern, rounds, item, found, true)) continue
       item.operation = operation
       item.args = [...found].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, operand]) => operand)
       break

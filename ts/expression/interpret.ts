@@ -363,7 +363,7 @@ function finishRaw(
       const slope = outputs[first + column]
       if (largest(slope, count) >= LIFT) isLifted = true
       scaleBy(factors, slope, count)
-      if (accumulate && k === 0) addTo(slope, grad, unit * width + column, width, count)
+      if (accumulate) addTo(slope, grad, unit * width + column, width, count)
       probe += 0 * sizeOf(slope, 0, count)
     }
     first += width
@@ -434,6 +434,11 @@ function againRaw(
   const { weight, sampleWeight, sampleInner, gradOutput, accumulate } = raw
   const value = program.value ? outputs[outputs.length - 1] : undefined
   const columns = program.value ? outputs.slice(0, -1) : outputs
+  // Where each column goes.
+  const places = grads.flatMap((grad, k) => {
+    const width = program.grads[k]
+    return Array.from({ length: width }, (_, at) => [grad, at, width] as const)
+  })
   // The smallest denominators make even a double ∞.
   const scale = Math.max(-Number.MAX_VALUE, Math.min(raw.scale, Number.MAX_VALUE))
   values.fill(0, count, Math.ceil(count / FOUR) * FOUR)
@@ -459,9 +464,8 @@ function againRaw(
         const factor = w * (gradOutput === undefined ? scale : gradOutput[row])
         columns.forEach((column, k) => {
           if (!isWide && Number.isFinite(column[i]) && !isDelicate(slopes[k], factor)) return
-          const width = program.grads[0]
-          const before = accumulate && k < width ? grads[0][row * width + k] : 0
-          column[i] = before + slopes[k] * factor
+          const [grad, at, width] = places[k]
+          column[i] = (accumulate ? grad[row * width + at] : 0) + slopes[k] * factor
         })
       }
       lacking += own

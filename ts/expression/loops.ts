@@ -439,7 +439,7 @@ export const LOOPS = {
     const a0 = at[s.a]
     for (let k = 0; k < n; k++) {
       const a = A[a0 + k]
-      D[d0 + k] = Math.expm1(a)
+      D[d0 + k] = Math.expm1(a) + 0
     }
   },
   log(m: Machine, s: Step, n: number): void {
@@ -461,7 +461,7 @@ export const LOOPS = {
     const a0 = at[s.a]
     for (let k = 0; k < n; k++) {
       const a = A[a0 + k]
-      D[d0 + k] = Math.log1p(a)
+      D[d0 + k] = Math.log1p(a) + 0
     }
   },
   tail(m: Machine, s: Step, n: number): void {
@@ -533,7 +533,7 @@ export const LOOPS = {
     const a0 = at[s.a]
     for (let k = 0; k < n; k++) {
       const a = A[a0 + k]
-      D[d0 + k] = Math.atan(a)
+      D[d0 + k] = Math.atan(a) + 0
     }
   },
   addmul(m: Machine, s: Step, n: number): void {

@@ -68,9 +68,10 @@ export const OPERATIONS = {
   // 0 · ∞ is 0.
   mul0: exact(25, (_, a, b) => (a === 0 ? 0 : a * b)),
   exp: close(30, (_, a) => exp(a), 12),
-  expm1: close(31, (_, a) => Math.expm1(a), 11),
+  // Of −0 these three are 0.
+  expm1: close(31, (_, a) => Math.expm1(a) + 0, 11),
   log: close(32, (_, a) => Math.log(a), 28),
-  log1p: close(33, (_, a) => Math.log1p(a), 28),
+  log1p: close(33, (_, a) => Math.log1p(a) + 0, 28),
   // e^−|a|
   tail: close(34, (_, a) => expNonpositive(-Math.abs(a)), 9),
   // ln(1 + a) for a in [0, 1]
@@ -80,7 +81,7 @@ export const OPERATIONS = {
   omtail: close(39, (_, a, b) => oneMinusTail(a, b), 5),
   // A negative a counts as 0.
   pow: close(40, (_, a, b) => pow(a, b), 40),
-  atan: close(41, (_, a) => Math.atan(a), 30),
+  atan: close(41, (_, a) => Math.atan(a) + 0, 30),
   addmul: exact(44, (r, a, b, c) => r(a + b) * c),
   submul: exact(45, (r, a, b, c) => r(a - b) * c),
   mulmul: exact(46, (r, a, b, c) => r(a * b) * c),

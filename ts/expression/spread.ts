@@ -74,10 +74,16 @@ export function totalsBuffer(
   throw wrongType(loss, gradName, 'true where the input is a number', given)
 }
 
-/** Sums of the gradients of the elements that share a number, in double precision: in `into`, or as a number. */
-export function totals(grads: Float32Array, { inner }: Spread, into: Float32Array | undefined): Float32Array | number {
+/** Sums of the gradients of the elements that share a number, in double precision: in `into` or added to it, or as a number. */
+export function totals(
+  grads: Float32Array,
+  { inner }: Spread,
+  into: Float32Array | undefined,
+  accumulate: boolean,
+): Float32Array | number {
   if (into === undefined) return sumOf(grads, 0, grads.length)
-  for (let row = 0; row < into.length; row++) into[row] = sumOf(grads, row * inner, (row + 1) * inner)
+  for (let row = 0; row < into.length; row++)
+    into[row] = (accumulate ? into[row] : 0) + sumOf(grads, row * inner, (row + 1) * inner)
   return into
 }
 

@@ -1,5 +1,6 @@
 /** What is the same for all rows: computed once per call, rounded at every step, so that all backends get the same numbers. */
 
+import { pow } from './math.js'
 import type { Node, Value } from './node.js'
 import { logistic } from './operations.js'
 
@@ -82,7 +83,7 @@ export function computed(
     case 'tanh':
       return Math.tanh(a)
     case 'pow':
-      return Number.isNaN(a) ? a : Math.max(a, 0) ** b
+      return pow(a, b)
     case 'atan':
       return Math.atan(a)
     case 'where':

@@ -5,6 +5,9 @@ import { exp, log1p, power } from '../math.js'
 /** Above this γ the rounding of a miss near 1 shows in its power. */
 const STEEP = 8
 
+/** Larger than the cross-entropy of any finite logit. */
+const ENDLESS = 1e200
+
 /** Options of {@link sigmoidFocal}. */
 export interface SigmoidFocalOptions extends PointwiseOptions {
   /** α in [0, 1]: weight of the positive class, 1 − α that of the negative; `null` for none. Default 0.25. */
@@ -83,7 +86,8 @@ export const sigmoidFocal: Loss<Floats, Probabilities, SigmoidFocalOptions> = /*
       // At most 1; an infinite bce has a quotient of 0.
       const product = large * small
       const turn = product === 0 ? 0 : (gamma * (1 - 2 * side) * product) / miss
-      value[i] = weight * bce
+      // An infinite logit has a finite size above, for its gradient; only a power of 0 makes its value finite.
+      value[i] = weight === 0 ? 0 : weight * (bce > ENDLESS ? Infinity : bce)
       dx[i] = (above - below) * weight * (side - small - (turn === 0 ? 0 : bce * turn))
       if (dt !== undefined) {
         // At a miss of 0 bce is 0 too, and bce/m is 1. e^−|x| is 0 below −320, but a small power of it is not.

@@ -29,7 +29,7 @@ pub struct Raw<'a> {
     pub grad_output: Option<Cells<'a>>,
     /// The weighted value of each row.
     pub out: Option<Cells<'a>>,
-    /// The first gradient is added to what is there. It is not the memory of an input then.
+    /// The gradients are added to what is there. None is the memory of an input then.
     pub accumulate: bool,
 }
 
@@ -80,13 +80,12 @@ impl Raw<'_> {
         }
     }
 
-    /// Of each gradient its columns, the place of its first slope among the results, and whether it is added to.
-    fn grads(&self) -> impl Iterator<Item = (usize, usize, bool)> {
-        let accumulate = self.accumulate;
+    /// Of each gradient its columns, and the place of its first slope among the results.
+    fn grads(&self) -> impl Iterator<Item = (usize, usize)> {
         let mut first = 0;
-        self.columns.iter().enumerate().map(move |(k, &columns)| {
+        self.columns.iter().map(move |&columns| {
             first += columns;
-            (columns, first - columns, accumulate && k == 0)
+            (columns, first - columns)
         })
     }
 }
@@ -147,7 +146,7 @@ impl Kernel for Epilogue<'_> {
             if !raw.columns.is_empty() {
                 largest = s.max(largest, s.abs(s.head(factor, count)));
             }
-            for ((columns, first, added), grad) in raw.grads().zip(grads) {
+            for ((columns, first), grad) in raw.grads().zip(grads) {
                 if columns > 1 {
                     // It waits in the scratch.
                     for j in first..first + columns {
@@ -163,7 +162,7 @@ impl Kernel for Epilogue<'_> {
                 let slope = s.load(chunk(first));
                 largest = s.max(largest, s.abs(s.head(slope, count)));
                 let mut gradient = product(s, slope, factor, ignored);
-                if added {
+                if raw.accumulate {
                     let before = s.load_head(grad, 0.0);
                     s.store(chunk(first), before);
                     gradient = s.add(before, gradient);
@@ -185,10 +184,10 @@ impl Kernel for Epilogue<'_> {
                 }
             }
         }
-        for ((columns, first, added), grad) in raw.grads().zip(grads) {
+        for ((columns, first), grad) in raw.grads().zip(grads) {
             if columns > 1 {
                 let rows = &grad[unit.start * columns..unit.end * columns];
-                spread(&results[first..first + columns], rows, added);
+                spread(&results[first..first + columns], rows, raw.accumulate);
             }
         }
         let (sum, large) = if raw.value {
@@ -261,13 +260,17 @@ fn in_double(raw: &Raw, call: &Call, unit: Range<usize>, large: u32, lifted: boo
             }
             let upstream = raw.grad_output.map(|upstream| upstream[row].get().into());
             let factor = weight * upstream.unwrap_or(scale);
-            for ((columns, first, added), grad) in raw.grads().zip(args.grads) {
+            for ((columns, first), grad) in raw.grads().zip(args.grads) {
                 let grad = &grad[row * columns..(row + 1) * columns];
                 for (to, k) in grad.iter().zip(first..) {
                     let slope = result(k);
                     if wide || is_lost(to) || is_delicate(slope, factor) {
                         let before = call.results[k][i].get();
-                        let before = if added { f64::from(before) } else { 0.0 };
+                        let before = if raw.accumulate {
+                            f64::from(before)
+                        } else {
+                            0.0
+                        };
                         to.set((before + slope * factor) as f32);
                     }
                 }

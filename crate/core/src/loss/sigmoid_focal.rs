@@ -57,7 +57,7 @@ impl SigmoidFocal {
             // Also where m is 0, or NaN: that reaches the loss by its other factor.
             v.splat(1.0)
         } else if STEEP_TOO && self.gamma > STEEP {
-            v.by_lane(Steep(f64::from(self.gamma)), x, t)
+            v.by_lane(Steep::<false>(f64::from(self.gamma)), x, t)
         } else {
             // A miss of 0 or NaN counts as the smallest normal number: the other factor is 0 or NaN there.
             self.exponent.pow(v, m)
@@ -102,8 +102,16 @@ impl SigmoidFocal {
         let bent = v.zero_where(v.eq(turn, zero), v.mul(bce, turn));
         let dx = v.mul(weight, v.sub(v.sub(side, p.small), bent));
 
+        let value = if STEEP_TOO && self.gamma > STEEP {
+            let value = v.mul(alpha, v.by_lane(Steep::<true>(f64::from(self.gamma)), x, t));
+            // Its bce may be infinite, as above.
+            v.zero_where(v.eq(alpha, zero), value)
+        } else {
+            v.mul(weight, bce)
+        };
+
         Eval {
-            value: v.mul(weight, bce),
+            value,
             dx: v.neg_where(negative, dx),
             // See `by_target`.
             dt: zero,
@@ -112,11 +120,12 @@ impl SigmoidFocal {
 }
 
 /// m^γ of a logit and its target for a large γ, which is held here. By way of ln m, whose error the power multiplies: where m is near
-/// 1 it is known from what m lacks of 1.
+/// 1 it is known from what m lacks of 1. With `COST` the power times bce(x, t), which may be large where the power is below the
+/// numbers of single precision; a power of 0 makes 0 of an infinite one.
 #[derive(Clone, Copy)]
-struct Steep(f64);
+struct Steep<const COST: bool>(f64);
 
-impl ByLane for Steep {
+impl<const COST: bool> ByLane for Steep<COST> {
     fn eval(self, x: f64, t: f64) -> f64 {
         let e = (-x.abs()).exp();
         let large = 1.0 / (1.0 + e);
@@ -128,7 +137,17 @@ impl ByLane for Steep {
         } else {
             m.ln()
         };
-        (self.0 * log).exp()
+        let power = (self.0 * log).exp();
+        if !COST {
+            return power;
+        }
+        // 0 · ∞ is 0: a target that is met costs nothing, however far the logit is.
+        let far = if side == 0.0 { 0.0 } else { x.abs() * side };
+        if power == 0.0 {
+            0.0
+        } else {
+            power * (far + e.ln_1p())
+        }
     }
 }
 

@@ -21,9 +21,6 @@ pub const ONE_MINUS_TAIL_MAX_ULP: f64 = 3.1;
 /// Largest error of tanh |x| as [`one_minus_tail`] of 2·x by 1 + e^−|2·x|, as a product with the reciprocal.
 pub const TANH_MAX_ULP: f64 = 5.6;
 
-/// From here on eˣ − 1 is −1 in single precision.
-const EXPM1_MIN: f32 = -20.0;
-
 pub(super) const TWO_MINUS_64: f32 = 1.0 / 18_446_744_073_709_551_616.0;
 const LOG2_E: f32 = core::f32::consts::LOG2_E;
 /// 1.5 · 2²³ + 127: adding it leaves round(x · log₂e) + 127 in the low bits.
@@ -63,7 +60,7 @@ pub fn exp<V: Lanes>(v: V, x: V::F32) -> V::F32 {
 /// eˣ − 1 without the cancellation near 0; −1 at −∞, NaN stays NaN.
 #[inline(always)]
 pub fn expm1<V: Lanes>(v: V, x: V::F32) -> V::F32 {
-    let (t, biased) = reduce(v, v.max(v.splat(EXPM1_MIN), x));
+    let (t, biased) = reduce(v, v.max(v.splat(V::EXPM1_MIN), x));
     // 2ⁿ·(1 + (eᵗ − 1)) − 1, all of it by half: 2¹²⁸ is no float.
     let half = v.exponent_from_low_bits(v.sub(biased, v.splat(1.0)));
     let u = v.neg(t);

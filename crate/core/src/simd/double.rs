@@ -16,9 +16,10 @@ impl Lanes for Double {
     type F32 = f64;
     type Mask = bool;
 
-    const EXP_ZERO: f32 = -708.0;
+    const EXP_ZERO: f32 = -760.0;
     const EXP_MIN: f32 = -745.0;
     const EXP_MAX: f32 = 709.7;
+    const EXPM1_MIN: f32 = -40.0;
     const EXP2_RANGE: [f32; 2] = [-1075.0, 1024.0];
 
     #[inline(always)]
@@ -97,6 +98,12 @@ impl Lanes for Double {
     }
     #[inline(always)]
     fn split_exponent(self, v: f64) -> (f64, f64) {
+        if v < f64::MIN_POSITIVE {
+            // Formulas look for the subnormal numbers of single precision, and exponentials give those of double precision too.
+            const TWO_64: f64 = 18_446_744_073_709_551_616.0;
+            let (m, n) = self.split_exponent((v * TWO_64).max(f64::MIN_POSITIVE));
+            return (m, n - 64.0);
+        }
         let bits = v.to_bits().cast_signed();
         let n = bits.wrapping_sub(SQRT_HALF_BITS) >> 52;
         let m = bits.wrapping_sub(n << 52).cast_unsigned();

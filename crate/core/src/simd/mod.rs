@@ -74,13 +74,15 @@ pub trait Lanes: Copy {
     /// As many truth values.
     type Mask: Copy;
 
-    /// The power of two in e^this has the exponent field 0: below it there are no normal numbers.
+    /// The power of two in e^this is taken for 0: no normal number of single precision, no number at all of double precision.
     const EXP_ZERO: f32 = -88.0;
     /// Below this eˣ is nearer to 0 than to the smallest subnormal.
     const EXP_MIN: f32 = -104.0;
     /// Above this eˣ is larger than any number.
     const EXP_MAX: f32 = 88.72283;
-    /// The same for 2ˣ: below the first it is nearer to 0 than to any other number, from the second on too large.
+    /// From here on downwards eˣ − 1 is −1.
+    const EXPM1_MIN: f32 = -20.0;
+    /// The same as the two of eˣ for 2ˣ: below the first it is nearer to 0 than to any other number, from the second on too large.
     const EXP2_RANGE: [f32; 2] = [-150.0, 128.0];
 
     /// The same value in every lane.
