@@ -319,6 +319,9 @@ function resultOf(
   return result as Value
 }
 
+/** A whole number that is too large for a program of its own. */
+const WHOLE = 1e6
+
 /** Refuses a loss that has no derivative by an input, or no room in a program, whatever its constants are. */
 export function checkExpression({ name: loss, inputs, params, programs }: ExpressionDescription): void {
   const combinations = combinationsOf(params)
@@ -339,9 +342,12 @@ export function checkExpression({ name: loss, inputs, params, programs }: Expres
   for (const values of combinations) {
     const exponents = programs.exponentsOf(values)
     // NaN is no exponent that is worth a program of its own: the one for all others needs room too.
-    const any = values.map((value, k) => (exponents.includes(k) ? Number.NaN : value))
+    const all = (exponent: number) => values.map((value, k) => (exponents.includes(k) ? exponent : value))
+    const others = exponents.length === 0 ? [] : [all(Number.NaN)]
+    // So do those for whole numbers, odd and even, that are no products.
+    if (programs.hasPowers(values)) others.push(all(WHOLE), all(WHOLE + 1))
     for (const kind of ['plain', 'raw'] as const) {
-      for (const own of exponents.length === 0 ? [values] : [values, any]) {
+      for (const own of [values, ...others]) {
         programs.roomy({ kind, grads, value: true, inPlace: false }, own)
       }
     }

@@ -12,6 +12,8 @@ import {
   div,
   eq,
   exp,
+  isNotNegative,
+  LEAST,
   le,
   log,
   lt,
@@ -164,10 +166,16 @@ const BOUNDED: ReadonlySet<string> = new Set(
 )
 
 /** Whether no slope within is infinite, whatever the inputs are. */
-const isBounded = (node: Value): boolean => node.uniform || (BOUNDED.has(node.kind) && node.args.every(isBounded))
+function isBounded(node: Value): boolean {
+  let own = bounded.get(node)
+  if (own === undefined) {
+    own = node.uniform || (BOUNDED.has(node.kind) && node.args.every(isBounded))
+    bounded.set(node, own)
+  }
+  return own
+}
 
-/** The smallest normal number. */
-const LEAST = 2 ** -126
+const bounded = new WeakMap<Value, boolean>()
 
 /** What an argument gets of the slope of a node, and under which conditions. */
 type Share = readonly [to: Value, slope: Value, ...guard: Literal[]]
@@ -289,15 +297,6 @@ const FINITE: ReadonlySet<string> = new Set(['sigmoid', 'tanh', 'atan', 'sign', 
 /** Whether a value is surely finite, but for NaN. */
 const isSurelyFinite = (node: Value): boolean =>
   FINITE.has(node.kind) && (node.kind !== 'const' || Math.abs(node.value) < Infinity)
-
-/** Whether a value is surely not negative, but for NaN. */
-function isNotNegative(node: Value): boolean {
-  const [a, b] = node.args
-  if (node.kind === 'const') return node.value >= 0
-  if (node.kind === 'mul') return a === b || (isNotNegative(a) && isNotNegative(b))
-  if (node.kind === 'add') return isNotNegative(a) && isNotNegative(b)
-  return node.kind === 'abs' || node.kind === 'exp' || node.kind === 'sqrt' || node.kind === 'sigmoid'
-}
 
 /** Whether a value is surely more than 0, but for NaN. */
 function isPositive(node: Value): boolean {

@@ -2,8 +2,9 @@
 
 import type { ExpressionBuffers, ExpressionDescription, ExpressionSettings } from './call.js'
 import { formulasOf, type Names } from './formula.js'
-import { inGraph, type Node } from './node.js'
+import { inGraph, isNotNegative, type Node } from './node.js'
 import type { Ready } from './programs.js'
+import { evaluateUniforms } from './uniforms.js'
 
 /** Where an operation leaves the range of single precision. */
 const LIMITS: Readonly<Record<string, string>> = {
@@ -13,7 +14,6 @@ const LIMITS: Readonly<Record<string, string>> = {
   log1p: 'is −∞ at −1 and NaN below',
   div: 'is ±∞ or NaN where the divisor is 0',
   sqrt: 'is NaN below 0',
-  pow: 'counts a negative base as 0',
 }
 
 /** The program of a call with these options, with all its gradients. */
@@ -55,7 +55,7 @@ export function explain(
     `${name}: ${count} ${count === 1 ? 'instruction' : 'instructions'}, ${program.registers} registers; ${agreement}`,
     ...listing.split('\n').map((line) => `  ${line}`),
     ...operands,
-    ...limitsOf(name, () => programs.expression(settings.params), names),
+    ...limitsOf(name, () => programs.expression(settings.params), settings.params, names),
   ].join('\n')
 }
 
@@ -78,8 +78,17 @@ function outputName(
   return 'value'
 }
 
+function limitOf({ kind, args }: Node, params: readonly number[]): string | undefined {
+  if ((kind === 'pow' || kind === 'sqrt') && isNotNegative(args[0])) return undefined
+  if (kind !== 'pow') return LIMITS[kind]
+  const [, exponent] = args
+  if (!exponent.uniform) return 'counts a negative base as 0, since the exponent is not the same for all rows'
+  const [own] = evaluateUniforms([exponent], params, 1)
+  return Number.isInteger(own) ? undefined : 'counts a negative base as 0, since the exponent is no whole number'
+}
+
 /** A line for each operation that may leave the range, or its domain. */
-function limitsOf(loss: string, trace: () => Node, names: Names): string[] {
+function limitsOf(loss: string, trace: () => Node, params: readonly number[], names: Names): string[] {
   return inGraph(loss, () => {
     const lines: string[] = []
     const seen = new Set<Node>()
@@ -87,7 +96,7 @@ function limitsOf(loss: string, trace: () => Node, names: Names): string[] {
       if (seen.has(node) || node.uniform) return
       seen.add(node)
       node.args.forEach(walk)
-      const limit = LIMITS[node.kind]
+      const limit = limitOf(node, params)
       if (limit === undefined) return
       const [line] = formulasOf([['', node as never]], names).slice(-1)
       lines.push(`${line.replace(/^ = /, '')} ${limit}`)

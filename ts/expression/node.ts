@@ -321,18 +321,71 @@ export const atan = (x: Operand): Value => make('atan', [value('atan', x)])
 /** The larger power that is made of products. */
 const MOST_FACTORS = 8
 
+/** The smallest normal number. */
+export const LEAST = 2 ** -126
+
 /**
- * x^y for x ≥ 0; a negative x, which rounding may leave in the place of 0, counts as 0 and has the slope 0. Constant exponents 1 to 8
- * become products, which any x may have, and ½ a square root.
+ * x^y. Where y is a whole number that is the same for all rows, a constant or what is computed of parameters, any x has its power, and 1
+ * to 8 are products. With any other y a negative x, which rounding may leave in the place of 0, counts as 0 and has the slope 0. NaN
+ * stays NaN.
  */
 export function pow(x: Operand, y: Operand): Value {
   const [a, b] = [value('pow', x), value('pow', y)]
   if (b.kind === 'const') {
     if (b.value === 0) return constant(1)
-    if (b.value === 0.5) return sqrt(a)
-    if (Number.isInteger(b.value) && b.value > 0 && b.value <= MOST_FACTORS) return power(a, b.value)
+    if (b.value === 0.5) return root(a)
+    if (Number.isInteger(b.value)) {
+      return b.value > 0 && b.value <= MOST_FACTORS ? power(a, b.value) : wholePower(a, b, b.value % 2 !== 0)
+    }
   }
   return make('pow', [a, b])
+}
+
+/** √x as a power: a negative x counts as 0, as it does with the exponents beside ½. */
+function root(a: Value): Value {
+  if (isNotNegative(a)) return sqrt(a)
+  const node = sqrt(max(a, 0))
+  return custom(node, [a, where(lt(0, node), div(0.5, node), 0)])
+}
+
+/** x^n of a whole number n of which it is known whether it is odd: the power of |x|, with its sign where n is odd. */
+function wholePower(a: Value, n: Value, isOdd: boolean): Value {
+  if (isNotNegative(a)) return make('pow', [a, n])
+  const size = abs(a)
+  const node: Value = make('pow', [size, n])
+  const slope = mul(n, div(node, max(size, LEAST)))
+  const signed = (of: Value) => where(lt(a, 0), neg(of), of)
+  return isOdd ? custom(signed(node), [a, slope]) : custom(node, [a, signed(slope)])
+}
+
+const notNegative = new WeakMap<Node, boolean>()
+
+/** Whether a value is surely not negative, but for NaN. */
+export function isNotNegative(node: Value): boolean {
+  let own = notNegative.get(node)
+  if (own === undefined) {
+    own = lookedUp(node)
+    notNegative.set(node, own)
+  }
+  return own
+}
+
+function lookedUp({ kind, args, value }: Value): boolean {
+  const [a, b] = args
+  switch (kind) {
+    case 'const':
+      return value >= 0
+    case 'mul':
+      return a === b || (isNotNegative(a) && isNotNegative(b))
+    case 'add':
+      return isNotNegative(a) && isNotNegative(b)
+    case 'max':
+      return isNotNegative(a) || isNotNegative(b)
+    case 'clamp':
+      return isNotNegative(b)
+    default:
+      return kind === 'abs' || kind === 'exp' || kind === 'sqrt' || kind === 'sigmoid'
+  }
 }
 
 function power(a: Value, n: number): Value {
@@ -476,15 +529,24 @@ export function custom(result: Operand, ...slopes: readonly (readonly [Value, Op
 }
 
 /**
- * An expression of another graph, built anew in the one in use; parameters that `constants` has by their numbers are these. So the
- * function of a definition runs once, and no code of its author in a call.
+ * An expression of another graph, built anew in the one in use; parameters that `constants` has by their numbers are these, and of the
+ * powers in `isOdd` the exponent is a whole number, odd or even. So the function of a definition runs once, and no code of its author in
+ * a call.
  */
-export function rebuilt(root: Value, constants: ReadonlyMap<number, number>): Value {
+export function rebuilt(
+  root: Value,
+  constants: ReadonlyMap<number, number>,
+  isOdd: ReadonlyMap<Node, boolean> = new Map(),
+): Value {
   const done = new Map<Node, Node>()
   const visit = <T extends Type>(node: Node<T>): Node<T> => {
     let own = done.get(node)
     if (own === undefined) {
-      own = rebuild(node, node.args.map(visit), node.conditions.map(visit), constants)
+      const [args, odd] = [node.args.map(visit), isOdd.get(node)]
+      own =
+        odd !== undefined && args[1].kind !== 'const'
+          ? wholePower(args[0], args[1], odd)
+          : rebuild(node, args, node.conditions.map(visit), constants)
       done.set(node, own)
     }
     return own as Node<T>

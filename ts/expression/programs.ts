@@ -3,7 +3,7 @@
 import { OPERANDS } from '../backend/contract.js'
 import { type Compiled, compile, type Wanted } from './compile.js'
 import type { InputTraits } from './inputs.js'
-import { inGraph, type Node, rebuilt, type Value } from './node.js'
+import { inGraph, isNotNegative, type Node, rebuilt, type Value } from './node.js'
 import { evaluateUniforms, hasScale } from './uniforms.js'
 
 /** For how many sets of constants programs are kept. */
@@ -23,6 +23,8 @@ interface Built {
   readonly root: Value
   /** Numbers of the parameters of which exponents are made; the constants are none of them. */
   readonly exponents: readonly number[]
+  /** Powers of what may be negative, with exponents that are computed of parameters. */
+  readonly powers: readonly Value[]
 }
 
 export interface Ready extends Compiled {
@@ -73,8 +75,8 @@ export class Programs {
 
   /** Compiles a program, and does not keep it. */
   compile(wanted: Wanted, params: readonly number[]): Ready {
-    const constants = this.constantsOf(params)
-    const compiled = compile(this.loss, () => rebuilt(this.#builtOf(params).root, constants), this.inputs, wanted)
+    const [{ root }, constants, odd] = [this.#builtOf(params), this.#constantsOf(params), this.#oddOf(params)]
+    const compiled = compile(this.loss, () => rebuilt(root, constants, odd), this.inputs, wanted)
     const scaled = compiled.uniforms.flatMap((node, k) => (hasScale(node) ? [k] : []))
     return { ...compiled, scaled, last: undefined }
   }
@@ -94,13 +96,18 @@ export class Programs {
     return this.#builtOf(params).exponents
   }
 
+  /** Whether programs differ by whether exponents are odd, even, or no whole numbers. */
+  hasPowers(params: readonly number[]): boolean {
+    return this.#builtOf(params).powers.length > 0
+  }
+
   #builtOf(params: readonly number[]): Built {
     const key = this.constants.map((k) => params[k]).join()
     let built = this.#built.get(key)
     if (built === undefined) {
       const chosen = new Map(this.constants.map((k) => [k, params[k]]))
       const root = inGraph(this.loss, () => this.build(chosen))
-      built = { root, exponents: exponentsIn(root) }
+      built = { root, ...exponentsIn(root) }
       const [first] = this.#built.keys()
       if (this.#built.size >= MOST_BUILT) this.#built.delete(first)
       this.#built.set(key, built)
@@ -110,7 +117,8 @@ export class Programs {
 
   #of(params: readonly number[]): Map<number, Ready> {
     if (this.#last?.params === params) return this.#last.programs
-    const key = [...this.constantsOf(params)].join()
+    const odd = this.#oddOf(params)
+    const key = `${[...this.#constantsOf(params)]} ${this.#builtOf(params).powers.map((power) => odd.get(power))}`
     let programs = this.#kept.get(key)
     if (programs === undefined) {
       programs = new Map()
@@ -123,34 +131,51 @@ export class Programs {
   }
 
   /**
-   * What a program is compiled for: the constants, and the exponents if all of them are worth it: a square is one product, but x^2.1
-   * is no faster as a constant.
+   * What a program is compiled for: the constants, and of the exponents each that is worth it: a square is one product, but x^2.1 is no
+   * faster as a constant.
    */
-  constantsOf(params: readonly number[]): ReadonlyMap<number, number> {
+  #constantsOf(params: readonly number[]): ReadonlyMap<number, number> {
     const isWorth = (exponent: number) => Number.isInteger(2 * exponent) && Math.abs(exponent) <= LARGEST
-    const exponents = this.exponentsOf(params)
-    const all = exponents.every((k) => isWorth(params[k])) ? [...this.constants, ...exponents] : this.constants
-    return new Map(all.map((k) => [k, params[k]]))
+    const exponents = this.exponentsOf(params).filter((k) => isWorth(params[k]))
+    return new Map([...this.constants, ...exponents].map((k) => [k, params[k]]))
+  }
+
+  /** Of the powers of what may be negative those whose exponents are whole numbers with these parameters, and whether they are odd. */
+  #oddOf(params: readonly number[]): ReadonlyMap<Node, boolean> {
+    const odd = new Map<Node, boolean>()
+    for (const power of this.#builtOf(params).powers) {
+      const [exponent] = evaluateUniforms([power.args[1]], params, 1)
+      if (Number.isInteger(exponent)) odd.set(power, exponent % 2 !== 0)
+    }
+    return odd
   }
 }
 
-/** Numbers of the parameters of which an exponent is made. */
-function exponentsIn(value: Value): number[] {
+/** Numbers of the parameters of which an exponent is made, and the powers of what may be negative. */
+function exponentsIn(value: Value): Omit<Built, 'root'> {
   const found = new Set<number>()
-  const seen = new Set<Node>()
+  const powers: Value[] = []
+  const [seen, within] = [new Set<Node>(), new Set<Node>()]
   const params = (node: Node): void => {
+    if (within.has(node)) return
+    within.add(node)
     if (node.kind === 'param') found.add(node.value)
     node.args.forEach(params)
+    node.conditions.forEach(params)
   }
   const walk = (node: Node): void => {
     if (seen.has(node)) return
     seen.add(node)
-    if (node.kind === 'pow' && node.args[1].uniform) params(node.args[1])
+    if (node.kind === 'pow' && node.args[1].uniform) {
+      const [base, exponent] = node.args
+      params(exponent)
+      if (exponent.kind !== 'const' && !isNotNegative(base)) powers.push(node as Value)
+    }
     node.args.forEach(walk)
     node.conditions.forEach(walk)
   }
   walk(value)
-  return [...found].sort((a, b) => a - b)
+  return { exponents: [...found].sort((a, b) => a - b), powers }
 }
 
 function keyOf({ kind, value, inPlace, grads }: Wanted): number {
