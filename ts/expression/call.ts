@@ -37,6 +37,7 @@ import { checkWeight, weightOf } from '../family/pointwise.js'
 import { areLabels, marksOf, maskOf, outside, sampleWeightOf, sharing, totalWeight } from '../family/positions.js'
 import type { Buffers, Options } from '../options.js'
 import { BLOCK } from '../sum.js'
+import type { Wanted as ProgramOf } from './compile.js'
 import type { Draw } from './define.js'
 import type { InputRange, InputTraits } from './inputs.js'
 import { isPlainScale } from './interpret.js'
@@ -204,13 +205,21 @@ export function run(
     }
   }
   if (sum === undefined) {
-    const ready = programs.roomy({ kind: 'raw', grads: indices, value: wanted.value, inPlace: false }, params)
-    const uniforms = uniformsOf(ready, params, 1)
+    const { ready, uniforms } = rawOf(programs, { kind: 'raw', grads: indices, value: wanted.value, inPlace: false }, params)
     const raw = { scale, weight, sampleWeight, sampleInner, marks, gradOutput, out, accumulate }
     const { program } = ready
     sum = runExpression({ loss, program, uniforms, inputs: arrays, grads: buffersOfGrads, rows, raw })
   }
   return complete({ value: out ?? sum / denominator, grad, denominator: reported })
+}
+
+/** The raw program for a call. Its uniform factors are apart only where the product of some leaves single precision. */
+function rawOf(programs: Programs, wanted: ProgramOf, params: readonly number[]) {
+  const ready = programs.roomy(wanted, params)
+  const uniforms = uniformsOf(ready, params, 1)
+  if (ready.last!.held) return { ready, uniforms }
+  const apart = programs.roomy({ ...wanted, apart: true }, params)
+  return { ready: apart, uniforms: uniformsOf(apart, params, 1) }
 }
 
 const isOver = (grad: Float32Array, input: Float32Array) =>

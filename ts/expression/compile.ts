@@ -17,6 +17,8 @@ export interface Wanted {
   readonly value: boolean
   /** Whether a gradient may be written over its input. A raw program has memory of its own. */
   readonly inPlace: boolean
+  /** Whether uniform factors stay apart, of a raw program: the product of some has left single precision. */
+  readonly apart?: boolean
 }
 
 /** A program, and what its caller needs beside it. */
@@ -37,7 +39,7 @@ export interface Compiled {
  * has the same bits whether the value is computed beside it or not.
  */
 export function compile(name: string, trace: () => Value, inputs: readonly InputTraits[], wanted: Wanted): Compiled {
-  return inGraph(name, () => compileInGraph(trace(), inputs, wanted))
+  return inGraph(name, () => compileInGraph(trace(), inputs, wanted), wanted.apart)
 }
 
 function compileInGraph(value: Value, inputs: readonly InputTraits[], wanted: Wanted): Compiled {

@@ -211,7 +211,8 @@ function sharesOf(node: Value, slope: Value, isActive: (arg: Value) => boolean):
       ]
     }
     case 'div': {
-      const share = div(slope, b)
+      // One factor for all rows merges with others.
+      const share = b.uniform ? mul(div(1, b), slope) : div(slope, b)
       // By the quotient, since b² may leave the range.
       return [
         [a, share],

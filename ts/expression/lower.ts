@@ -145,10 +145,11 @@ export class Lowering {
     const all = reachable(roots)
     const divisors = new Map<Item, number>()
     for (const { operation, args } of all) {
-      if (operation === 'div') divisors.set(args[1], (divisors.get(args[1]) ?? 0) + 1)
+      // What is the same for all rows has a quotient that is rounded once.
+      if (operation === 'div' && !args[1].leaf?.uniform) divisors.set(args[1], (divisors.get(args[1]) ?? 0) + 1)
     }
     for (const item of all) {
-      if (item.operation !== 'div' || divisors.get(item.args[1])! < 2) continue
+      if (item.operation !== 'div' || (divisors.get(item.args[1]) ?? 0) < 2) continue
       const [dividend, divisor] = item.args
       if (dividend.leaf?.kind === 'const' && dividend.leaf.value === 1) continue
       item.operation = 'mul'

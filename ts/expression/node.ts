@@ -91,17 +91,21 @@ export type Graph = Map<string, Node>
 
 let graph: Graph | undefined
 let loss = ''
+// Whether uniform factors stay apart, since the product of some has left single precision.
+let isApart = false
 
-/** Runs a function whose builders fill a graph of their own; `name` is that of the loss, for errors. */
-export function inGraph<R>(name: string, work: () => R): R {
-  const before = { graph, loss }
+/** Runs a function whose builders fill a graph of their own; `name` is that of the loss, for errors; `apart` keeps uniform factors apart. */
+export function inGraph<R>(name: string, work: () => R, apart = false): R {
+  const before = { graph, loss, isApart }
   graph = new Map()
   loss = name
+  isApart = apart
   try {
     return work()
   } finally {
     graph = before.graph
     loss = before.loss
+    isApart = before.isApart
   }
 }
 
@@ -146,6 +150,9 @@ function value(name: string, given: Operand): Value {
     if (Number.isFinite(given) && !Number.isFinite(fround(given))) {
       throw new RangeError(said(`${name}: a constant must be a 32-bit float, which reaches to 3.4e38, got ${given}`))
     }
+    if (given !== 0 && fround(given) === 0) {
+      throw new RangeError(said(`${name}: a constant must be a 32-bit float, which is 0 below 1.4e-45, got ${given}`))
+    }
     return constant(given)
   }
   if (!((given as unknown) instanceof Node)) {
@@ -178,6 +185,16 @@ export const inputNode = (index: number, column = -1): Value => make('input', []
 const is = (node: Value, number: number): boolean => node.kind === 'const' && node.value === number
 const areConstant = (a: Value, b: Value): boolean => a.kind === 'const' && b.kind === 'const'
 const ordered = <N extends Node>(a: N, b: N): [N, N] => (a.id <= b.id ? [a, b] : [b, a])
+
+/** The smallest normal number. */
+const NORMAL = 2 ** -126
+
+/** Whether single precision holds a product or quotient of these: it is a normal number, or 0 or infinite by one of them. */
+export function isHeld(result: number, a: number, b: number): boolean {
+  const size = Math.abs(fround(result))
+  if (size >= NORMAL && size < Infinity) return true
+  return !(Math.abs(a) < Infinity && Math.abs(b) < Infinity && a !== 0 && b !== 0)
+}
 
 /** −x */
 export function neg(x: Operand): Value {
@@ -239,7 +256,7 @@ const product = (list: readonly Value[]): Value => list.reduce<Value>(mul, const
  */
 export function mul(x: Operand, y: Operand): Value {
   let [a, b] = [value('mul', x), value('mul', y)]
-  if (areConstant(a, b)) return constant(a.value * b.value)
+  if (areConstant(a, b) && isHeld(a.value * b.value, a.value, b.value)) return constant(a.value * b.value)
   if (b.uniform && !a.uniform) [a, b] = [b, a]
   else if (a.uniform === b.uniform) [a, b] = ordered(a, b)
   if (is(a, 1) || is(b, 0)) return b
@@ -253,6 +270,7 @@ export function mul(x: Operand, y: Operand): Value {
   }
   if (a.uniform) {
     if (b.kind === 'neg') return mul(neg(a), b.args[0])
+    if (isApart) return timesEach(a, b)
     if (b.kind === 'mul' && b.args[0].uniform) return mul(mul(a, b.args[0]), b.args[1])
     return make('mul', [a, b])
   }
@@ -266,15 +284,45 @@ export function mul(x: Operand, y: Operand): Value {
   return make('mul', [a, b])
 }
 
-/** x / y. A uniform divisor becomes a factor. */
+/** The product with a uniform, factor by factor. */
+function timesEach(a: Value, b: Value): Value {
+  const [first, second] = a.args
+  if (a.kind === 'mul') return mul(first, mul(second, b))
+  if (a.kind === 'div') return div(mul(first, b), second)
+  if (a.kind === 'neg' && (first.kind === 'mul' || first.kind === 'div')) return neg(timesEach(first, b))
+  return make('mul', [a, b])
+}
+
+/** Whether 1/x is as exact as x: of powers of two, while it is a normal number. */
+const isInvertible = ({ kind, value }: Value): boolean => {
+  const size = Math.abs(value)
+  return kind === 'const' && size >= NORMAL && size <= 1 / NORMAL && Number.isInteger(Math.log2(size))
+}
+
+/**
+ * x / y. Only a divisor that is a power of two becomes a factor, since any other would round twice; of a product with a uniform factor
+ * it is that which is divided.
+ */
 export function div(x: Operand, y: Operand): Value {
   const [a, b] = [value('div', x), value('div', y)]
-  if (areConstant(a, b) && b.value !== 0) return constant(a.value / b.value)
+  if (areConstant(a, b) && b.value !== 0 && isHeld(a.value / b.value, a.value, b.value)) return constant(a.value / b.value)
   if (is(b, 1) || is(a, 0)) return a
-  if (b.uniform && !a.uniform) return mul(div(1, b), a)
+  if (b.uniform && !a.uniform) {
+    if (isInvertible(b)) return mul(constant(1 / b.value), a)
+    if (a.kind === 'neg') return neg(div(a.args[0], b))
+    if (isApart) return byEach(a, b)
+    return a.kind === 'mul' && a.args[0].uniform ? mul(div(a.args[0], b), a.args[1]) : make('div', [a, b])
+  }
   if (a.kind === 'neg') return neg(div(a.args[0], b))
   if (a.kind === 'mul' && a.args[0].uniform && !a.uniform) return mul(a.args[0], div(a.args[1], b))
   return make('div', [a, b])
+}
+
+/** The quotient by a uniform, factor by factor. */
+function byEach(a: Value, b: Value): Value {
+  const [first, second] = b.args
+  if (b.kind === 'mul') return div(div(a, first), second)
+  return b.kind === 'div' ? div(mul(second, a), first) : make('div', [a, b])
 }
 
 /** x² */

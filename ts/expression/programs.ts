@@ -31,7 +31,7 @@ export interface Ready extends Compiled {
   /** Places of the uniforms that depend on the factor of the gradients. */
   readonly scaled: readonly number[]
   /** The values of the last call: those of a training step are the same from call to call. */
-  last: { readonly params: readonly number[]; readonly scale: number; readonly values: Float32Array } | undefined
+  last: { readonly params: readonly number[]; readonly scale: number; readonly values: Float32Array; readonly held: boolean } | undefined
 }
 
 /** The programs of a loss. */
@@ -178,9 +178,9 @@ function exponentsIn(value: Value): Omit<Built, 'root'> {
   return { exponents: [...found].sort((a, b) => a - b), powers }
 }
 
-function keyOf({ kind, value, inPlace, grads }: Wanted): number {
-  let key = (kind === 'raw' ? 1 : 0) + (value ? 2 : 0) + (inPlace ? 4 : 0)
-  for (const input of grads) key += 2 ** (input + 3)
+function keyOf({ kind, value, inPlace, grads, apart }: Wanted): number {
+  let key = (kind === 'raw' ? 1 : 0) + (value ? 2 : 0) + (inPlace ? 4 : 0) + (apart ? 8 : 0)
+  for (const input of grads) key += 2 ** (input + 4)
   return key
 }
 
@@ -190,7 +190,7 @@ const LEAST = 2 ** -126
 export function uniformsOf(ready: Ready, params: readonly number[], scale: number): Float32Array {
   // The array is that of settings, which do not change.
   if (ready.last?.params !== params || ready.last.scale !== scale) {
-    ready.last = { params, scale, values: evaluateUniforms(ready.uniforms, params, scale) }
+    ready.last = { params, scale, ...evaluateUniforms(ready.uniforms, params, scale) }
   }
   return ready.last.values
 }
@@ -201,6 +201,7 @@ export function uniformsOf(ready: Ready, params: readonly number[], scale: numbe
  */
 export function plainUniforms(ready: Ready, params: readonly number[], scale: number): Float32Array | undefined {
   const values = uniformsOf(ready, params, scale)
+  if (!ready.last!.held) return undefined
   for (const k of ready.scaled) {
     const size = Math.abs(values[k])
     if (!(size < Infinity) || (size < LEAST && scale !== 0 && size !== 0)) return undefined

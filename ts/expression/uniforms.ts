@@ -1,23 +1,34 @@
 /** What is the same for all rows: computed once per call, rounded at every step, so that all backends get the same numbers. */
 
 import { pow } from './math.js'
-import type { Node, Value } from './node.js'
+import { isHeld, type Node, type Value } from './node.js'
 import { logistic } from './operations.js'
 
 const { fround } = Math
 
+/** Values of uniforms, and whether single precision holds every product and quotient that they are made of. */
+export interface Uniforms {
+  readonly values: Float32Array
+  readonly held: boolean
+}
+
 /** The value of uniforms, given the parameters and the factor of the gradients. */
-export function evaluateUniforms(uniforms: readonly Value[], params: readonly number[], scale: number): Float32Array {
+export function evaluateUniforms(uniforms: readonly Value[], params: readonly number[], scale: number): Uniforms {
+  let held = true
   const known = new Map<Node, number>()
   const evaluate = (node: Node): number => {
     let value = known.get(node)
     if (value === undefined) {
       value = fround(computed(node, evaluate, params, scale))
       known.set(node, value)
+      if (node.kind === 'mul' || node.kind === 'div') {
+        held &&= isHeld(value, evaluate(node.args[0]), evaluate(node.args[1]))
+      }
     }
     return value
   }
-  return Float32Array.from(uniforms, evaluate)
+  const values = Float32Array.from(uniforms, evaluate)
+  return { values, held }
 }
 
 /** Whether a uniform depends on the factor of the gradients. */

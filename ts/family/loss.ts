@@ -36,7 +36,10 @@ export interface CommonOptions<R extends BatchReduction = Reduction> {
   gradOutput?: number | Float32Array
   /** The gradient is written here and nothing is allocated. It may be the input array itself. */
   grad?: Float32Array
-  /** Whether the gradient is added to what `grad` holds, which is not the input then. Default false. */
+  /**
+   * Whether the gradient is added to what `grad` holds, which is not the input then. Default false. A loss that is an expression adds
+   * every gradient to what its buffer holds; of the others `targetGrad` must not be a buffer then, since it is written anew.
+   */
   accumulate?: boolean
   /** With `'none'` the values are written here. */
   out?: Float32Array
