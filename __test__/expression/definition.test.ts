@@ -57,13 +57,13 @@ const wrong: readonly (readonly [what: string, definition: unknown, type: ErrorC
     'a parameter that is an option',
     with_({ params: { weight: 1 } }),
     TypeError,
-    /^own: the parameter weight must have another name/,
+    /^own: the parameter weight must have another name, since that is an option of the loss, as reduction, .*mask are$/,
   ],
   [
     'a parameter that is an input',
     with_({ params: { x: 1 } }),
     TypeError,
-    /^own: the parameter x must have another name/,
+    /^own: the parameter x must have another name, since that is an input$/,
   ],
   [
     'a parameter that is a word',
@@ -138,7 +138,7 @@ const wrong: readonly (readonly [what: string, definition: unknown, type: ErrorC
     'columns for a number',
     with_({ inputs: { b: rows(2) }, loss: ({ b }: Symbols) => square(b) }),
     TypeError,
-    /^own: mul: an argument must be an expression or a number, got an array of 2/,
+    /^own: square: an argument must be an expression or a number, got an array of 2; of rows it is one column, as box\[0\] is$/,
   ],
   ['NaN', lossOf(({ x }) => add(x, Number.NaN)), RangeError, /^own: add: a constant must not be NaN/],
   [
@@ -164,6 +164,72 @@ const wrong: readonly (readonly [what: string, definition: unknown, type: ErrorC
     lossOf(({ x, t }) => where(true as never, x, t)),
     TypeError,
     /^own: where: the condition must come from .* got true/,
+  ],
+  [
+    'a parameter that is a gradient',
+    with_({ params: { xGrad: 1 } }),
+    TypeError,
+    /^own: the parameter xGrad must have another name, since that is the option of a gradient$/,
+  ],
+  ...['valueOf', 'toString', 'hasOwnProperty', '__proto__'].flatMap((name) => [
+    [
+      `a parameter ${name}`,
+      with_({ params: Object.fromEntries([[name, 1]]) }),
+      TypeError,
+      new RegExp(`^own: the parameter ${name} must have another name, since every object has that$`),
+    ] as const,
+    [
+      `an input ${name}`,
+      with_({ inputs: Object.fromEntries([[name, input]]) }),
+      TypeError,
+      new RegExp(`^own: the input ${name} must have another name, since every object has that$`),
+    ] as const,
+  ]),
+  ['a name of two lines', with_({ name: 'a\nb' }), TypeError, /^defineLoss: name must be a word, got "a\\nb"/],
+  [
+    'an unknown member of a parameter',
+    with_({ params: { p: { default: 1, min: 0 } } }),
+    TypeError,
+    /^own: params\.p has default, expected, holds, constant and samples, and not min$/,
+  ],
+  [
+    'an unknown member of words',
+    with_({ params: { p: { default: 'a', words: ['a', 'b'], holds: () => true } } }),
+    TypeError,
+    /^own: params\.p has default and words, and not holds$/,
+  ],
+  [
+    'a default for which holds is false',
+    with_({ params: { p: { default: -1, holds: (p: number) => p > 0 } } }),
+    RangeError,
+    /^own: params\.p\.default must be a number for which its holds returns true, got -1$/,
+  ],
+  ...([undefined, 'yes', 1, Promise.resolve(true)] as const).map(
+    (answer) =>
+      [
+        `holds that returns ${typeof answer}`,
+        with_({ params: { p: { default: 1, holds: () => answer } } }),
+        TypeError,
+        /^own: params\.p\.holds must return true or false, got /,
+      ] as const,
+  ),
+  [
+    'a comparison of what is no number',
+    lossOf(({ x, t }) => where(e.gt(x, '1' as never), x, t)),
+    TypeError,
+    /^own: gt: an argument must be an expression or a number, got "1"$/,
+  ],
+  [
+    'too many operations within each other',
+    lossOf(({ x, t }) => Array.from({ length: 2000 }).reduce<e.Value>((u) => exp(e.neg(u)), sub(x, t))),
+    RangeError,
+    /^own: the loss is too large: there may be 500 operations one within the other/,
+  ],
+  [
+    'too many operations',
+    lossOf(({ x, t }) => Array.from({ length: 6000 }, (_, i) => e.abs(sub(x, i))).reduce((a, b) => e.max(a, b), t)),
+    RangeError,
+    /^own: the loss is too large: .* and 5000 of them/,
   ],
   [
     'slopes that are no pairs',
@@ -201,6 +267,19 @@ test('builders work within a definition only', (t) => {
   t.throws(() => define(lossOf(({ x }) => add(x, leaked!))), {
     message: /^own: add: a node of another definition cannot be used/,
   })
+  t.throws(() => e.square(2), { message: /^square: expressions are built within the function loss/ })
+  let parameter: e.Value | undefined
+  const keeping = ({ x, t }: Symbols, { p }: Symbols) => {
+    parameter = p
+    return sub(mul(p, x), t)
+  }
+  define(with_({ params: { p: 1 }, loss: keeping }))
+  for (const result of [leaked, parameter]) {
+    t.throws(() => define(lossOf(() => result)), {
+      instanceOf: TypeError,
+      message: /^own: the function loss must return an expression that it has built, got one of another definition/,
+    })
+  }
   // A definition within another one leaves the outer one as it was.
   const nested = lossOf(({ x, t }) => {
     define(with_({}))
@@ -218,6 +297,76 @@ test('builders work within a definition only', (t) => {
     { instanceOf: SyntaxError, message: 'mine' },
   )
   t.notThrows(() => define(with_({})))
+})
+
+test('small definitions of large expressions take no long time', (t) => {
+  const x = Float32Array.of(0.5)
+  const times = <T>(count: number, first: T, next: (one: T, i: number) => T): T =>
+    Array.from({ length: count }).reduce<T>((one, _, i) => next(one, i), first)
+  const start = performance.now()
+  const powers = loosely(
+    define({
+      name: 'powers',
+      inputs: { x: input },
+      loss: ({ x }: Symbols) =>
+        add(
+          times(25, x, (u) => mul(u, u)),
+          x,
+        ),
+    }),
+  )
+  t.is(powers(x), 0.5)
+  t.is(powers.backward(x)[0], 1)
+  const uniform = loosely(
+    define({
+      name: 'uniform',
+      inputs: { x: input },
+      params: { p: -1 },
+      loss: ({ x }: Symbols, { p }: Symbols) =>
+        mul(
+          x,
+          times(40, p, (u) => mul(u, add(u, 2))),
+        ),
+    }),
+  )
+  t.is(uniform(x), -0.5)
+  t.regex(uniform.explain(), /^uniform: /)
+  const exponent = loosely(
+    define({
+      name: 'exponent',
+      inputs: { x: input },
+      params: { p: -1 },
+      loss: ({ x }: Symbols, { p }: Symbols) =>
+        pow(
+          x,
+          times(40, p, (u) => mul(u, add(u, 2))),
+        ),
+    }),
+  )
+  t.is(exponent(x), 2)
+  const sure = loosely(
+    define({
+      name: 'sure',
+      inputs: { x: input },
+      loss: ({ x }: Symbols) => e.sqrt(times(30, e.abs(x), (u) => add(mul(u, 0.5), u))),
+    }),
+  )
+  t.true(Math.abs((sure(x) as number) / Math.sqrt(0.5 * 1.5 ** 30) - 1) < 1e-6)
+  const conditions = loosely(
+    define({
+      name: 'conditions',
+      inputs: { x: input },
+      loss: ({ x }: Symbols) =>
+        where(
+          times(25, lt(x, 0), (c, i) => e.or(e.and(c, lt(x, i)), e.not(c))),
+          x,
+          mul(2, x),
+        ),
+    }),
+  )
+  // With x = 0.5 the condition is false at first, and with i = 1, 2 … it stays true.
+  t.is(conditions(x), 0.5)
+  t.true(performance.now() - start < 5000)
 })
 
 test('rows have 2 to 16 columns', (t) => {

@@ -31,3 +31,20 @@ test('what a page shows as text is what its example has', async (t) => {
 test('the reference names all that the package exports', (t) => {
   for (const name of Object.keys(expressions)) t.regex(read('expressions.md'), new RegExp(`\`${name}\\b`), name)
 })
+
+test('the reference names the options that no parameter may be called by', (t) => {
+  const page = read('expressions.md')
+  const [, list] = /option of every loss: ([^.]*)\./.exec(page)!
+  const named = [...list.matchAll(/`(\w+)`/g)].map(([, name]) => name)
+  const refused = (name: string) => () =>
+    expressions.defineLoss({
+      name: 'own',
+      inputs: { x: expressions.input },
+      params: { [name]: 1 },
+      loss: ({ x }) => x,
+    })
+  const error = t.throws(refused('mask'))
+  const [, all] = /as (.*) are$/.exec(error!.message)!
+  t.deepEqual(named.sort(), all.split(', ').sort())
+  for (const name of named) t.throws(refused(name), { message: /must have another name/ })
+})

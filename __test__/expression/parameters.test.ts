@@ -469,3 +469,78 @@ test('the types of parameters and inputs', (t) => {
   }
   t.is(typeof wrong, 'function')
 })
+
+test('holds and when run once, and before the arrays of a call are looked at', (t) => {
+  const weight = Float32Array.of(1, 1)
+  let asked = 0
+  let act = () => {}
+  const own = defineLoss({
+    name: 'asked',
+    inputs: {
+      x: input.within(-10, 10, {
+        when() {
+          act()
+          return true
+        },
+      }),
+    },
+    params: {
+      p: {
+        default: 1,
+        holds() {
+          asked++
+          act()
+          return true
+        },
+      },
+    },
+    loss: ({ x }, { p }) => mul(p, square(x)),
+  })
+  t.is(asked, 1)
+  own(Float32Array.of(1), { p: 2 })
+  t.is(asked, 2)
+  // A list of weights is copied when options are read.
+  const list = [1, 1]
+  for (const weights of [weight, list]) {
+    act = () => weights.fill(100)
+    const { value, denominator } = own.valueAndGrad(Float32Array.of(1, 2), { p: 1, weight: weights, meanBy: 'weight' })
+    t.is(value, 2.5)
+    t.is(denominator, weights === list ? 2 : 200)
+    weights.fill(1)
+  }
+})
+
+test('what when returns is true or false, and within has no other options', (t) => {
+  const own = (when: unknown) => () =>
+    defineLoss({ name: 'own', inputs: { x: input.within(0, 1, { when: when as never }) }, loss: ({ x }) => square(x) })
+  for (const answer of [undefined, 1, Promise.resolve(true)]) {
+    t.throws(
+      own(() => answer),
+      { instanceOf: TypeError, message: /^within: when must return true or false, got / },
+    )
+  }
+  t.throws(() => input.within(0, 1, { opened: true } as never), {
+    instanceOf: TypeError,
+    message: 'within: the options are open, validate, hint and when, and not opened',
+  })
+})
+
+test('the shape of rows is that of their values', (t) => {
+  const boxes = defineLoss({
+    name: 'boxes',
+    inputs: { b: e.rows(4) },
+    loss: ({ b: [x, y, z, w] }) => add(mul(x, y), mul(z, w)),
+  })
+  const b = new Float32Array(8)
+  t.is(boxes(b, { shape: [2, 1] }), 0)
+  t.throws(() => boxes(b, { shape: [2, 4] }), {
+    instanceOf: RangeError,
+    message: 'boxes: shape must have the product 2, the number of rows, without the axis of the 4 columns, got [2,4]',
+  })
+})
+
+everywhere('the sign of a gradient of 0 is that of gradOutput', (t) => {
+  const own = defineLoss({ name: 'own', inputs: { x: input }, loss: ({ x }) => mul(3, x) }).with({ reduction: 'sum' })
+  const one = Float32Array.of(1)
+  for (const gradOutput of [0, -0, 0, -0]) t.is(own.backward(one, { gradOutput })[0], gradOutput)
+})

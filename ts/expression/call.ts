@@ -94,13 +94,14 @@ export function resolve(
 ): ExpressionSettings {
   const { shape, weight, sampleWeight, mask, meanBy = 'count' } = given
   const common = commonSettings(loss, given)
-  const weights = weight === undefined ? undefined : smallArray(loss, 'weight', weight)
+  // `holds`, `when` and the function of a definition are its author's, and run before any array of a call is looked at.
   const values = params.map((param) => {
     const value = given[param.name]
     return value === undefined ? param.default : param.numberOf(value)
   })
-  // The function of a definition is its author's, and runs before any array of a call is looked at.
+  const ranges = rangesOf(inputs, optionsOfParams(params, values), common.validate)
   if (Object.keys(given).length > 0) programs.prepare(values)
+  const weights = weight === undefined ? undefined : smallArray(loss, 'weight', weight)
   return {
     ...common,
     shape: shape === undefined ? undefined : shapeOf(loss, 'shape', shape),
@@ -111,7 +112,7 @@ export function resolve(
     weightSum: meanBy === 'weight' && weights !== undefined ? weights.reduce((sum, w) => sum + w, 0) : 0,
     params: values,
     paramsOfBits: values.length > 0 ? values.with(-1, 1) : values,
-    ranges: rangesOf(inputs, optionsOfParams(params, values), common.validate),
+    ranges,
   }
 }
 
@@ -205,7 +206,11 @@ export function run(
     }
   }
   if (sum === undefined) {
-    const { ready, uniforms } = rawOf(programs, { kind: 'raw', grads: indices, value: wanted.value, inPlace: false }, params)
+    const { ready, uniforms } = rawOf(
+      programs,
+      { kind: 'raw', grads: indices, value: wanted.value, inPlace: false },
+      params,
+    )
     const raw = { scale, weight, sampleWeight, sampleInner, marks, gradOutput, out, accumulate }
     const { program } = ready
     sum = runExpression({ loss, program, uniforms, inputs: arrays, grads: buffersOfGrads, rows, raw })
@@ -266,6 +271,16 @@ function arraysOfCall(
     if (k === 0) {
       if (data.length % columns !== 0) throw wrongValue(loss, name, `a Float32Array of rows of ${columns}`, data)
       rows = data.length / columns
+      if (
+        columns > 1 &&
+        settings.shape !== undefined &&
+        settings.shape.reduce((size, length) => size * length, 1) !== rows
+      ) {
+        throw new RangeError(
+          `${loss}: shape must have the product ${rows}, the number of rows, without the axis of the ${columns} columns, ` +
+            `got [${settings.shape}]`,
+        )
+      }
       shape = agreedShape(loss, settings.shape, own, rows)
     } else if (data.length !== rows * columns) {
       throw wrongValue(loss, name, `a Float32Array of ${rows * columns} elements`, data)

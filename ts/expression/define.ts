@@ -28,7 +28,7 @@ import { dependsOn, gradientsOf } from './derivative.js'
 import { explain } from './explain.js'
 import { formulasOf } from './formula.js'
 import { type InputSpec, isSpec } from './inputs.js'
-import { inGraph, inputNode, mul, Node, param, sub, type Value } from './node.js'
+import { inGraph, inputNode, isOwn, mul, Node, param, sub, type Value } from './node.js'
 import {
   combinationsOf,
   flagParam,
@@ -83,10 +83,15 @@ type Differentiable<I extends Inputs> = {
  * Options of a loss that is an expression: its parameters, and those of every pointwise loss. The gradient by the first input that has
  * one is `grad`; that by another, `variance` say, is asked for by `varianceGrad`, which is `true` or a buffer.
  */
-export type ExpressionOptions<I extends Inputs, P extends Params, R extends Reduction = Reduction> = CommonOptions<R> &
+export type ExpressionOptions<
+  I extends Inputs,
+  P extends Params,
+  R extends Reduction = Reduction,
+  Grad = boolean | Float32Array,
+> = CommonOptions<R> &
   Pick<PointwiseOptions, 'shape' | 'weight' | 'sampleWeight' | 'meanBy' | 'mask'> & {
     [K in keyof P]?: OptionOf<P[K]>
-  } & { [K in Differentiable<I> as `${K}Grad`]?: boolean | Float32Array } & ZeroOne<I>
+  } & { [K in Differentiable<I> as `${K}Grad`]?: Grad } & ZeroOne<I>
 
 /** Result of `valueAndGrad`: the gradients that options ask for are there by their names. */
 export type ExpressionResult<I extends Inputs, R extends Reduction> = {
@@ -102,7 +107,13 @@ export interface ExpressionLoss<I extends Inputs, P extends Params, D extends Re
     ...args: [...inputs: Arguments<keyof I, Argument<I>>, options?: ExpressionOptions<I, P, R>]
   ): ValueOf<R>
   /** d(value)/d(first input) · gradOutput, in `grad` or in a new array. */
-  backward(...args: [...inputs: Arguments<keyof I, Argument<I>>, options?: ExpressionOptions<I, P>]): Float32Array
+  backward(
+    ...args: [
+      ...inputs: Arguments<keyof I, Argument<I>>,
+      // There is one result, so that another gradient needs a buffer.
+      options?: ExpressionOptions<I, P, Reduction, false | Float32Array>,
+    ]
+  ): Float32Array
   /** Both in one pass: what a training step calls. */
   valueAndGrad<R extends Reduction = D>(
     ...args: [...inputs: Arguments<keyof I, Argument<I>>, options?: ExpressionOptions<I, P, R>]
@@ -193,13 +204,16 @@ const ZERO_ONE = 'zeroOne'
 const RESERVED: ReadonlySet<string> = new Set<string>([...commonOptions, ...PER_CALL])
 const IDENTIFIER = /^[A-Za-z_$][\w$]*$/
 
+/** Whether any object has a member of this name, which an option that is left out would be taken for. */
+const isInherited = (name: string): boolean => name in Object.prototype
+
 /** Checks a definition, and says what calls need to know. */
 function describeLoss(definition: ExpressionDefinition<Inputs, Params>): ExpressionDescription {
   if (typeof definition !== 'object' || definition === null) {
     throw new TypeError(`defineLoss: the definition must be an object, got ${describe(definition)}`)
   }
   const { name } = definition
-  if (typeof name !== 'string' || name === '') {
+  if (typeof name !== 'string' || !/^[^\p{C}\p{Z}]+( [^\p{C}\p{Z}]+)*$/u.test(name)) {
     throw new TypeError(`defineLoss: name must be a word, got ${describe(name)}`)
   }
   for (const key of Object.keys(definition)) {
@@ -226,6 +240,7 @@ function inputsOf(loss: string, given: unknown): InputOf[] {
   let hasGrad = false
   const inputs = Object.entries(given as object).map(([name, spec], k): InputOf => {
     if (!IDENTIFIER.test(name)) fail(loss, `the input ${JSON.stringify(name)} must have a name that is a word`)
+    if (isInherited(name)) fail(loss, `the input ${name} must have another name, since every object has that`)
     if (!isSpec(spec)) fail(loss, `inputs.${name} must be input, fixed, rows(n) or fixedRows(n), got ${describe(spec)}`)
     const gradName = (spec as InputSpec).grad && !hasGrad ? 'grad' : `${name}Grad`
     hasGrad ||= (spec as InputSpec).grad
@@ -251,15 +266,19 @@ function paramsOf(loss: string, given: Params, inputs: readonly InputOf[]): Para
     fail(loss, `params must be an object of parameters by name, got ${describe(given)}`)
   }
   const hasSigns = inputs.some(({ signs }) => signs !== undefined)
-  const own = hasSigns ? [ZERO_ONE] : []
-  const taken = new Set([
-    ...RESERVED,
-    ...own,
-    ...inputs.flatMap(({ name, gradName }) => [name, gradName, `${name}Grad`]),
-  ])
+  const options = hasSigns ? [...RESERVED, ZERO_ONE] : [...RESERVED]
+  /** What has this name already. */
+  const taken = (name: string): string | undefined => {
+    if (isInherited(name)) return 'every object has that'
+    if (inputs.some((input) => input.name === name)) return 'that is an input'
+    if (inputs.some((input) => input.gradName === name || `${input.name}Grad` === name))
+      return 'that is the option of a gradient'
+    return options.includes(name) ? `that is an option of the loss, as ${options.join(', ')} are` : undefined
+  }
   const params = Object.entries(given).map(([name, spec]) => {
     if (!IDENTIFIER.test(name)) fail(loss, `the parameter ${JSON.stringify(name)} must have a name that is a word`)
-    if (taken.has(name)) fail(loss, `the parameter ${name} must have another name, since that is an input or an option`)
+    const why = taken(name)
+    if (why !== undefined) fail(loss, `the parameter ${name} must have another name, since ${why}`)
     return paramOf(loss, name, spec)
   })
   const all = hasSigns ? [...params, flagParam(loss, ZERO_ONE, false)] : params
@@ -312,6 +331,9 @@ function resultOf(
   )
   if (!(result instanceof Node)) {
     return fail(loss, `the function loss must return an expression, got ${describe(result)}`)
+  }
+  if (!isOwn(result)) {
+    fail(loss, 'the function loss must return an expression that it has built, got one of another definition')
   }
   if (result.type !== 'number') {
     fail(loss, 'the function loss must return a number, got a condition; where makes one of it')

@@ -86,13 +86,21 @@ function rangeOf(low: number, high: number, options: WithinOptions): InputRange 
     if (typeof end !== 'number') throw new TypeError(`within: ${name} must be a number, got ${describe(end)}`)
   }
   if (!(low < high)) throw new RangeError(`within: low must be below high, got ${low} and ${high}`)
+  const other = Object.keys(options).find((name) => !['open', 'validate', 'hint', 'when'].includes(name))
+  if (other !== undefined)
+    throw new TypeError(`within: the options are open, validate, hint and when, and not ${other}`)
   const { open = false, validate = false, hint = '', when = () => true } = options
   if (typeof when !== 'function') throw new TypeError(`within: when must be a function, got ${describe(when)}`)
   let expected = open ? `in (${low}, ${high})` : `in [${low}, ${high}]`
   if (high === Infinity) expected = open ? `> ${low}` : `≥ ${low}`
   else if (low === -Infinity) expected = open ? `< ${high}` : `≤ ${high}`
+  const asked = (params: Readonly<Record<string, unknown>>): boolean => {
+    const answer: unknown = when(params)
+    if (typeof answer === 'boolean') return answer
+    throw new TypeError(`within: when must return true or false, got ${describe(answer)}`)
+  }
   const ends = { low: floatFrom(low, open), high: -floatFrom(-high, open) }
-  return Object.freeze({ ...ends, expected, hint, validate, when: (params: never) => when(params) })
+  return Object.freeze({ ...ends, expected, hint, validate, when: asked })
 }
 
 class Spec<Columns extends number, Grad extends boolean> implements InputSpec<Columns, Grad, never> {

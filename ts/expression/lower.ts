@@ -23,6 +23,21 @@ export const isComputed = (item: Item): boolean => item.leaf === undefined && it
 /** From this many selections on, a condition of several parts is computed once and for all of them. */
 const MANY = 3
 
+/** A condition of more comparisons than this is computed, too: what selects by it would be selected by each of them. */
+const MOST_PARTS = 16
+
+const parts = new WeakMap<Condition, number>()
+
+/** Of how many comparisons a condition is made, each as often as it occurs. */
+function partsOf(c: Condition): number {
+  let count = parts.get(c)
+  if (count === undefined) {
+    count = c.conditions.reduce((sum, inner) => sum + partsOf(inner), c.args.length > 0 ? 1 : 0)
+    parts.set(c, count)
+  }
+  return count
+}
+
 /** Lowers nodes; all of one program by the same lowering. */
 export class Lowering {
   readonly #items = new Map<string, Item>()
@@ -120,7 +135,7 @@ export class Lowering {
   #chosen(c: Condition, a: Item, b: Item): Item {
     const [x, y] = c.args
     const compared = () => [this.lower(x), this.lower(y), a, b]
-    if (c.uniform || (c.args.length === 0 && this.#selections.get(c)! >= MANY)) {
+    if (c.uniform || (c.args.length === 0 && (this.#selections.get(c)! >= MANY || partsOf(c) > MOST_PARTS))) {
       return c.kind === 'not' ? this.#chosen(c.conditions[0], b, a) : this.item('sel', this.lower(c), a, b)
     }
     const [first, second] = c.conditions

@@ -67,6 +67,8 @@ export class Node<T extends Type = Type> {
     readonly column: number,
     /** Whether it is the same for all rows, so that a call computes it once. */
     readonly uniform: boolean,
+    /** How many nodes, one within the other, there are at most; 1 where it has no arguments. */
+    readonly depth: number,
   ) {}
 
   /** `a * b` or `a < b` written as JavaScript ends up here. */
@@ -91,20 +93,36 @@ export type Graph = Map<string, Node>
 
 let graph: Graph | undefined
 let loss = ''
+let most = Number.POSITIVE_INFINITY
 // Whether uniform factors stay apart, since the product of some has left single precision.
 let isApart = false
 
+/** What a definition may have: the walks over a graph recurse, and the time that a program takes grows faster than its length. */
+const MOST_DEEP = 500
+const MOST_NODES = 5000
+
 /** Runs a function whose builders fill a graph of their own; `name` is that of the loss, for errors; `apart` keeps uniform factors apart. */
 export function inGraph<R>(name: string, work: () => R, apart = false): R {
-  const before = { graph, loss, isApart }
+  return inOwnGraph(name, work, Number.POSITIVE_INFINITY, apart)
+}
+
+/** The same for the function of a definition: a graph that is too large is refused before anything walks over it. */
+export function inDefinition<R>(name: string, work: () => R): R {
+  return inOwnGraph(name, work, MOST_NODES, false)
+}
+
+function inOwnGraph<R>(name: string, work: () => R, mostNodes: number, apart: boolean): R {
+  const before = { graph, loss, most, isApart }
   graph = new Map()
   loss = name
+  most = mostNodes
   isApart = apart
   try {
     return work()
   } finally {
     graph = before.graph
     loss = before.loss
+    most = before.most
     isApart = before.isApart
   }
 }
@@ -122,17 +140,36 @@ function make(
   value = 0,
   column = -1,
 ): Node<never> {
-  if (graph === undefined) throw new TypeError(`${kind}: expressions are built within the function loss of defineLoss`)
-  const ids = [...args, ...conditions].map((node) => node.id)
+  const own = inUse(kind)
+  const operands = [...args, ...conditions]
+  const ids = operands.map((node) => node.id)
   const key = `${kind} ${ids} ${Object.is(value, -0) ? '-0' : value} ${column}`
-  let node = graph.get(key)
+  let node = own.get(key)
   if (node === undefined) {
     const uniform = kind !== 'input' && args.every((a) => a.uniform) && conditions.every((c) => c.uniform)
     const type = CONDITIONS.has(kind) ? 'condition' : 'number'
-    node = new Node(graph, graph.size, type, kind, args, conditions, value, column, uniform)
-    graph.set(key, node)
+    const depth = operands.reduce((deepest, operand) => Math.max(deepest, operand.depth), 0) + 1
+    if (own.size >= most || (depth > MOST_DEEP && most < Number.POSITIVE_INFINITY)) throw tooLarge()
+    node = new Node(own, own.size, type, kind, args, conditions, value, column, uniform, depth)
+    own.set(key, node)
   }
   return node as Node<never>
+}
+
+const tooLarge = () =>
+  new RangeError(
+    said(
+      `the loss is too large: there may be ${MOST_DEEP} operations one within the other, and ${MOST_NODES} of them; make it of several losses`,
+    ),
+  )
+
+/** Whether a node is one of the graph in use. */
+export const isOwn = (node: Node): boolean => node.graph === graph
+
+/** The graph in use. */
+function inUse(name: string): Graph {
+  if (graph !== undefined) return graph
+  throw new TypeError(`${name}: expressions are built within the function loss of defineLoss`)
 }
 
 function sameGraph(name: string, node: Node): void {
@@ -145,6 +182,7 @@ function sameGraph(name: string, node: Node): void {
 
 /** What came as an argument of a builder, as a node. */
 function value(name: string, given: Operand): Value {
+  inUse(name)
   if (typeof given === 'number') {
     if (Number.isNaN(given)) throw new RangeError(said(`${name}: a constant must not be NaN`))
     if (Number.isFinite(given) && !Number.isFinite(fround(given))) {
@@ -156,7 +194,8 @@ function value(name: string, given: Operand): Value {
     return constant(given)
   }
   if (!((given as unknown) instanceof Node)) {
-    throw new TypeError(said(`${name}: an argument must be an expression or a number, got ${describe(given)}`))
+    const hint = Array.isArray(given) ? '; of rows it is one column, as box[0] is' : ''
+    throw new TypeError(said(`${name}: an argument must be an expression or a number, got ${describe(given)}${hint}`))
   }
   if ((given.type as Type) === 'condition') {
     throw new TypeError(
@@ -229,8 +268,25 @@ export function sub(x: Operand, y: Operand): Value {
   return factored(a, b, sub) ?? make('sub', [a, b])
 }
 
-/** Factors of a product, each as often as it occurs. */
-const factors = (node: Value): Value[] => (node.kind === 'mul' ? node.args.flatMap(factors) : [node])
+/** How many factors of a product are looked at: squares of squares have more than there is time for. */
+const MOST_GATHERED = 64
+
+const counts = new WeakMap<Value, number>()
+
+/** How many factors a product has, each as often as it occurs. */
+function countOf(node: Value): number {
+  if (node.kind !== 'mul') return 1
+  let count = counts.get(node)
+  if (count === undefined) {
+    count = countOf(node.args[0]) + countOf(node.args[1])
+    counts.set(node, count)
+  }
+  return count
+}
+
+/** Factors of a product, each as often as it occurs; a product of too many is one factor. */
+const factors = (node: Value): Value[] =>
+  node.kind === 'mul' && countOf(node) <= MOST_GATHERED ? node.args.flatMap(factors) : [node]
 
 /** p·a ± p·b as p·(a ± b), where the two have a factor in common that is not uniform. */
 function factored(a: Value, b: Value, combine: (a: Operand, b: Operand) => Value): Value | undefined {
@@ -305,7 +361,8 @@ const isInvertible = ({ kind, value }: Value): boolean => {
  */
 export function div(x: Operand, y: Operand): Value {
   const [a, b] = [value('div', x), value('div', y)]
-  if (areConstant(a, b) && b.value !== 0 && isHeld(a.value / b.value, a.value, b.value)) return constant(a.value / b.value)
+  if (areConstant(a, b) && b.value !== 0 && isHeld(a.value / b.value, a.value, b.value))
+    return constant(a.value / b.value)
   if (is(b, 1) || is(a, 0)) return a
   if (b.uniform && !a.uniform) {
     if (isInvertible(b)) return mul(constant(1 / b.value), a)
@@ -326,7 +383,10 @@ function byEach(a: Value, b: Value): Value {
 }
 
 /** x² */
-export const square = (x: Operand): Value => mul(x, x)
+export function square(x: Operand): Value {
+  const a = value('square', x)
+  return mul(a, a)
+}
 
 /** |x|; its slope at 0 is 0. */
 export function abs(x: Operand): Value {
@@ -360,7 +420,7 @@ export const softplus = (x: Operand): Value => make('softplus', [value('softplus
 /** 1/(1 + e^−x). For 1 − sigmoid(x), which cancels, write sigmoid(neg(x)). */
 export const sigmoid = (x: Operand): Value => make('sigmoid', [value('sigmoid', x)])
 /** ln sigmoid(x), to all digits on both sides. */
-export const logSigmoid = (x: Operand): Value => neg(softplus(neg(x)))
+export const logSigmoid = (x: Operand): Value => neg(softplus(neg(value('logSigmoid', x))))
 /** The hyperbolic tangent. */
 export const tanh = (x: Operand): Value => make('tanh', [value('tanh', x)])
 /** The arc tangent. */
@@ -470,7 +530,7 @@ export function mul0(x: Operand, y: Operand): Value {
 }
 
 /** x · ln y, and 0 where x is 0. */
-export const xlogy = (x: Operand, y: Operand): Value => mul0(x, log(y))
+export const xlogy = (x: Operand, y: Operand): Value => mul0(value('xlogy', x), log(value('xlogy', y)))
 
 const truth = (holds: boolean): Condition => {
   // Of constants, so that there is a condition which is known.
@@ -502,9 +562,16 @@ export function le(x: Operand, y: Operand): Condition {
 }
 
 /** x > y */
-export const gt = (x: Operand, y: Operand): Condition => lt(y, x)
+export function gt(x: Operand, y: Operand): Condition {
+  const [a, b] = [value('gt', x), value('gt', y)]
+  return lt(b, a)
+}
+
 /** x ≥ y */
-export const ge = (x: Operand, y: Operand): Condition => le(y, x)
+export function ge(x: Operand, y: Operand): Condition {
+  const [a, b] = [value('ge', x), value('ge', y)]
+  return le(b, a)
+}
 
 /** x = y */
 export function eq(x: Operand, y: Operand): Condition {

@@ -1,6 +1,6 @@
 /** Parameters of a loss: numbers that cost nothing to change, and what a program is compiled for. */
 
-import { flag, single, word, wrongType, wrongValue } from '../check.js'
+import { describe, flag, word, wrongType, wrongValue } from '../check.js'
 
 /** A number: its default, and what it must be. */
 export interface NumberSpec {
@@ -64,12 +64,22 @@ export interface ParamOf {
   optionOf(value: number): number | boolean | string
 }
 
+const OF_NUMBERS: readonly string[] = ['default', 'expected', 'holds', 'constant', 'samples']
+const OF_FLAGS: readonly string[] = ['default']
+const OF_WORDS: readonly string[] = ['default', 'words']
+const listed = (members: readonly string[]) => members.join(', ').replace(/, (\w+)$/, ' and $1')
+
 /** Checks the definition of a parameter. */
 export function paramOf(loss: string, name: string, spec: ParamSpec): ParamOf {
   const own = typeof spec === 'number' || typeof spec === 'boolean' ? { default: spec } : spec
   if (typeof own !== 'object' || own === null) {
     const expected = 'a number or { default, expected, holds }, true or false, or { default, words }'
     throw wrongType(loss, `params.${name}`, expected, spec)
+  }
+  const members = 'words' in own ? OF_WORDS : typeof own.default === 'boolean' ? OF_FLAGS : OF_NUMBERS
+  const other = Object.keys(own).find((member) => !members.includes(member))
+  if (other !== undefined) {
+    throw new TypeError(`${loss}: params.${name} has ${listed(members)}, and not ${other}`)
   }
   if ('words' in own) return wordParam(loss, name, own)
   return typeof own.default === 'boolean'
@@ -78,15 +88,24 @@ export function paramOf(loss: string, name: string, spec: ParamSpec): ParamOf {
 }
 
 function numberParam(loss: string, name: string, spec: NumberSpec): ParamOf {
-  const { expected = 'a finite number', holds = Number.isFinite, constant = false, samples = [] } = spec
+  const { holds = Number.isFinite, constant = false, samples = [] } = spec
+  const { expected = spec.holds === undefined ? 'a finite number' : 'a number for which its holds returns true' } = spec
   if (typeof holds !== 'function') throw wrongType(loss, `params.${name}.holds`, 'a function', holds)
   if (typeof expected !== 'string') throw wrongType(loss, `params.${name}.expected`, 'words', expected)
   flag(loss, `params.${name}.constant`, constant)
+  const isRight = (value: number): boolean => {
+    const answer: unknown = holds(value)
+    if (typeof answer === 'boolean') return answer
+    throw new TypeError(`${loss}: params.${name}.holds must return true or false, got ${describe(answer)}`)
+  }
   const check = (parameter: string, given: unknown): number => {
+    if (typeof given !== 'number') throw wrongType(loss, parameter, expected, given)
     const isInfinite = constant && (given === Infinity || given === -Infinity)
-    if (!isInfinite) return single(loss, parameter, given, expected, (value) => holds(value))
-    if (holds(given)) return given
-    throw wrongValue(loss, parameter, expected, given)
+    if (!(isInfinite || Number.isFinite(given)) || !isRight(given)) throw wrongValue(loss, parameter, expected, given)
+    // The program has the number as a 32-bit float, which must be right too. Code of the author runs once where the two are one.
+    const rounded = Math.fround(given)
+    if (rounded === given || (Number.isFinite(rounded) && isRight(rounded))) return given
+    throw wrongValue(loss, parameter, `${expected} as a 32-bit float, which reaches from 1.4e-45 to 3.4e38`, given)
   }
   return {
     name,

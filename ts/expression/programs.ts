@@ -3,8 +3,8 @@
 import { OPERANDS } from '../backend/contract.js'
 import { type Compiled, compile, type Wanted } from './compile.js'
 import type { InputTraits } from './inputs.js'
-import { inGraph, isNotNegative, type Node, rebuilt, type Value } from './node.js'
-import { evaluateUniforms, hasScale } from './uniforms.js'
+import { inDefinition, isNotNegative, type Node, rebuilt, type Value } from './node.js'
+import { evaluateUniforms } from './uniforms.js'
 
 /** For how many sets of constants programs are kept. */
 const MOST_KEPT = 16
@@ -31,7 +31,14 @@ export interface Ready extends Compiled {
   /** Places of the uniforms that depend on the factor of the gradients. */
   readonly scaled: readonly number[]
   /** The values of the last call: those of a training step are the same from call to call. */
-  last: { readonly params: readonly number[]; readonly scale: number; readonly values: Float32Array; readonly held: boolean } | undefined
+  last:
+    | {
+        readonly params: readonly number[]
+        readonly scale: number
+        readonly values: Float32Array
+        readonly held: boolean
+      }
+    | undefined
 }
 
 /** The programs of a loss. */
@@ -77,6 +84,7 @@ export class Programs {
   compile(wanted: Wanted, params: readonly number[]): Ready {
     const [{ root }, constants, odd] = [this.#builtOf(params), this.#constantsOf(params), this.#oddOf(params)]
     const compiled = compile(this.loss, () => rebuilt(root, constants, odd), this.inputs, wanted)
+    const hasScale = scales()
     const scaled = compiled.uniforms.flatMap((node, k) => (hasScale(node) ? [k] : []))
     return { ...compiled, scaled, last: undefined }
   }
@@ -106,7 +114,7 @@ export class Programs {
     let built = this.#built.get(key)
     if (built === undefined) {
       const chosen = new Map(this.constants.map((k) => [k, params[k]]))
-      const root = inGraph(this.loss, () => this.build(chosen))
+      const root = inDefinition(this.loss, () => this.build(chosen))
       built = { root, ...exponentsIn(root) }
       const [first] = this.#built.keys()
       if (this.#built.size >= MOST_BUILT) this.#built.delete(first)
@@ -178,6 +186,20 @@ function exponentsIn(value: Value): Omit<Built, 'root'> {
   return { exponents: [...found].sort((a, b) => a - b), powers }
 }
 
+/** A function that says whether a uniform depends on the factor of the gradients; it looks at each node once. */
+function scales(): (node: Node) => boolean {
+  const known = new Map<Node, boolean>()
+  const hasScale = (node: Node): boolean => {
+    let own = known.get(node)
+    if (own === undefined) {
+      own = node.kind === 'scale' || node.args.some(hasScale) || node.conditions.some(hasScale)
+      known.set(node, own)
+    }
+    return own
+  }
+  return hasScale
+}
+
 function keyOf({ kind, value, inPlace, grads, apart }: Wanted): number {
   let key = (kind === 'raw' ? 1 : 0) + (value ? 2 : 0) + (inPlace ? 4 : 0) + (apart ? 8 : 0)
   for (const input of grads) key += 2 ** (input + 4)
@@ -188,8 +210,8 @@ const LEAST = 2 ** -126
 
 /** The values of the uniforms of a call. */
 export function uniformsOf(ready: Ready, params: readonly number[], scale: number): Float32Array {
-  // The array is that of settings, which do not change.
-  if (ready.last?.params !== params || ready.last.scale !== scale) {
+  // The array is that of settings, which do not change. A factor of −0 is not the one of 0: it is the sign of what is written.
+  if (ready.last?.params !== params || !Object.is(ready.last.scale, scale)) {
     ready.last = { params, scale, ...evaluateUniforms(ready.uniforms, params, scale) }
   }
   return ready.last.values

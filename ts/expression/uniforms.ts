@@ -31,11 +31,6 @@ export function evaluateUniforms(uniforms: readonly Value[], params: readonly nu
   return { values, held }
 }
 
-/** Whether a uniform depends on the factor of the gradients. */
-export function hasScale(node: Node): boolean {
-  return node.kind === 'scale' || node.args.some(hasScale) || node.conditions.some(hasScale)
-}
-
 /** A node from its arguments, as numbers: conditions are 1 or 0. Parameters and the scale are given, inputs have no value here. */
 export function computed(
   node: Node,
