@@ -152,7 +152,7 @@ export class Programs {
   #oddOf(params: readonly number[]): ReadonlyMap<Node, boolean> {
     const odd = new Map<Node, boolean>()
     for (const power of this.#builtOf(params).powers) {
-      const [exponent] = evaluateUniforms([power.args[1]], params, 1)
+      const [exponent] = evaluateUniforms([power.args[1]], params, 1).values
       if (Number.isInteger(exponent)) odd.set(power, exponent % 2 !== 0)
     }
     return odd
