@@ -212,7 +212,10 @@ everywhere('factors of all rows leave single precision only together with the da
       const { value, grad } = ofQuotient.valueAndGrad(x, { p, ...sum, ...(weight && { weight }) })
       t.true(isNear(value, 33), `value at ${p}: ${value}`)
       const right = Math.fround(2 / own)
-      t.true(grad.every((g) => g === right || isNear(g, right)), `gradient at ${p}: ${grad[0]} for ${right}`)
+      t.true(
+        grad.every((g) => g === right || isNear(g, right)),
+        `gradient at ${p}: ${grad[0]} for ${right}`,
+      )
     }
     t.deepEqual(quotient(filled(0), { p, ...none }), filled(0))
   }

@@ -205,7 +205,11 @@ export function run(
     }
   }
   if (sum === undefined) {
-    const { ready, uniforms } = rawOf(programs, { kind: 'raw', grads: indices, value: wanted.value, inPlace: false }, params)
+    const { ready, uniforms } = rawOf(
+      programs,
+      { kind: 'raw', grads: indices, value: wanted.value, inPlace: false },
+      params,
+    )
     const raw = { scale, weight, sampleWeight, sampleInner, marks, gradOutput, out, accumulate }
     const { program } = ready
     sum = runExpression({ loss, program, uniforms, inputs: arrays, grads: buffersOfGrads, rows, raw })

@@ -305,7 +305,8 @@ const isInvertible = ({ kind, value }: Value): boolean => {
  */
 export function div(x: Operand, y: Operand): Value {
   const [a, b] = [value('div', x), value('div', y)]
-  if (areConstant(a, b) && b.value !== 0 && isHeld(a.value / b.value, a.value, b.value)) return constant(a.value / b.value)
+  if (areConstant(a, b) && b.value !== 0 && isHeld(a.value / b.value, a.value, b.value))
+    return constant(a.value / b.value)
   if (is(b, 1) || is(a, 0)) return a
   if (b.uniform && !a.uniform) {
     if (isInvertible(b)) return mul(constant(1 / b.value), a)

@@ -29,7 +29,14 @@ export interface Ready extends Compiled {
   /** Places of the uniforms that depend on the factor of the gradients. */
   readonly scaled: readonly number[]
   /** The values of the last call: those of a training step are the same from call to call. */
-  last: { readonly params: readonly number[]; readonly scale: number; readonly values: Float32Array; readonly held: boolean } | undefined
+  last:
+    | {
+        readonly params: readonly number[]
+        readonly scale: number
+        readonly values: Float32Array
+        readonly held: boolean
+      }
+    | undefined
 }
 
 /** The programs of a loss. */
