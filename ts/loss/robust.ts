@@ -115,6 +115,6 @@ export const robust: Loss<Floats, Floats, RobustOptions> = /* @__PURE__ */ expre
   loss({ input, target }, { alpha, scale }) {
     const d = sub(input, target)
     const [value, slope] = formulaOf(alpha, div(d, scale as Operand))
-    return custom(value, [d, div(slope, scale as Operand)])
+    return custom(value, [d, mul(div(1, scale as Operand), slope)])
   },
 })
