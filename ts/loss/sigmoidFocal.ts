@@ -87,7 +87,7 @@ export const sigmoidFocal: Loss<Floats, Probabilities, SigmoidFocalOptions> = /*
       const product = large * small
       const turn = product === 0 ? 0 : (gamma * (1 - 2 * side) * product) / miss
       // An infinite logit has a finite size above, for its gradient; only a power of 0 makes its value finite.
-      value[i] = weight === 0 ? 0 : weight * (bce > ENDLESS ? Infinity : bce)
+      value[i] = bce > ENDLESS ? (weight === 0 ? 0 : Infinity) : weight * bce
       dx[i] = (above - below) * weight * (side - small - (turn === 0 ? 0 : bce * turn))
       if (dt !== undefined) {
         // At a miss of 0 bce is 0 too, and bce/m is 1. e^−|x| is 0 below −320, but a small power of it is not.

@@ -104,8 +104,8 @@ impl SigmoidFocal {
 
         let value = if STEEP_TOO && self.gamma > STEEP {
             let value = v.mul(alpha, v.by_lane(Steep::<true>(f64::from(self.gamma)), x, t));
-            // Its bce may be infinite, as above.
-            v.zero_where(v.eq(alpha, zero), value)
+            // Its bce may be infinite, as above; NaN stays NaN.
+            v.select(v.eq(m, m), v.zero_where(v.eq(alpha, zero), value), m)
         } else {
             v.mul(weight, bce)
         };
