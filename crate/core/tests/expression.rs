@@ -901,16 +901,18 @@ fn raw_programs_weigh_mask_scale_add_store_and_sum() {
                         added.abs() + (x * factor).abs(),
                         &format!("dx, {what}"),
                     );
+                    // Every gradient is added to, not the first alone.
+                    let added = if has(4) { 9.0 } else { 0.0 };
                     near(
                         pair[2 * i],
-                        b * factor,
-                        (b * factor).abs(),
+                        added + b * factor,
+                        added + (b * factor).abs(),
                         &format!("a, {what}"),
                     );
                     near(
                         pair[2 * i + 1],
-                        a * factor,
-                        (a * factor).abs(),
+                        added + a * factor,
+                        added + (a * factor).abs(),
                         &format!("b, {what}"),
                     );
                     let value = (a * b + x * x) * w;
