@@ -1,5 +1,6 @@
 /** What losses of boxes have in common: two boxes per row, each of four columns. */
 
+import { rows } from './inputs.js'
 import {
   add,
   atan,
@@ -22,7 +23,17 @@ import {
 
 /** What the four numbers of a box are: two corners, the low one and the sides, or the centre and the sides. */
 export type BoxFormat = 'xyxy' | 'xywh' | 'cxcywh'
-export const BOX_FORMATS: readonly BoxFormat[] = ['xyxy', 'xywh', 'cxcywh']
+const BOX_FORMATS: readonly BoxFormat[] = ['xyxy', 'xywh', 'cxcywh']
+
+/** Of a loss of boxes all but its name and formula. */
+export const OF_BOXES = {
+  inputs: { input: rows(4), target: rows(4) },
+  params: {
+    format: { default: 'xyxy', words: BOX_FORMATS },
+    eps: { default: 1e-7, expected: 'a number ≥ 0', holds: (eps: number) => eps >= 0, samples: [0.5] },
+  },
+  draws: { input: 'box', target: 'box' },
+} as const
 
 /** The columns of a box. */
 type Columns = readonly [Value, Value, Value, Value]

@@ -1,6 +1,5 @@
-import { BOX_FORMATS, geometryOf, missOf, separationOf, turnOf } from '../expression/boxes.js'
+import { geometryOf, missOf, OF_BOXES, separationOf, turnOf } from '../expression/boxes.js'
 import { expressionLoss } from '../expression/define.js'
-import { rows } from '../expression/inputs.js'
 import { add, detach, div, mul, square } from '../expression/node.js'
 import type { Loss } from '../family/loss.js'
 import type { Floats } from '../family/pointwise.js'
@@ -38,12 +37,7 @@ import type { BoxOptions } from './iou.js'
  */
 export const ciou: Loss<Floats, Floats, BoxOptions> = /* @__PURE__ */ expressionLoss({
   name: 'ciou',
-  inputs: { input: rows(4), target: rows(4) },
-  params: {
-    format: { default: 'xyxy', words: BOX_FORMATS },
-    eps: { default: 1e-7, expected: 'a number ≥ 0', holds: (eps) => eps >= 0, samples: [0.5] },
-  },
-  draws: { input: 'box', target: 'box' },
+  ...OF_BOXES,
   loss({ input, target }, { format, eps }) {
     const geometry = geometryOf(format, input, target)
     const miss = missOf(geometry, eps)

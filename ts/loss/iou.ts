@@ -1,6 +1,5 @@
-import { BOX_FORMATS, type BoxFormat, geometryOf, missOf } from '../expression/boxes.js'
+import { type BoxFormat, geometryOf, missOf, OF_BOXES } from '../expression/boxes.js'
 import { expressionLoss } from '../expression/define.js'
-import { rows } from '../expression/inputs.js'
 import type { Loss } from '../family/loss.js'
 import type { Floats, PointwiseOptions } from '../family/pointwise.js'
 
@@ -43,11 +42,6 @@ export interface BoxOptions extends Omit<PointwiseOptions, 'ignoreIndex'> {
  */
 export const iou: Loss<Floats, Floats, BoxOptions> = /* @__PURE__ */ expressionLoss({
   name: 'iou',
-  inputs: { input: rows(4), target: rows(4) },
-  params: {
-    format: { default: 'xyxy', words: BOX_FORMATS },
-    eps: { default: 1e-7, expected: 'a number ≥ 0', holds: (eps) => eps >= 0, samples: [0.5] },
-  },
-  draws: { input: 'box', target: 'box' },
+  ...OF_BOXES,
   loss: ({ input, target }, { format, eps }) => missOf(geometryOf(format, input, target), eps),
 })
