@@ -2,7 +2,7 @@
 
 use super::interpreter::Call;
 use super::precise::{Doubles, is_large};
-use crate::family::pointwise::{LIFT, fits};
+use crate::family::pointwise::{LIFT, delicate, fits};
 use crate::family::positions::{NOTHING, Positions};
 use crate::family::stream::Stream;
 use crate::simd::{Cells, Chunk, Kernel, LANES, Simd};
@@ -264,7 +264,7 @@ fn in_double(raw: &Raw, call: &Call, unit: Range<usize>, large: u32, lifted: boo
                 let grad = &grad[row * columns..(row + 1) * columns];
                 for (to, k) in grad.iter().zip(first..) {
                     let slope = result(k);
-                    if wide || is_lost(to) || is_delicate(slope, factor) {
+                    if wide || is_lost(to) || delicate(slope, factor) {
                         let before = call.results[k][i].get();
                         let before = if raw.accumulate {
                             f64::from(before)
@@ -278,7 +278,7 @@ fn in_double(raw: &Raw, call: &Call, unit: Range<usize>, large: u32, lifted: boo
             if !raw.value {
                 continue;
             }
-            let apart = is_delicate(result(value), weight);
+            let apart = delicate(result(value), weight);
             let weighted = result(value) * weight;
             if let Some(out) = out.filter(|out| apart || is_lost(out)) {
                 out.set(weighted as f32);
@@ -291,12 +291,4 @@ fn in_double(raw: &Raw, call: &Call, unit: Range<usize>, large: u32, lifted: boo
         }
     }
     lacking
-}
-
-/// Whether single precision has too few digits of one factor for what the other makes of it.
-fn is_delicate(a: f64, b: f64) -> bool {
-    let is_lifted = |small: f64, large: f64| {
-        small != 0.0 && small.abs() < f64::from(f32::MIN_POSITIVE) && large.abs() >= LIFT
-    };
-    is_lifted(a, b) || is_lifted(b, a)
 }

@@ -4,7 +4,7 @@
 //! What single precision holds stays as it is, so that no element's bits depend on its neighbours.
 
 use super::general::Formula;
-use super::{Args, Extra, LIFT, fits};
+use super::{Args, Extra, delicate, fits};
 use crate::family::stream::Stream;
 use crate::simd::{Cells, Chunk, LANES};
 use crate::sum::FOUR;
@@ -93,12 +93,4 @@ impl Block<'_> {
 /// A weight of an element.
 fn weight(stream: Option<Stream>, i: usize) -> f64 {
     stream.map_or(1.0, |stream| stream.at(i).into())
-}
-
-/// Whether single precision has too few digits of one factor for what the other makes of it.
-fn delicate(a: f64, b: f64) -> bool {
-    let lifted = |small: f64, large: f64| {
-        small != 0.0 && small.abs() < f64::from(f32::MIN_POSITIVE) && large.abs() >= LIFT
-    };
-    lifted(a, b) || lifted(b, a)
 }

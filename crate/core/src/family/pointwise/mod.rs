@@ -285,6 +285,14 @@ fn lifts(scale: f64) -> bool {
     scale.abs() >= LIFT
 }
 
+/// Whether single precision has too few digits of one factor for what the other makes of it.
+pub(crate) fn delicate(a: f64, b: f64) -> bool {
+    let lifted = |small: f64, large: f64| {
+        small != 0.0 && small.abs() < f64::from(f32::MIN_POSITIVE) && large.abs() >= LIFT
+    };
+    lifted(a, b) || lifted(b, a)
+}
+
 /// Memory for what a block has where the gradient is written, if that may still be `needed`.
 #[inline(always)]
 fn room(room: &mut Room<VECTORS>, elements: usize, needed: bool) -> &[Chunk] {
