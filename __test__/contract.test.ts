@@ -4,9 +4,8 @@
  */
 
 import test, { type ExecutionContext } from 'ava'
-import { accumulated, type BatchReduction, definitionOf, type Loss } from '../ts/family/loss.js'
-import type { PointwiseDefinition, Values } from '../ts/family/pointwise.js'
-import type { SoftmaxDefinition } from '../ts/family/softmax.js'
+import type { BatchReduction, PointwiseDefinition, SoftmaxDefinition, Values } from '../ts/definition.js'
+import { accumulated, definitionOf, type Loss } from '../ts/family/loss.js'
 import * as library from '../ts/index.js'
 import { drawn, filled, generator, guarded, intact, normal, sameBits } from './data.js'
 import { missing, platforms, registry } from './platforms.js'
@@ -341,7 +340,7 @@ test.serial('the registry and the exports have the same losses', (t) => {
     t.is(loss.name, definition.name)
     t.deepEqual(row?.params, Object.keys(definition.params))
   }
-  for (const { backend } of platforms) if (backend.registry.length > 0) t.deepEqual(backend.registry, registry)
+  for (const { backend } of platforms) if (backend.name !== 'ts') t.deepEqual(backend.description.registry, registry)
 })
 
 for (const { definition, loss } of losses) {

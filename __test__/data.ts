@@ -1,6 +1,6 @@
 /** Seeded data, and arrays that notice a write outside. */
 
-import type { Values } from '../ts/family/pointwise.js'
+import type { Values } from '../ts/definition.js'
 
 /** A generator of numbers in [0, 1) that repeats (mulberry32). */
 export function generator(seed: number): () => number {

@@ -4,8 +4,9 @@
  */
 
 import type { ExecutionContext } from 'ava'
+import type { PointwiseDefinition } from '../ts/definition.js'
 import { definitionOf, type Loss } from '../ts/family/loss.js'
-import type { PointwiseDefinition, PointwiseOptions } from '../ts/family/pointwise.js'
+import type { PointwiseOptions } from '../ts/family/pointwise.js'
 import { bce, bceWithLogits, huber, klDiv, l1, mse, nll, sigmoidFocal, smoothL1 } from '../ts/index.js'
 import { filled, generator } from './data.js'
 import { everywhere, loose, refuses } from './everywhere.js'

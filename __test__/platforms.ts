@@ -1,7 +1,8 @@
 /** Everything that can compute a loss on this machine: the backends, once per instruction set, and native once with threads. */
 
 import { setFlagsFromString } from 'node:v8'
-import type { Backend, RegistryRow } from '../ts/backend/contract.js'
+import type { Backend } from '../ts/backend/contract.js'
+import type { RegistryRow } from '../ts/backend/describe.js'
 import { load, use } from '../ts/backend/load.js'
 import { loadWasm, wasmSets } from '../ts/backend/wasm.js'
 
@@ -88,7 +89,7 @@ export const registry = registryOf()
 function registryOf(): readonly RegistryRow[] {
   for (const name of ['native', 'wasm'] as const) {
     try {
-      return load(name).registry
+      return load(name).description.registry
     } catch {}
   }
   return []

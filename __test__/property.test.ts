@@ -2,9 +2,8 @@
 
 import test from 'ava'
 import fc from 'fast-check'
+import type { Param, PointwiseDefinition, SoftmaxDefinition } from '../ts/definition.js'
 import { type Definition, definitionOf, type Loss } from '../ts/family/loss.js'
-import type { Param, PointwiseDefinition } from '../ts/family/pointwise.js'
-import type { SoftmaxDefinition } from '../ts/family/softmax.js'
 import * as library from '../ts/index.js'
 import { platforms } from './platforms.js'
 

@@ -3,9 +3,8 @@
  * no derivative of the library is its own witness.
  */
 
-import type { PointwiseDefinition } from '../ts/family/pointwise.js'
+import type { PointwiseDefinition, SoftmaxDefinition } from '../ts/definition.js'
 import type { RegionDefinition } from '../ts/family/region/index.js'
-import type { SoftmaxDefinition } from '../ts/family/softmax.js'
 
 /** Values and derivatives before reduction, weights included. */
 export interface Reference {

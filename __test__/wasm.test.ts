@@ -6,7 +6,10 @@ import { promisify } from 'node:util'
 import test, { type ExecutionContext } from 'ava'
 import { load, use } from '../ts/backend/load.js'
 import { loadWasm } from '../ts/backend/wasm.js'
-import type { PointwiseDefinition } from '../ts/family/pointwise.js'
+import { everything } from '../ts/call/marks.js'
+import { pointwiseKind } from '../ts/call/pointwise.js'
+import { softmaxKind } from '../ts/call/softmax.js'
+import type { PointwiseDefinition, SoftmaxDefinition } from '../ts/definition.js'
 import { bceDice, bceWithLogits, combine, crossEntropy, dice, diceCe, mse } from '../ts/index.js'
 import { everywhere } from './everywhere.js'
 import { platforms } from './platforms.js'
@@ -161,15 +164,16 @@ for (const set of sets) {
 
   test.serial(`traps leave wasm ${set} as it was`, (t) => {
     const wasm = loadWasm(set)
-    const { pointwise } = wasm
     const [x, y] = [Float32Array.of(1, 2, 3), Float32Array.of(0, 0, 0)]
+    const common = { loss: 'mse', marks: everything, dx: undefined, scale: 1, p0: 0, extra: undefined }
     // No pointwise loss: the facade never asks for that, so the kernel panics.
-    const wrong = { name: 'crossEntropy' } as PointwiseDefinition
+    const definition = { name: 'crossEntropy' } as PointwiseDefinition
+    const wrong = { ...common, kind: pointwiseKind, definition, x, t: y, p1: 0, aux: 0 }
     // So many take up the stack of an instance that is not replaced.
     let traps = 0
     for (let i = 0; i < 4000; i++) {
       try {
-        pointwise(wrong, x, y, undefined, 1, 0, 0, 0, undefined)
+        wasm.run(wrong)
       } catch (error) {
         if ((error as Error).message === 'unreachable') traps++
       }
@@ -180,14 +184,14 @@ for (const set of sets) {
 
     // Beside so large an array it may be for want of memory.
     const row = new Float32Array(2 ** 23)
-    const { softmax } = wasm as unknown as { softmax(...args: unknown[]): number }
-    t.throws(
-      () => softmax({ name: 'mse' }, row, Int32Array.of(1), row.length, undefined, 1, -100, 0, 1, 0, undefined),
-      {
-        instanceOf: RangeError,
-        message: /^mse: input must have rows that fit .* 335544\d\d bytes, which leave too little for the kernel; /,
-      },
-    )
+    const axis = { samples: 1, classes: row.length, positions: 1, last: true }
+    const marks = { labels: Int32Array.of(1), ignored: [-100], mask: undefined, maskInner: 1 }
+    const pointwise = { name: 'mse' } as SoftmaxDefinition
+    const numbers = { labelSmoothing: 0, temperature: 1 }
+    t.throws(() => wasm.run({ ...common, ...numbers, kind: softmaxKind, definition: pointwise, marks, x: row, axis }), {
+      instanceOf: RangeError,
+      message: /^mse: input must have rows that fit .* 335544\d\d bytes, which leave too little for the kernel; /,
+    })
     near(t, crossEntropy(row, Int32Array.of(1)), 23 * Math.LN2, 'the next row')
   })
 

@@ -1,6 +1,8 @@
 /** What the parent and its children agree on: the losses, the data of a case, the call that is timed. */
 
 import { active } from '../ts/backend/load.js'
+import { everything } from '../ts/call/marks.js'
+import { pointwiseKind } from '../ts/call/pointwise.js'
 import type { Draw } from '../ts/expression/define.js'
 import { type CommonOptions, type Definition, definitionOf, type Loss, type ValueAndGrad } from '../ts/family/loss.js'
 import * as library from '../ts/index.js'
@@ -182,7 +184,8 @@ export function prepareKernel(name: string, size: Size): () => ValueAndGrad<'mea
   const aux = definition.aux?.default ?? 0
   const kernels = active
   return () => {
-    const sum = kernels.pointwise(definition, input, target, grad, 1 / elements, aux, p0, p1, undefined)
+    const call = { x: input, t: target, dx: grad, scale: 1 / elements, p0, p1, aux, extra: undefined }
+    const sum = kernels.run({ kind: pointwiseKind, loss: name, definition, marks: everything, ...call })
     return { value: sum / elements, grad }
   }
 }

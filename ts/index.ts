@@ -1,5 +1,6 @@
 export { type BackendInfo, backend, setThreads } from './backend/load.js'
 export type { DynamicTensor, TensorLike } from './check.js'
+export type { BatchReduction, Reduction } from './definition.js'
 export {
   defineLoss,
   type ExpressionDefinition,
@@ -8,17 +9,7 @@ export {
   type ExpressionResult,
 } from './expression/define.js'
 export { type CombinedLoss, combine, type PartOf, type PartOptions } from './family/combine.js'
-export type {
-  BackwardOptions,
-  BatchReduction,
-  CommonOptions,
-  Loss,
-  LossOf,
-  Reduction,
-  ReductionOf,
-  Value,
-  ValueAndGrad,
-} from './family/loss.js'
+export type { BackwardOptions, CommonOptions, Loss, LossOf, ReductionOf, Value, ValueAndGrad } from './family/loss.js'
 export type { ElementOptions, Floats, PointwiseOptions, Probabilities } from './family/pointwise.js'
 export type { LabelArray, Labels, Mask } from './family/positions.js'
 export type { Activation, CompoundOptions, PlaneOptions, RegionOptions, RegionTarget } from './family/region/index.js'

@@ -26,7 +26,9 @@ const LONG = 4096
 /** Positions of a sample whose losses make one block. */
 export function positionsOfBlock(classes: number, last: boolean): number {
   if (last && classes >= LONG) return 1
-  return Math.max(LANES, 2 ** Math.ceil(Math.log2(Math.floor(BLOCK / classes))))
+  const positions = Math.floor(BLOCK / classes)
+  // Rounded up to a power of two.
+  return positions <= LANES ? LANES : 1 << (32 - Math.clz32(positions - 1))
 }
 
 const lanes = new Float32Array(LANES)

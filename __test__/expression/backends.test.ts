@@ -2,7 +2,7 @@
 
 import test from 'ava'
 import { use } from '../../ts/backend/load.js'
-import { tsBackend } from '../../ts/backend/ts.js'
+import { tsBackend } from '../../ts/backend/ts/index.js'
 import { add, defineLoss, fixedRows, mul, rows } from '../../ts/expression/index.js'
 import { generator } from '../data.js'
 import { platforms } from '../platforms.js'

@@ -1,6 +1,6 @@
 /** A program run an instruction at a time over whole arrays, straight from the table of operations: slow, and easy to believe. */
 
-import type { Program } from '../../ts/backend/contract.js'
+import type { Program } from '../../ts/call/expression.js'
 import {
   COLUMNS,
   LOGISTIC,

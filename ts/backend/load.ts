@@ -1,9 +1,9 @@
 /** The choice of the backend: native, then WebAssembly, then TypeScript, once, when the package is imported. */
 
 import { version } from '../version.js'
-import type { Backend, ExpressionCall } from './contract.js'
+import type { Backend } from './contract.js'
 import { loadNative } from './native.js'
-import { tsBackend } from './ts.js'
+import { tsBackend } from './ts/index.js'
 import { loadWasm, wasmSets } from './wasm.js'
 
 const loaders = { native: loadNative, wasm: loadWasm, ts: () => tsBackend }
@@ -98,12 +98,6 @@ let cutoffs = CUTOFFS[process.env.FUSED_LOSS_BACKEND ? 'ts' : active.name]
 /** The backend for a call with so many elements. */
 export function backendFor(family: Family, elements: number): Backend {
   return elements < cutoffs[family] ? tsBackend : active
-}
-
-/** Runs a program by the backend for so many rows; by TypeScript, where that has no interpreter. */
-export function runExpression(call: ExpressionCall): number {
-  const { expression } = backendFor('expression', call.rows)
-  return expression === undefined ? tsBackend.expression(call) : expression(call)
 }
 
 /** Puts another backend in use, for all calls or `bySize`: for tests and benches, which compare them in one process. */

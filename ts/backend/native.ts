@@ -2,89 +2,44 @@
 
 import { readFileSync, statSync } from 'node:fs'
 import { createRequire } from 'node:module'
+import {
+  CALL,
+  type CallArray,
+  type CallKind,
+  GRADS,
+  INPUTS,
+  LOSS,
+  SPLIT_ALL,
+  SUM,
+  THREADS,
+  TYPES,
+} from '../call/call.js'
+import type { Call } from '../call/index.js'
+import { kindNumbers } from '../call/marks.js'
 import { kindOf, separateGrad } from '../check.js'
-import { activationNumber, type Backend, opsOf, type RegionCall, type RegistryRow } from './contract.js'
-import { everything, kindNumbers, type Marks, type NumberArray } from './marks.js'
-
-type Floats = Float32Array | undefined
-type Numbers = NumberArray | undefined
+import type { Backend } from './contract.js'
+import { described, opsOf } from './describe.js'
 
 /** What `crate/node` exports. */
 interface Addon {
   version(): string
-  registry(): RegistryRow[]
+  describe(): string
   instructionSets(): string[]
   instructionSet(): string
   pinInstructionSet(name: string): boolean
   availableThreads(): number
-  /**
-   * The numbers of a call without number arguments; its result comes back in the first. The last two stay from call to call:
-   * whether small calls are split too, and the number of threads.
-   */
+  /** The numbers of a call; its result comes back in the first. Those of threads stay from call to call. */
   readonly numbers: Float64Array
-  /** Numbers: low, high. */
-  firstOutside(values: NumberArray, labels?: Numbers, mask?: Numbers): void
-  /** Numbers: positions, classes. */
-  keptWeight(labels: Numbers, mask?: Numbers, weight?: Floats, sampleWeight?: Floats): void
-  /** Numbers: op, scale, aux, p0, p1. */
-  pointwise(x: Float32Array, t: Float32Array, dx: Floats): void
-  /** Numbers: the same, auxInner, and whether `dx` is added to. */
-  pointwiseGeneral(
-    x: Float32Array,
-    t: NumberArray,
-    dx: Floats,
-    weight: Floats,
-    aux: Floats,
-    gradOutput: Floats,
-    dt: Floats,
-    out: Floats,
-    sampleWeight?: Floats,
-    labels?: Numbers,
-    mask?: Numbers,
-  ): void
-  /** Numbers: op, scale, classes, none, labelSmoothing, temperature, p0. */
-  softmax(x: Float32Array, labels: Int32Array, dx: Floats): void
-  /** Numbers: the same, inner, and whether `dx` is added to. */
-  softmaxGeneral(
-    x: Float32Array,
-    labels: Numbers,
-    dx: Floats,
-    target: Floats,
-    weight?: Floats,
-    sampleWeight?: Floats,
-    gradOutput?: Floats,
-    dt?: Floats,
-    out?: Floats,
-    mask?: Numbers,
-  ): void
-  /**
-   * Numbers: op of the part or −1, scale, classes, none, labelSmoothing, positions, classes last, activation, squared,
-   * p0, p1, aux, whether `dx` is added to, whether it is the gradient by the target.
-   */
-  region(
-    x: Float32Array,
-    labels: Numbers,
-    target: Numbers,
-    sums?: Float64Array,
-    planes?: Floats,
-    dx?: Floats,
-    auxs?: Floats,
-    weight?: Floats,
-    sampleWeight?: Floats,
-    mask?: Numbers,
-  ): void
-  /**
-   * Of a program the code, the uniforms, inputs, gradients and those streams that there are: weight, sample weight, upstream gradient,
-   * values, labels, mask. Numbers: rows, registers, how many inputs and gradients; whether the program is raw, scale, whether there is a
-   * value, which streams there are, whether the first gradient is added to.
-   */
-  expression(code: Uint8Array, uniforms: Float32Array, ...arrays: NumberArray[]): void
-  /** The same of more arrays than {@link FEW_ARRAYS}. */
-  expressionOfMany(code: Uint8Array, uniforms: Float32Array, ...arrays: NumberArray[]): void
+  /** Makes a call of at most three arrays: those that are given, in the order of their places, and those that follow. */
+  few(...arrays: ArrayBufferView[]): void
+  /** The same of at most {@link SOME}. */
+  some(...arrays: ArrayBufferView[]): void
+  /** The same of any number. */
+  many(...arrays: ArrayBufferView[]): void
 }
 
-/** Arrays of a program's call, beside code and uniforms, that the addon's shorter function takes. */
-const FEW_ARRAYS = 8
+/** Arrays that the addon's functions take. */
+const SOME = 13
 
 /** The native backend; a test may pin one of the machine's instruction sets, and have small calls split among threads too. */
 export interface NativeBackend extends Backend {
@@ -94,16 +49,6 @@ export interface NativeBackend extends Backend {
   setThreads(count: number): void
 }
 
-// In the array of numbers, as crate/node/src/direct.rs has them.
-const SPLIT_ALL = 14
-const THREADS = 15
-const LABELS = 16
-const MASK = 17
-const TARGET = 18
-const MASK_INNER = 19
-const SAMPLE = 20
-const IGNORED = 21
-
 /** Name of the platform as in the names of the addon and of its package, such as `linux-x64-gnu`. */
 export function platform(): string {
   const { platform, arch } = process
@@ -112,10 +57,6 @@ export function platform(): string {
     return `linux-${arch}-${report?.header?.glibcVersionRuntime ? 'gnu' : 'musl'}`
   }
   return platform === 'win32' ? `win32-${arch}-msvc` : `${platform}-${arch}`
-}
-
-function kindNumber(array: NumberArray): number {
-  return kindNumbers[kindOf(array)!]
 }
 
 /**
@@ -161,35 +102,29 @@ function open(): Addon {
 /** Loads the addon, or throws with the reason why it cannot be. */
 export function loadNative(): NativeBackend {
   const addon = open()
-  const registry = addon.registry()
-  const ops = opsOf(registry)
-  const {
-    numbers,
-    firstOutside,
-    keptWeight,
-    pointwise,
-    pointwiseGeneral,
-    softmax,
-    softmaxGeneral,
-    region,
-    expression,
-    expressionOfMany,
-  } = addon
+  const description = described(addon.describe())
+  const ops = opsOf(description.registry)
+  const { numbers, few, some, many } = addon
   numbers[THREADS] = addon.availableThreads()
   let last: object | undefined
   let lastOp = 0
   // The map takes 15 ns, and most calls are of the same loss as the one before.
-  function opOf(loss: { readonly name: string }): number {
-    if (loss !== last) {
-      last = loss
-      lastOp = ops.get(loss.name)!
+  function opOf(definition: { readonly name: string }): number {
+    if (definition !== last) {
+      last = definition
+      lastOp = ops.get(definition.name)!
     }
     return lastOp
+  }
+  /** Arguments cost time even where they are not given. */
+  function callWith(arrays: readonly ArrayBufferView[]): void {
+    if (arrays.length <= SOME) some(...arrays)
+    else many(...arrays)
   }
   return {
     name: 'native',
     version: addon.version(),
-    registry,
+    description,
     get instructionSet() {
       return addon.instructionSet()
     },
@@ -208,172 +143,46 @@ export function loadNative(): NativeBackend {
     setThreads(count) {
       numbers[THREADS] = count
     },
-    firstOutside(values, low, high, marks) {
-      numbers[0] = low
-      numbers[1] = high
-      numbers[TARGET] = kindNumber(values)
-      setMarks(marks)
-      if (marks === everything) firstOutside(values)
-      else firstOutside(values, marks.labels, marks.mask)
-      return numbers[0]
-    },
-    keptWeight(marks, positions, classes, weight, sampleWeight, sampleInner) {
-      numbers[0] = positions
-      numbers[1] = classes
-      numbers[SAMPLE] = sampleInner
-      setMarks(marks)
-      if (weight === undefined && sampleWeight === undefined) keptWeight(marks.labels, marks.mask)
-      else keptWeight(marks.labels, marks.mask, weight, sampleWeight)
-      return numbers[0]
-    },
-    pointwise(loss, x, t, dx, scale, aux, p0, p1, extra) {
-      numbers[0] = opOf(loss)
-      numbers[1] = scale
-      numbers[2] = aux
-      numbers[3] = p0
-      numbers[4] = p1
-      if (extra !== undefined) {
-        const { weight, aux, gradOutput, targetGrad, out, sampleWeight, marks } = extra
-        numbers[5] = extra.auxInner
-        numbers[6] = extra.accumulate ? 1 : 0
-        numbers[TARGET] = kindNumber(t)
-        setMarks(marks)
-        if (marks === everything && sampleWeight === undefined) {
-          pointwiseGeneral(x, t, dx, weight, aux, gradOutput, targetGrad, out)
-        } else {
-          numbers[SAMPLE] = extra.sampleInner
-          const { labels, mask } = marks
-          pointwiseGeneral(x, t, dx, weight, aux, gradOutput, targetGrad, out, sampleWeight, labels, mask)
-        }
-        return numbers[0]
+    run(call) {
+      const kind = call.kind as CallKind<Call>
+      numbers[SUM] = 0
+      numbers[CALL] = kind.place
+      if (call.definition !== undefined) numbers[LOSS] = opOf(call.definition)
+      kind.write(call, numbers)
+      const places = kind.arrays(call)
+      let types = 0
+      let count = 0
+      for (let place = 0, digit = 1; place < places.length; place++, digit *= 16) {
+        const array = places[place]
+        if (array === undefined) continue
+        count++
+        types += digit * (array instanceof Float32Array ? 1 : kindNumbers[kindOf(array)!])
       }
+      numbers[TYPES] = types
+      const inputs = kind.inputs?.(call)
+      const grads = kind.grads?.(call)
+      numbers[INPUTS] = inputs === undefined ? 0 : inputs.length
+      numbers[GRADS] = grads === undefined ? 0 : grads.length
+      const [first, second, third] = places
       try {
-        pointwise(x, t as Float32Array, dx)
+        // What a training step has: to make a list takes longer than all the rest.
+        if (inputs === undefined && count === 3 && third !== undefined) few(first!, second!, third)
+        else if (inputs === undefined && count === 2 && second !== undefined) few(first!, second)
+        else callWith(given(places, inputs, grads))
       } catch (error) {
-        separateGrad(loss.name, dx, x, t)
+        // The addon knows that arrays overlap, but not what the caller calls them.
+        if ('extra' in call && call.extra === undefined) separateGrad(call.loss, call.dx, call.x, places[1])
         throw error
       }
-      return numbers[0]
-    },
-    softmax(loss, x, marks, classes, dx, scale, labelSmoothing, temperature, p0, extra) {
-      numbers[0] = opOf(loss)
-      numbers[1] = scale
-      numbers[2] = classes
-      numbers[4] = labelSmoothing
-      numbers[5] = temperature
-      numbers[6] = p0
-      if (extra !== undefined) {
-        const { target, weight, sampleWeight, gradOutput, targetGrad, out } = extra
-        const { labels, mask } = marks
-        numbers[7] = extra.inner
-        numbers[8] = extra.accumulate ? 1 : 0
-        numbers[SAMPLE] = extra.sampleInner
-        setMarks(marks)
-        const few = weight === undefined && sampleWeight === undefined && gradOutput === undefined
-        // As for regions.
-        if (mask !== undefined) {
-          softmaxGeneral(x, labels, dx, target, weight, sampleWeight, gradOutput, targetGrad, out, mask)
-        } else if (few && targetGrad === undefined && out === undefined) softmaxGeneral(x, labels, dx, target)
-        else softmaxGeneral(x, labels, dx, target, weight, sampleWeight, gradOutput, targetGrad, out)
-        return numbers[0]
-      }
-      numbers[IGNORED] = 1
-      numbers[IGNORED + 1] = marks.ignored[0]
-      try {
-        softmax(x, marks.labels as Int32Array, dx)
-      } catch (error) {
-        separateGrad(loss.name, dx, x, marks.labels)
-        throw error
-      }
-      return numbers[0]
-    },
-    regionSums(call, sums, keep) {
-      return pass(call, 0, sums, undefined, keep, false, false)
-    },
-    regionGradient(call, planes, scale, dx, accumulate) {
-      pass(call, scale, undefined, planes, dx, accumulate, false)
-    },
-    regionTargetGradient(call, planes, dt) {
-      pass(call, 0, undefined, planes, dt, false, true)
-    },
-    expression({ program, uniforms, inputs, grads, rows, raw }) {
-      numbers[0] = rows
-      numbers[1] = program.registers
-      numbers[2] = inputs.length
-      numbers[3] = grads.length
-      numbers[4] = raw === undefined ? 0 : 1
-      if (raw === undefined && inputs.length === 2 && grads.length === 1) {
-        expression(program.code, uniforms, inputs[0], inputs[1], grads[0])
-        return numbers[0]
-      }
-      const arrays: NumberArray[] = [...inputs, ...grads]
-      if (raw !== undefined) {
-        const { weight, sampleWeight, gradOutput, out, marks } = raw
-        let which = 0
-        ;[weight, sampleWeight, gradOutput, out, marks.labels, marks.mask].forEach((stream, bit) => {
-          if (stream === undefined) return
-          which |= 1 << bit
-          arrays.push(stream)
-        })
-        numbers[5] = raw.scale
-        numbers[6] = program.value ? 1 : 0
-        numbers[7] = which
-        numbers[8] = raw.accumulate ? 1 : 0
-        numbers[SAMPLE] = raw.sampleInner
-        setMarks(marks)
-      }
-      if (arrays.length <= FEW_ARRAYS) expression(program.code, uniforms, ...arrays)
-      else expressionOfMany(program.code, uniforms, ...arrays)
-      return numbers[0]
+      return numbers[SUM]
     },
   }
+}
 
-  /** What the kernels read of the positions beside their arrays. */
-  function setMarks({ labels, ignored, mask, maskInner }: Marks): void {
-    numbers[LABELS] = labels === undefined ? 0 : kindNumber(labels)
-    numbers[MASK] = mask === undefined ? 0 : kindNumber(mask)
-    numbers[MASK_INNER] = maskInner
-    numbers[IGNORED] = ignored.length
-    for (let i = 0; i < ignored.length; i++) numbers[IGNORED + 1 + i] = ignored[i]
-  }
-
-  function pass(
-    { x, target, marks, axis, activation, squared, part }: RegionCall,
-    scale: number,
-    sums: Float64Array | undefined,
-    planes: Floats,
-    dx: Floats,
-    accumulate: boolean,
-    byTarget: boolean,
-  ): number {
-    numbers[0] = part === undefined ? -1 : opOf(part.definition)
-    numbers[1] = scale
-    numbers[2] = axis.classes
-    numbers[5] = axis.positions
-    numbers[6] = axis.last ? 1 : 0
-    numbers[7] = activationNumber[activation]
-    numbers[8] = squared ? 1 : 0
-    numbers[12] = accumulate ? 1 : 0
-    numbers[13] = byTarget ? 1 : 0
-    let auxs: Floats
-    if (part !== undefined) {
-      numbers[4] = part.labelSmoothing
-      numbers[9] = part.p0
-      numbers[10] = part.p1
-      if (typeof part.aux === 'number') numbers[11] = part.aux
-      else auxs = part.aux
-    }
-    // Arguments that are left out at the end cost nothing, others that are undefined 40 ns.
-    const weight = part?.weight
-    const sampleWeight = part?.sampleWeight
-    const { labels, mask } = marks
-    numbers[TARGET] = target === undefined ? 0 : kindNumber(target)
-    setMarks(marks)
-    if (mask !== undefined || sampleWeight !== undefined) {
-      region(x, labels, target, sums, planes, dx, auxs, weight, sampleWeight, mask)
-    } else if (auxs !== undefined || weight !== undefined) region(x, labels, target, sums, planes, dx, auxs, weight)
-    else if (sums !== undefined && dx === undefined) region(x, labels, target, sums)
-    else region(x, labels, target, sums, planes, dx)
-    return numbers[0]
-  }
+/** The arrays that are given, and those that follow. */
+function given(places: readonly (CallArray | undefined)[], ...rest: (readonly Float32Array[] | undefined)[]) {
+  const arrays: ArrayBufferView[] = []
+  for (const array of places) if (array !== undefined) arrays.push(array)
+  for (const more of rest) if (more !== undefined) arrays.push(...more)
+  return arrays
 }

@@ -8,21 +8,28 @@
  */
 
 import { readFileSync } from 'node:fs'
+import { type Axis, firstScore } from '../call/axis.js'
+import {
+  ACCUMULATE,
+  CALL,
+  type CallArray,
+  type CallKind,
+  GRADS,
+  IGNORED,
+  INPUTS,
+  LOSS,
+  NUMBERS,
+  POSITIONS,
+  SUM,
+  TYPES,
+} from '../call/call.js'
+import type { Call } from '../call/index.js'
+import { classesOf, everything, kindNumbers, type Marks, NOTHING, type NumberArray } from '../call/marks.js'
 import { kindOf, separateGrad } from '../check.js'
 import { BLOCK, positionsOfBlock } from '../sum.js'
-import {
-  activationNumber,
-  type Backend,
-  type ExpressionCall,
-  firstScore,
-  opsOf,
-  PLANE,
-  type PointwiseExtra,
-  type RegionCall,
-  type RegistryRow,
-} from './contract.js'
-import { classesOf, everything, type Marks, NOTHING, type NumberArray } from './marks.js'
-import { firstOutside, keptWeight } from './ts.js'
+import type { Backend } from './contract.js'
+import { type ArrayDescription, described, opsOf } from './describe.js'
+import { tsBackend } from './ts/index.js'
 
 interface Memory {
   readonly buffer: ArrayBuffer
@@ -44,93 +51,9 @@ declare const WebAssembly: {
 interface Module {
   readonly memory: Memory
   describe(): number
-  first_outside(length: number, values: number, low: number, high: number): number
-  pointwise(
-    op: number,
-    length: number,
-    x: number,
-    t: number,
-    dx: number,
-    scale: number,
-    aux: number,
-    p0: number,
-    p1: number,
-    sum: number,
-  ): number
-  pointwise_general(
-    op: number,
-    length: number,
-    x: number,
-    t: number,
-    dx: number,
-    scale: number,
-    aux: number,
-    p0: number,
-    p1: number,
-    sum: number,
-    weight: number,
-    weightLength: number,
-    weightStart: number,
-    aux_stream: number,
-    auxLength: number,
-    auxInner: number,
-    auxStart: number,
-    labels: number,
-    ignored: number,
-    gradOutput: number,
-    dt: number,
-    out: number,
-    accumulate: boolean,
-  ): number
-  softmax(
-    op: number,
-    positions: number,
-    classes: number,
-    inner: number,
-    x: number,
-    labels: number,
-    target: number,
-    dx: number,
-    dt: number,
-    scale: number,
-    ignored: number,
-    labelSmoothing: number,
-    temperature: number,
-    p0: number,
-    sum: number,
-    weight: number,
-    sampleWeight: number,
-    gradOutput: number,
-    out: number,
-    accumulate: boolean,
-  ): number
-  region(
-    positions: number,
-    classes: number,
-    classesLast: boolean,
-    x: number,
-    target: number,
-    labels: number,
-    ignored: number,
-    activation: number,
-    squared: boolean,
-    part: number,
-    p0: number,
-    p1: number,
-    aux: number,
-    auxs: number,
-    weight: number,
-    sampleWeight: number,
-    labelSmoothing: number,
-    scale: number,
-    sums: number,
-    planes: number,
-    dx: number,
-    accumulate: boolean,
-    byTarget: boolean,
-  ): number
-  /** The words of `call` are those that `crate/wasm` names. */
-  expression(call: number, scale: number, sum: number): number
+  /** Where calls are made: their numbers, then address and length of each array. */
+  block(): number
+  call(block: number): void
 }
 
 /** What the module imports: JavaScript objects that its functions might hold, of which there are none. */
@@ -142,8 +65,8 @@ const PIECE = 16 * BLOCK
 /** Words of a page of the processor. */
 const PAGE = 1024
 
-/** Pages that alignment can take: nine arrays of a call, each at a page of its own, and half of one before the first. */
-const SLOTS = 10
+/** Pages that alignment can take: as many arrays of a call have places, each at a page of its own, and half of one before the first. */
+const SLOTS = 14
 
 /** Bytes of a page of WebAssembly. */
 const WASM_PAGE = 65536
@@ -179,8 +102,14 @@ class Arena {
   #left = 0
   #floats: Float32Array
   #integers: Int32Array
+  /** Where calls are made, as word of the memory. */
+  readonly #block: number
+  /** How many arrays the call has placed there. */
+  #arrays = 0
   /** See {@link copyClasses}. */
   ignored = NOTHING
+  /** The numbers of a call. */
+  numbers: Float64Array
 
   /** Throws where so much memory cannot be had. */
   constructor(compiled: Compiled, words: number) {
@@ -188,6 +117,7 @@ class Arena {
     this.module = words <= KEPT ? module : this.#guarded(module)
     this.#memory = module.memory
     this.words = words
+    this.#block = module.block() >>> 2
     const pages = Math.ceil((4 * (words + SLOTS * PAGE)) / WASM_PAGE)
     // Memory that is added from here is none of the module's allocator, which asks for its own.
     const start = (this.#memory.grow(pages) * WASM_PAGE) / 4
@@ -197,6 +127,7 @@ class Arena {
     this.#end = start + (pages * WASM_PAGE) / 4
     this.#floats = new Float32Array(this.#memory.buffer)
     this.#integers = new Int32Array(this.#memory.buffer)
+    this.numbers = new Float64Array(this.#memory.buffer, 4 * this.#block, NUMBERS)
   }
 
   /** What the module says of itself, up to the 0 that ends it. */
@@ -214,16 +145,14 @@ class Arena {
 
   /** The same kernels, whose trap beside huge arrays is taken for want of memory. */
   #guarded(module: Module): Module {
-    const guard =
-      (kernel: (...numbers: never[]) => number) =>
-      (...numbers: unknown[]) => {
-        try {
-          return kernel(...(numbers as never[]))
-        } catch (error) {
-          throw error instanceof WebAssembly.RuntimeError ? tooLarge(this.#loss, this.#needed, error) : error
-        }
+    const call = (block: number) => {
+      try {
+        module.call(block)
+      } catch (error) {
+        throw error instanceof WebAssembly.RuntimeError ? tooLarge(this.#loss, this.#needed, error) : error
       }
-    return { ...module, softmax: guard(module.softmax), region: guard(module.region) }
+    }
+    return { ...module, call }
   }
 
   /** Before the first array of a call is placed, all of so many words. */
@@ -233,6 +162,19 @@ class Arena {
     this.#needed = words
     this.#left = words
     this.#next = this.#base
+    this.#arrays = 0
+  }
+
+  /** Makes an array that lies at `pointer` the next one of the call. */
+  give(pointer: number, length: number): void {
+    const at = this.#block + 2 * (NUMBERS + this.#arrays++)
+    this.#integers[at] = pointer
+    this.#integers[at + 1] = length
+  }
+
+  /** Makes the call of all that has been given. */
+  call(): void {
+    this.module.call(4 * this.#block)
   }
 
   /** After the kernel has run; true if its own memory has grown, which voids views. */
@@ -241,6 +183,7 @@ class Arena {
     if (this.#floats.length > 0) return false
     this.#floats = new Float32Array(this.#memory.buffer)
     this.#integers = new Int32Array(this.#memory.buffer)
+    this.numbers = new Float64Array(this.#memory.buffer, 4 * this.#block, NUMBERS)
     return true
   }
 
@@ -294,13 +237,6 @@ class Arena {
     for (let c = 0; c < classes; c++) this.copyOut(pointer + 4 * c * count, target, first + c * inner, count)
   }
 
-  /** Room for words of 0; a pointer. */
-  zeros(words: number): number {
-    const at = this.place(words)
-    this.#floats.fill(0, at >>> 2, (at >>> 2) + words)
-    return at
-  }
-
   /** A copy of some bytes; a pointer. */
   copyBytes(source: Uint8Array): number {
     const at = this.place(Math.ceil(source.length / 4))
@@ -308,17 +244,16 @@ class Arena {
     return at
   }
 
-  /** A copy of integers of 32 bits; a pointer. */
-  copyIntegers(source: readonly number[]): number {
-    const at = this.place(source.length)
-    this.#integers.set(source, at >>> 2)
+  /** A copy of doubles; a pointer. */
+  copyDoubles(source: Float64Array, start: number, length: number): number {
+    const at = this.place(2 * length)
+    new Float64Array(this.#memory.buffer, at, length).set(source.subarray(start, start + length))
     return at
   }
 
-  /** Adds the doubles at `pointer` to `target[start … start + length)`. */
-  addDoubles(pointer: number, target: Float64Array, start: number, length: number): void {
-    const doubles = new Float64Array(this.#memory.buffer, pointer, length)
-    for (let i = 0; i < length; i++) target[start + i] += doubles[i]
+  /** Writes the doubles at `pointer` to `target[start … start + length)`. */
+  copyDoublesOut(pointer: number, target: Float64Array, start: number, length: number): void {
+    target.set(new Float64Array(this.#memory.buffer, pointer, length), start)
   }
 
   /**
@@ -358,47 +293,30 @@ class Arena {
     this.#floats.set(whole(floats, length) ? floats : part(floats, start, length), at)
   }
 
-  /** The value of each of some elements of which `inner` neighbours share one. */
-  copyShared(source: Float32Array | undefined, start: number, length: number, inner: number): number {
-    if (source === undefined || inner === 1) return this.copyIn(source, start, length)
+  /** The values of the elements from `start`, of which element i has `values[⌊i / inner⌋ mod values.length]`. */
+  copyStream(values: Float32Array, inner: number, start: number, length: number): number {
     const at = this.place(length)
-    for (let i = 0; i < length; i++) this.#floats[(at >>> 2) + i] = source[Math.floor((start + i) / inner)]
-    return at
-  }
-
-  /**
-   * A copy of the values of the elements from `start`, of which element i has `values[⌊i / inner⌋ mod values.length]`: only those
-   * that the piece needs, in its order, so that no call copies a long stream for each piece, and no index passes 2^32.
-   */
-  copyStream(values: Float32Array | undefined, inner: number, start: number, length: number): Placed {
-    if (values === undefined) return NOWHERE
-    const run = Math.min(inner, length)
-    // Elements of the first value that lie before the piece, if its run were no longer than the piece.
-    const before = run - Math.min(run, inner - (start % inner))
-    const count = Math.min(values.length, Math.ceil((before + length) / run))
-    const first = Math.floor(start / inner) % values.length
-    const at = this.place(count)
-    const head = Math.min(count, values.length - first)
-    this.#floats.set(whole(values, head) ? values : part(values, first, head), at >>> 2)
-    if (head < count) this.#floats.set(part(values, 0, count - head), (at >>> 2) + head)
-    return { at, count, run, before }
-  }
-
-  /** The weights of the elements from `start`: those of the stream, times those that `inner` neighbours share. */
-  copyWeights(
-    weight: Float32Array | undefined,
-    shared: Float32Array | undefined,
-    inner: number,
-    start: number,
-    length: number,
-  ): Placed {
-    if (shared === undefined) return this.copyStream(weight, 1, start, length)
-    const at = this.place(length)
-    for (let i = start; i < start + length; i++) {
-      const own = shared[Math.floor(i / inner)]
-      this.#floats[(at >>> 2) + i - start] = weight === undefined ? own : weight[i % weight.length] * own
+    const first = at >>> 2
+    // No longer than the piece, so that no call copies a long stream for each piece. What is there is doubled until it is enough.
+    const period = Math.min(length, values.length * inner)
+    if (inner === 1) {
+      const from = start % values.length
+      const head = Math.min(period, values.length - from)
+      this.#floats.set(whole(values, head) ? values : part(values, from, head), first)
+      if (head < period) this.#floats.set(part(values, 0, period - head), first + head)
+    } else {
+      for (let i = 0; i < period; ) {
+        const position = start + i
+        const run = Math.min(period - i, inner - (position % inner))
+        const value = values[Math.floor(position / inner) % values.length]
+        this.#floats.fill(value, first + i, first + i + run)
+        i += run
+      }
     }
-    return { at, count: length, run: 1, before: 0 }
+    for (let done = period; done < length; done *= 2) {
+      this.#floats.copyWithin(first + done, first, first + Math.min(done, length - done))
+    }
+    return at
   }
 
   /** Writes what lies at `pointer` to `target[start … start + length)`, if there is a target. */
@@ -408,29 +326,10 @@ class Arena {
   }
 }
 
-/** A stream in the arena: where, how many values, how many neighbours share one, and how many of those come before. */
-interface Placed {
-  readonly at: number
-  readonly count: number
-  readonly run: number
-  readonly before: number
-}
-const NOWHERE: Placed = { at: 0, count: 0, run: 1, before: 0 }
-
 // Not the methods of the caller's array, which a subclass may have replaced.
 const { set } = Float32Array.prototype
 const part = (array: Float32Array, start: number, length: number) =>
   new Float32Array(array.buffer, array.byteOffset + 4 * start, length)
-
-/**
- * Positions of the piece from `start`: whole blocks, so that sums go on as in one piece, and positions of one sample
- * only where those of a sample lie between each other. Not a generator: that takes a microsecond of a small call.
- */
-function pieceOf(start: number, positions: number, inner: number, classes: number): number {
-  const block = positionsOfBlock(classes, inner === 1)
-  const most = Math.max(1, Math.floor(PIECE / (classes * block))) * block
-  return Math.min(inner === 1 ? positions - start : inner - (start % inner), most)
-}
 
 /** The memory of all calls: an instance that is kept for good, and one for rows that are too large for it, which is not. */
 class Memories {
@@ -501,11 +400,6 @@ function tooLarge(loss: string, words: number, trap?: Error): RangeError {
 /** No view is made where the piece is all there is: making one costs more than a small kernel. */
 const whole = (array: ArrayLike<number>, length: number) => array.length === length
 
-const line = (text: string): RegistryRow => {
-  const [name, family, ulp, ...params] = text.trim().split(' ')
-  return { name, family, ulp: Number(ulp), params }
-}
-
 /** A function that returns `f32x4.relaxed_madd` of three zeros: a module that only an engine with relaxed SIMD takes. */
 const RELAXED = Uint8Array.of(
   ...[0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00],
@@ -530,314 +424,191 @@ type WasmBackend = Backend & { readonly instructionSets: readonly string[] }
 export function loadWasm(set = wasmSets()[0]): WasmBackend {
   const bytes = readFileSync(new URL(`../../wasm/${set}/fused_loss_wasm_bg.wasm`, import.meta.url))
   const memories = new Memories(new WebAssembly.Module(bytes))
-  const [version, instructionSet, ...rows] = memories.reserve('fused-loss', LEAST, LEAST).describe().split('\n')
-  const registry = rows.map(line)
-  const ops = opsOf(registry)
+  const text = memories.reserve('fused-loss', LEAST, LEAST).describe()
+  const [version, instructionSet] = text.split('\n', 2)
+  const description = described(text)
+  const ops = opsOf(description.registry)
   return {
     name: 'wasm',
     instructionSet,
     instructionSets: wasmSets(),
     version,
-    registry,
-    firstOutside(values, low, high, marks) {
-      if (marks !== everything || kindOf(values) !== 'Float32Array') return firstOutside(values, low, high, marks)
-      for (let start = 0; start < values.length; start += PIECE) {
-        const length = Math.min(values.length - start, PIECE)
-        const arena = memories.reserve('', length, length)
-        const found = arena.module.first_outside(length, arena.copyIn(values as Float32Array, start, length), low, high)
-        memories.ran(arena)
-        if (found >= 0) return start + found
-      }
-      return -1
-    },
-    // A copy would cost more than the scan.
-    keptWeight,
-    pointwise(loss, x, t, dx, scale, aux, p0, p1, extra) {
-      const op = ops.get(loss.name)!
-      if (extra === undefined) separateGrad(loss.name, dx, x, t)
+    description,
+    run(call) {
+      const kind = call.kind as CallKind<Call>
+      const places = kind.arrays(call)
+      // A copy would cost more than the scan, but of nothing but floats.
+      if (kind.scans && (call.marks !== everything || kindOf(places[0]) !== 'Float32Array')) return tsBackend.run(call)
+      if ('extra' in call && call.extra === undefined) separateGrad(call.loss, call.dx, call.x, places[1])
+      const axis = kind.axis(call)
+      const { samples, classes, positions, last } = axis
+      const inputs = kind.inputs?.(call) ?? NONE
+      const grads = kind.grads?.(call) ?? NONE
+      // Where the positions of each sample are one run, so are all.
+      const isRow = last && !kind.bySample
+      const run = isRow ? samples * positions : positions
+      const most = longestPiece(classes, isRow, inputs, grads, samples * positions)
       let sum = 0
-      let start = 0
-      do {
-        const length = Math.min(x.length - start, PIECE)
-        if (extra === undefined) {
-          const arena = memories.reserve(loss.name, 2 * length, length)
-          const xAt = arena.copyIn(x, start, length)
-          const tAt = arena.copyNumbers(t, start, length)
-          // The gradient takes the place of the input's copy.
-          const dxAt = dx === undefined ? 0 : xAt
-          sum = arena.module.pointwise(op, length, xAt, tAt, dxAt, scale, aux, p0, p1, sum)
-          memories.ran(arena)
-          arena.copyOut(dxAt, dx, start, length)
-        } else {
-          sum = general(loss.name, op, x, t, dx, scale, aux, p0, p1, extra, start, length, sum)
-        }
-        start += length
-      } while (start < x.length)
-      return sum
-    },
-    softmax(loss, x, marks, classes, dx, scale, labelSmoothing, temperature, p0, extra) {
-      const op = ops.get(loss.name)!
-      if (extra === undefined) separateGrad(loss.name, dx, x, marks.labels)
-      const inner = extra?.inner ?? 1
-      const { target, weight, sampleWeight, gradOutput, targetGrad, out, accumulate = false } = extra ?? {}
-      const positions = x.length / classes
-      let sum = 0
-      for (let start = 0, count = 0; start < positions; start += count) {
-        count = pieceOf(start, positions, inner, classes)
-        const scores = count * classes
-        const arrays = 1 + (target === undefined ? 0 : 1) + (accumulate ? 1 : 0)
-        const words = arrays * scores + 4 * count + (weight === undefined ? 0 : classes)
-        const arena = memories.reserve(loss.name, words, scores)
-        const xAt = arena.copyScores(x, start, count, inner, classes)
-        const labelsAt = arena.copyClasses(marks, start, count)
-        const targetAt = arena.copyScores(target, start, count, inner, classes)
-        const weightAt = arena.copyIn(weight, 0, classes)
-        const sampleWeightAt = arena.copyShared(sampleWeight, start, count, extra?.sampleInner ?? 1)
-        const gradOutputAt = arena.copyIn(gradOutput, start, count)
-        const outAt = out === undefined ? 0 : arena.place(count)
-        const dtAt = targetGrad === undefined ? 0 : targetAt
-        const added = accumulate ? arena.copyScores(dx, start, count, inner, classes) : xAt
-        const dxAt = dx === undefined ? 0 : added
-        sum = arena.module.softmax(
-          op,
-          count,
-          classes,
-          inner === 1 ? 1 : count,
-          xAt,
-          labelsAt,
-          targetAt,
-          dxAt,
-          dtAt,
-          scale,
-          arena.ignored,
-          labelSmoothing,
-          temperature,
-          p0,
-          sum,
-          weightAt,
-          sampleWeightAt,
-          gradOutputAt,
-          outAt,
-          accumulate,
-        )
-        memories.ran(arena)
-        arena.copyScoresOut(dxAt, dx, start, count, inner, classes)
-        arena.copyScoresOut(dtAt, targetGrad, start, count, inner, classes)
-        arena.copyOut(outAt, out, start, count)
+      for (let first = 0; first < samples * positions; ) {
+        const count = Math.min(run - (first % run), most)
+        const result = piece(call, kind, places, inputs, grads, axis, first, count, sum)
+        if (!kind.scans) sum = result
+        else if (result >= 0) return first + result
+        first += count
       }
-      return sum
-    },
-    regionSums(call, sums, keep) {
-      return region(call, 0, sums, undefined, keep, false, false)
-    },
-    regionGradient(call, planes, scale, dx, accumulate) {
-      region(call, scale, undefined, planes, dx, accumulate, false)
-    },
-    regionTargetGradient(call, planes, dt) {
-      region(call, 0, undefined, planes, dt, false, true)
-    },
-    expression(call) {
-      const { inputs, grads } = call.program
-      let columns = 0
-      for (const own of inputs) columns += own
-      for (const own of grads) columns += own
-      const most = Math.max(1, Math.min(PIECE / BLOCK, Math.floor((3 * PIECE) / (columns * BLOCK)))) * BLOCK
-      let sum = 0
-      for (let start = 0; start < call.rows; start += most) {
-        sum = rowsOf(call, start, Math.min(call.rows - start, most), sum)
-      }
-      return sum
+      return kind.scans ? -1 : sum
     },
   }
 
-  /** A piece of a call of a program. */
-  function rowsOf(call: ExpressionCall, start: number, count: number, sum: number): number {
-    const { loss, program, uniforms, inputs, grads, raw } = call
-    const pages = (words: number) => Math.ceil(words / PAGE) * PAGE
-    // Each array takes whole pages: there may be more of them than an arena has pages to spare.
-    let words = 4 * PAGE
-    for (const columns of program.inputs) words += pages(count * columns)
-    for (const columns of program.grads) words += pages(count * columns)
-    if (raw !== undefined) words += 4 * pages(count)
-    const arena = memories.reserve(loss, words, words)
-    const arrays: number[] = []
-    for (let k = 0; k < inputs.length; k++) {
-      const columns = program.inputs[k]
-      arrays.push(arena.copyIn(inputs[k], start * columns, count * columns), columns)
-    }
-    const places: number[] = []
-    for (let k = 0; k < grads.length; k++) {
-      const columns = program.grads[k]
-      const at = raw?.accumulate
-        ? arena.copyIn(grads[k], start * columns, count * columns)
-        : arena.place(count * columns)
-      places.push(at)
-      arrays.push(at, columns)
-    }
-    const weights =
-      raw === undefined ? NOWHERE : arena.copyWeights(raw.weight, raw.sampleWeight, raw.sampleInner, start, count)
-    const labelsAt = raw === undefined ? 0 : arena.copyClasses(raw.marks, start, count)
-    const gradOutputAt = arena.copyIn(raw?.gradOutput, start, count)
-    const outAt = raw?.out === undefined ? 0 : arena.place(count)
-    const callAt = arena.copyIntegers([
-      arena.copyBytes(program.code),
-      program.code.length,
-      program.registers,
-      arena.copyIn(uniforms, 0, uniforms.length),
-      uniforms.length,
-      count,
-      raw === undefined ? 0 : 1,
-      program.value ? 1 : 0,
-      weights.at,
-      weights.count,
-      weights.run,
-      weights.before,
-      labelsAt,
-      gradOutputAt,
-      outAt,
-      arena.ignored,
-      raw?.accumulate ? 1 : 0,
-      inputs.length,
-      grads.length,
-      ...arrays,
-    ])
-    const total = arena.module.expression(callAt, raw?.scale ?? 1, sum)
-    memories.ran(arena)
-    for (let k = 0; k < grads.length; k++) {
-      const columns = program.grads[k]
-      arena.copyOut(places[k], grads[k], start * columns, count * columns)
-    }
-    arena.copyOut(outAt, raw?.out, start, count)
-    return total
-  }
-
-  /** A pass over pieces of one sample each. */
-  function region(
-    call: RegionCall,
-    scale: number,
-    sums: Float64Array | undefined,
-    planes: Float32Array | undefined,
-    dx: Float32Array | undefined,
-    accumulate: boolean,
-    byTarget: boolean,
-  ): number {
-    const { x, target, marks, axis, activation, squared, part } = call
-    const { samples, classes, positions, last } = axis
-    const op = part === undefined ? -1 : ops.get(part.definition.name)!
-    const inner = last ? 1 : positions
-    const numbers = classes * PLANE
-    const auxs = typeof part?.aux === 'object' ? part.aux : undefined
-    let value = 0
-    for (let sample = 0; sample < samples; sample++) {
-      for (let start = 0, count = 0; start < positions; start += count) {
-        count = pieceOf(start, positions, positions, classes)
-        const first = sample * positions + start
-        const scores = count * classes
-        const arrays = 1 + (target === undefined ? 0 : 1) + (accumulate ? 1 : 0)
-        const perClass = (auxs === undefined ? 0 : 1) + (part?.weight === undefined ? 0 : 1)
-        // The sums are doubles.
-        const ofPlanes = sums === undefined ? numbers : 2 * numbers
-        const words = arrays * scores + count + perClass * classes + ofPlanes + 1
-        const arena = memories.reserve(call.loss, words, Math.max(scores, ofPlanes))
-        const xAt = arena.copyScores(x, first, count, inner, classes)
-        const targetAt = arena.copyScores(target, first, count, inner, classes)
-        const labelsAt = arena.copyClasses(marks, first, count)
-        const auxsAt = arena.copyIn(auxs, 0, classes)
-        const weightAt = arena.copyIn(part?.weight, 0, classes)
-        const sampleWeightAt = part?.sampleWeight === undefined ? 0 : arena.copyIn(part.sampleWeight, sample, 1)
-        const planesAt = arena.copyIn(planes, sample * numbers, numbers)
-        const sumsAt = sums === undefined ? 0 : arena.zeros(2 * numbers)
-        const added = accumulate ? arena.copyScores(dx, first, count, inner, classes) : xAt
-        const dxAt = dx === undefined ? 0 : added
-        value += arena.module.region(
-          count,
-          classes,
-          last,
-          xAt,
-          targetAt,
-          labelsAt,
-          arena.ignored,
-          activationNumber[activation],
-          squared,
-          op,
-          part?.p0 ?? 0,
-          part?.p1 ?? 0,
-          typeof part?.aux === 'number' ? part.aux : 0,
-          auxsAt,
-          weightAt,
-          sampleWeightAt,
-          part?.labelSmoothing ?? 0,
-          scale,
-          sumsAt,
-          planesAt,
-          dxAt,
-          accumulate,
-          byTarget,
-        )
-        memories.ran(arena)
-        arena.copyScoresOut(dxAt, dx, first, count, inner, classes)
-        if (sums !== undefined) arena.addDoubles(sumsAt, sums, sample * numbers, numbers)
-      }
-    }
-    return value
-  }
-
-  /** One piece of a call with streams. */
-  function general(
-    loss: string,
-    op: number,
-    x: Float32Array,
-    t: NumberArray,
-    dx: Float32Array | undefined,
-    scale: number,
-    aux: number,
-    p0: number,
-    p1: number,
-    extra: PointwiseExtra,
-    start: number,
-    length: number,
+  /** Copies a piece of a call, makes the call of it, and copies the outputs back; the result goes on from `sum`. */
+  function piece(
+    call: Call,
+    kind: CallKind<Call>,
+    places: readonly (CallArray | undefined)[],
+    inputs: readonly Float32Array[],
+    grads: readonly Float32Array[],
+    axis: Axis,
+    first: number,
+    count: number,
     sum: number,
   ): number {
-    const { weight, aux: auxStream, gradOutput, targetGrad, out } = extra
-    const arena = memories.reserve(loss, 9 * length, length)
-    const xAt = arena.copyIn(x, start, length)
-    const tAt = arena.copyNumbers(t, start, length)
-    const labelsAt = arena.copyClasses(extra.marks, start, length)
-    const weights = arena.copyWeights(weight, extra.sampleWeight, extra.sampleInner, start, length)
-    const auxs = arena.copyStream(auxStream, extra.auxInner, start, length)
-    const gradOutputAt = arena.copyIn(gradOutput, start, length)
-    const dxAt = dx === undefined ? 0 : extra.accumulate ? arena.copyIn(dx, start, length) : xAt
-    const dtAt = targetGrad === undefined ? 0 : arena.place(length)
-    const outAt = out === undefined ? 0 : arena.place(length)
-    const total = arena.module.pointwise_general(
-      op,
-      length,
-      xAt,
-      tAt,
-      dxAt,
-      scale,
-      aux,
-      p0,
-      p1,
-      sum,
-      weights.at,
-      weights.count,
-      weights.before,
-      auxs.at,
-      auxs.count,
-      auxs.run,
-      auxs.before,
-      labelsAt,
-      arena.ignored,
-      gradOutputAt,
-      dtAt,
-      outAt,
-      extra.accumulate,
-    )
+    const { marks, definition } = call
+    const { arrays } = description.calls[kind.place]
+    const { samples, classes, positions, last } = axis
+    const inner = last ? 1 : positions
+    const sample = Math.floor(first / positions)
+    const isMarked = marks.labels !== undefined || marks.mask !== undefined
+
+    let words = isMarked ? count : 0
+    let longest = count
+    for (let place = 0; place < places.length; place++) {
+      const array = places[place]
+      if (array === undefined) continue
+      const length = (arrays[place].elements === 'doubles' ? 2 : 1) * lengthOf(arrays[place], array, count, classes)
+      longest = Math.max(longest, length)
+      words += length
+    }
+    // There may be more of these than an arena has pages to spare.
+    const all = samples * positions
+    for (const array of inputs) words += pages((array.length / all) * count)
+    for (const array of grads) words += pages((array.length / all) * count)
+    const arena = memories.reserve(call.loss, words, longest)
+
+    const { numbers } = arena
+    kind.write(call, numbers)
+    numbers[SUM] = sum
+    numbers[CALL] = kind.place
+    if (definition !== undefined) numbers[LOSS] = ops.get(definition.name)!
+    numbers[POSITIONS] = count
+    numbers[INPUTS] = inputs.length
+    numbers[GRADS] = grads.length
+    const accumulate = numbers[ACCUMULATE] !== 0
+    let types = 0
+    const pointers: number[] = []
+    for (let place = 0, digit = 1; place < places.length; place++, digit *= 16) {
+      const { elements, extent, role, inner: sharing } = arrays[place]
+      if (elements === 'labels' && isMarked) {
+        // Masked positions are among them.
+        arena.give(arena.copyClasses(marks, first, count), count)
+        types += digit * kindNumbers.Int32Array
+        numbers[IGNORED] = 1
+        numbers[IGNORED + 1] = arena.ignored
+        pointers.push(0)
+        continue
+      }
+      const array = places[place]
+      if (array === undefined || elements === 'labels' || elements === 'mask') {
+        pointers.push(0)
+        continue
+      }
+      const length = lengthOf(arrays[place], array, count, classes)
+      let at: number
+      if (elements === 'doubles') at = arena.copyDoubles(array as Float64Array, sample * length, length)
+      else if (elements === 'bytes') at = arena.copyBytes(array as Uint8Array)
+      else if (role === 'output') at = arena.place(length)
+      else if (role === 'gradient' && !accumulate) at = pointers[0]
+      else if (extent === 'scores') at = arena.copyScores(array as NumberArray, first, count, inner, classes)
+      else if (extent === 'shared' || extent === 'cycled') {
+        at = arena.copyStream(array as Float32Array, sharing < 0 ? 1 : numbers[sharing], first, count)
+        // Each element has its own now.
+        if (sharing >= 0) numbers[sharing] = 1
+      } else {
+        const start = extent === 'positions' ? first : extent === 'samples' || extent === 'planes' ? sample * length : 0
+        at = arena.copyNumbers(array as NumberArray, start, length)
+      }
+      pointers.push(at)
+      arena.give(at, length)
+      types += digit * (elements === 'doubles' || elements === 'bytes' ? kindNumbers[kindOf(array)!] : 1)
+    }
+    numbers[TYPES] = types
+    for (const array of inputs) {
+      const columns = array.length / all
+      arena.give(arena.copyIn(array, first * columns, count * columns), count * columns)
+    }
+    for (const array of grads) {
+      const columns = array.length / all
+      const length = count * columns
+      const at = accumulate ? arena.copyIn(array, first * columns, length) : arena.place(length)
+      pointers.push(at)
+      arena.give(at, length)
+    }
+    arena.call()
     memories.ran(arena)
-    arena.copyOut(dxAt, dx, start, length)
-    arena.copyOut(dtAt, targetGrad, start, length)
-    arena.copyOut(outAt, out, start, length)
-    return total
+
+    for (let place = 0; place < places.length; place++) {
+      const array = places[place]
+      if (array === undefined || arrays[place].role === 'input') continue
+      const { role, extent } = arrays[place]
+      const length = lengthOf(arrays[place], array, count, classes)
+      const at = pointers[place]
+      if (role === 'total') arena.copyDoublesOut(at, array as Float64Array, sample * length, length)
+      else if (extent !== 'scores') arena.copyOut(at, array as Float32Array, first, length)
+      else arena.copyScoresOut(at, array as Float32Array, first, count, inner, classes)
+    }
+    for (let k = 0; k < grads.length; k++) {
+      const columns = grads[k].length / all
+      arena.copyOut(pointers[places.length + k], grads[k], first * columns, count * columns)
+    }
+    return arena.numbers[SUM]
   }
+}
+
+/** Elements of an array that a piece of so many positions needs. */
+function lengthOf(
+  { extent, each }: ArrayDescription,
+  array: ArrayLike<unknown>,
+  count: number,
+  classes: number,
+): number {
+  if (extent === 'scores') return count * classes
+  if (extent === 'classes') return classes
+  if (extent === 'samples') return 1
+  if (extent === 'planes') return classes * each
+  return extent === 'whole' ? array.length : count
+}
+
+const NONE: readonly Float32Array[] = []
+
+/** Words of whole pages. */
+const pages = (words: number) => Math.ceil(words / PAGE) * PAGE
+
+/**
+ * Positions of a piece, at most: whole blocks, so that sums go on as in one piece. Not a generator of pieces: that takes a
+ * microsecond of a small call.
+ */
+function longestPiece(
+  classes: number,
+  isRow: boolean,
+  inputs: readonly Float32Array[],
+  grads: readonly Float32Array[],
+  rows: number,
+): number {
+  const block = positionsOfBlock(classes, isRow)
+  let most = Math.floor(PIECE / (classes * block))
+  // With many arrays beside those with places, each has fewer.
+  let columns = 0
+  for (const array of inputs) columns += array.length / rows
+  for (const array of grads) columns += array.length / rows
+  if (columns > 0) most = Math.min(most, Math.floor((3 * PIECE) / (columns * block)))
+  return Math.max(1, most) * block
 }

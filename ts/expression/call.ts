@@ -1,7 +1,8 @@
 /** A call of a loss that is an expression: checks, the program, the reduction. */
 
-import { runExpression } from '../backend/load.js'
-import { classesOf, everything, type LabelArray, type Marks, NOTHING, type NumberArray } from '../backend/marks.js'
+import { backendFor } from '../backend/load.js'
+import { type ExpressionCall, expressionKind, type Program, type RawExtra } from '../call/expression.js'
+import { classesOf, everything, type LabelArray, type Marks, NOTHING, type NumberArray } from '../call/marks.js'
 import {
   agreedShape,
   attached,
@@ -158,7 +159,7 @@ export function run(
   const count =
     settings.meanBy === 'count'
       ? totalWeight(loss, marks, rows)
-      : weightOf(loss, { weight, sampleWeight, sampleInner, marks }, weightSum, rows)
+      : weightOf(loss, { weight, sampleWeight, sampleInner }, marks, weightSum, rows)
   const denominator = denominatorOf(settings, count)
   const reported = reduction === 'mean' ? denominator : count
   const grad = grads.length === 0 ? undefined : grads[0].array
@@ -196,13 +197,26 @@ export function run(
     buffersOfGrads.push(array)
     inPlace ||= isOver(array, arrays[index])
   }
+  const kernels = backendFor('expression', rows)
+  const callOf = (program: Program, uniforms: Float32Array, raw: RawExtra | undefined): ExpressionCall => ({
+    kind: expressionKind,
+    loss,
+    definition: undefined,
+    marks,
+    program,
+    uniforms,
+    inputs: arrays,
+    grads: buffersOfGrads,
+    rows,
+    raw,
+  })
   let sum: number | undefined
   if (!isRaw && (grads.length === 0 || isPlainScale(scale))) {
     const plain = programs.of({ kind: 'plain', grads: indices, value: wanted.value, inPlace }, params)
     const uniforms = plain && plainUniforms(plain, params, grads.length === 0 ? 1 : scale)
     if (uniforms !== undefined) {
       const { program } = plain!
-      sum = runExpression({ loss, program, uniforms, inputs: arrays, grads: buffersOfGrads, rows, raw: undefined })
+      sum = kernels.run(callOf(program, uniforms, undefined))
     }
   }
   if (sum === undefined) {
@@ -211,9 +225,8 @@ export function run(
       { kind: 'raw', grads: indices, value: wanted.value, inPlace: false },
       params,
     )
-    const raw = { scale, weight, sampleWeight, sampleInner, marks, gradOutput, out, accumulate }
-    const { program } = ready
-    sum = runExpression({ loss, program, uniforms, inputs: arrays, grads: buffersOfGrads, rows, raw })
+    const raw = { scale, weight, sampleWeight, sampleInner, gradOutput, out, accumulate }
+    sum = kernels.run(callOf(ready.program, uniforms, raw))
   }
   return complete({ value: out ?? sum / denominator, grad, denominator: reported })
 }

@@ -1,6 +1,6 @@
 /** From an expression to a program: derivatives, lowering, fusing, scheduling, registers. */
 
-import type { OPERANDS, Program } from '../backend/contract.js'
+import type { OPERANDS, Program } from '../call/expression.js'
 import { gradientsOf } from './derivative.js'
 import { fuse, isExact } from './fuse.js'
 import type { InputTraits } from './inputs.js'

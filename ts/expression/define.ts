@@ -1,12 +1,12 @@
 /** Losses as expressions: the definition and its checks, and the public loss. */
 
 import { describe, itemsOf, type Tensor, tensorOf, wrongType } from '../check.js'
+import type { Reduction } from '../definition.js'
 import {
   bind,
   type CommonOptions,
   commonOptions,
   type Denominator,
-  type Reduction,
   type Result,
   register,
   type Typed,

@@ -1,6 +1,6 @@
 /** One row of a program in double precision, for what leaves the range of single precision. Nothing is rounded. */
 
-import type { Program } from '../backend/contract.js'
+import type { Program } from '../call/expression.js'
 import {
   COLUMNS,
   LOGISTIC,

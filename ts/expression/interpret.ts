@@ -6,8 +6,8 @@
  * precision is looked at again row by row in double.
  */
 
-import type { ExpressionCall, Program, RawExtra } from '../backend/contract.js'
-import { classesOf, everything, NOTHING } from '../backend/marks.js'
+import type { ExpressionCall, Program, RawExtra } from '../call/expression.js'
+import { classesOf, everything, type Marks, NOTHING } from '../call/marks.js'
 import { BLOCK, FOUR, isLarge, LANES, LARGE, total } from '../sum.js'
 import { rowInDouble, slopes } from './double.js'
 import { LOOPS, type Loop, type Machine, READING_BITS, type Step } from './loops.js'
@@ -343,7 +343,7 @@ function finishRaw(
   const { program, grads } = call
   const { gradOutput, out, accumulate } = raw
   const value = program.value ? outputs[outputs.length - 1] : undefined
-  weigh(raw, unit, count)
+  weigh(raw, call.marks, unit, count)
   // What counts for nothing is 0, whatever it is.
   for (let i = 0; i < count; i++) {
     if (classNumbers[i] !== NOTHING) continue
@@ -387,7 +387,8 @@ function finishRaw(
 
 /** Which rows of a unit count, the weight of each, and the factor of its gradients. */
 function weigh(
-  { weight, sampleWeight, sampleInner, marks, gradOutput, scale }: RawExtra,
+  { weight, sampleWeight, sampleInner, gradOutput, scale }: RawExtra,
+  marks: Marks,
   unit: number,
   count: number,
 ): void {

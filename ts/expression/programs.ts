@@ -1,6 +1,6 @@
 /** The programs of one loss, compiled when a call first needs them. */
 
-import { OPERANDS } from '../backend/contract.js'
+import { OPERANDS } from '../call/expression.js'
 import { type Compiled, compile, type Wanted } from './compile.js'
 import type { InputTraits } from './inputs.js'
 import { inDefinition, isNotNegative, type Node, rebuilt, type Value } from './node.js'

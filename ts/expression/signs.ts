@@ -1,6 +1,6 @@
 /** Labels of two classes: −1 and 1, or in their place 0 and 1. */
 
-import { classesOf, everything, type LabelArray, type Marks, NOTHING } from '../backend/marks.js'
+import { classesOf, everything, type LabelArray, type Marks, NOTHING } from '../call/marks.js'
 import { kindOf, wrongValue } from '../check.js'
 import { outside } from '../family/positions.js'
 import { BLOCK } from '../sum.js'

@@ -14,19 +14,13 @@ import {
   word,
   wrongType,
 } from '../check.js'
+import type { BatchReduction, PointwiseDefinition, Reduction, SoftmaxDefinition } from '../definition.js'
 import type { ExpressionDescription } from '../expression/call.js'
 import { type Buffers, type Compared, type Options, readCall, readOptions, toCompare } from '../options.js'
 import type { CombinedDefinition } from './combine.js'
-import type { PointwiseDefinition } from './pointwise.js'
 import type { CompoundDefinition, RegionDefinition } from './region/index.js'
-import type { SoftmaxDefinition } from './softmax.js'
 
 export type { Buffers }
-
-export type Reduction = 'mean' | 'sum' | 'none'
-
-/** Of losses that may also divide by the number of samples. */
-export type BatchReduction = Reduction | 'batchmean'
 
 /** Options of every loss. */
 export interface CommonOptions<R extends BatchReduction = Reduction> {

@@ -1,8 +1,8 @@
 /** Losses of one input element and one target element: checks, the call, the reduction. */
 
-import type { PointwiseExtra } from '../backend/contract.js'
 import { backendFor } from '../backend/load.js'
-import { classesOf, everything, type Marks, NOTHING, type NumberArray } from '../backend/marks.js'
+import { classesOf, everything, type Marks, NOTHING, type NumberArray } from '../call/marks.js'
+import { type PointwiseExtra, pointwiseKind } from '../call/pointwise.js'
 import {
   agreedShape,
   attached,
@@ -22,11 +22,11 @@ import {
   wrongType,
   wrongValue,
 } from '../check.js'
+import type { BatchReduction, FlagParam, Param, PointwiseDefinition, Range, Reduction, Values } from '../definition.js'
 import { BLOCK } from '../sum.js'
 import {
   accumulates,
   arrayGradOutput,
-  type BatchReduction,
   type Buffers,
   type CommonOptions,
   checkMeanBy,
@@ -37,7 +37,6 @@ import {
   type Loss,
   makeLoss,
   meanByOf,
-  type Reduction,
   type Result,
   result,
   type Settings,
@@ -96,74 +95,6 @@ export type ElementOptions<R extends BatchReduction = Reduction> = Omit<
   PointwiseOptions<R>,
   'targetGrad' | 'ignoreIndex'
 >
-
-/** What the numbers of an array are. */
-export type Values = 'real' | 'probability' | 'logProbability'
-
-/** A scalar parameter of the kernel. */
-export type Param = NumberParam | FlagParam
-
-interface NumberParam {
-  readonly default: number
-  /** What it must be, in words and as a test. */
-  readonly expected: string
-  holds(value: number): boolean
-  /** What the kernel gets for `null`, where the option may be that. */
-  readonly none?: number
-  /** Values that tests try; `none` stands for `null`. */
-  readonly samples: readonly number[]
-}
-
-/** An option that is true or false, and 1 or 0 for the kernel. */
-interface FlagParam {
-  readonly default: 0 | 1
-  /** What targets are where it is true. */
-  readonly target: Values
-}
-
-/** What a pointwise loss is made of. */
-export interface PointwiseDefinition {
-  readonly family: 'pointwise'
-  readonly name: string
-  /** Scalar parameters by option name, in the order of the registry row; at most two. */
-  readonly params: Readonly<Record<string, Param>>
-  /** Option that is a number, or one per class. */
-  readonly aux?: { readonly name: string; readonly default: number; readonly samples: readonly number[] }
-  /** All reductions, where there are more than the usual three. */
-  readonly reductions?: readonly BatchReduction[]
-  /** What inputs and targets are: tests and benches draw from it. */
-  readonly domain: {
-    readonly input: Values
-    readonly target: Values
-    /** The least and the largest that both may be, where others are refused. */
-    readonly range?: Range
-  }
-  /** The loss of one element in double precision: tests take it for the truth. */
-  formula(x: number, t: number, aux: number, p0: number, p1: number): number
-  /**
-   * Value and derivatives of `count` elements from `start` into the front of `value`, `dx` and, where given, `dt`.
-   * `aux` has the extra parameter of each.
-   */
-  kernel(
-    x: Float32Array,
-    t: Float32Array,
-    aux: Float32Array,
-    start: number,
-    count: number,
-    p0: number,
-    p1: number,
-    value: Float32Array | Float64Array,
-    dx: Float32Array | Float64Array,
-    dt: Float32Array | Float64Array | undefined,
-  ): void
-  /**
-   * Where the kernel rounds every step to single precision: value and derivative by the input of one element in double, in the
-   * kernel's order. The derivative by the target is the negative of that.
-   */
-  inDouble?(x: number, t: number, p0: number): readonly [value: number, dx: number]
-}
-
-type Range = readonly [low: number, high: number]
 
 /** Where the numbers of an array are. */
 const RANGES: Readonly<Record<Values, Range>> = {
@@ -264,7 +195,7 @@ export function pointwise<
     else if (settings.validate) checkRange(x, t, marks, RANGES[definition.domain.input], RANGES[targetValues(settings)])
     const { reduction } = settings
     const count =
-      settings.meanBy === 'count' ? totalWeight(loss, marks, n) : weightOf(loss, extra!, settings.weightSum, n)
+      settings.meanBy === 'count' ? totalWeight(loss, marks, n) : weightOf(loss, extra!, marks, settings.weightSum, n)
     const ofBatch = reduction === 'batchmean'
     const denominator = ofBatch ? samplesOf(loss, shape) : denominatorOf(settings, count)
     const reported = ofBatch || reduction === 'mean' ? denominator : count
@@ -274,18 +205,10 @@ export function pointwise<
       const nothing = denominator === 0 ? settings : ({ ...settings, emptyMean: 'zero' } as const)
       return emptyResult(nothing, extra?.out, grad, accumulate, reported, extra?.targetGrad)
     }
-    const { aux } = settings
-    const sum = backendFor('pointwise', n).pointwise(
-      definition,
-      x,
-      t,
-      grad,
-      scalar / denominator,
-      typeof aux === 'number' ? aux : 0,
-      settings.p0,
-      settings.p1,
-      extra,
-    )
+    const { aux, p0, p1 } = settings
+    const scale = scalar / denominator
+    const call = { kind: pointwiseKind, loss, definition, marks, x, t, dx: grad, scale, p0, p1, aux, extra }
+    const sum = backendFor('pointwise', n).run(call)
     return result(extra?.out ?? sum / denominator, grad, reported, extra?.targetGrad)
   }
 
@@ -366,7 +289,7 @@ export function pointwise<
     separateCall(loss, { grad, out, targetGrad }, x, t, settings, buffers, accumulate)
     const sampleInner =
       sampleWeight === undefined ? 1 : sharing(loss, 'sampleWeight', sampleWeight, shape ?? [x.length])
-    return { weight, sampleWeight, sampleInner, marks, aux: classes, auxInner, gradOutput, targetGrad, out, accumulate }
+    return { weight, sampleWeight, sampleInner, auxInner, gradOutput, targetGrad, out, accumulate }
   }
 
   /** How many neighbouring elements share a class. */
@@ -402,12 +325,8 @@ export function checkWeight(
 /** Sum of the weights of the elements that count; `weightSum` is that of `weight`. */
 export function weightOf(
   loss: string,
-  {
-    weight,
-    sampleWeight,
-    sampleInner,
-    marks,
-  }: Pick<PointwiseExtra, 'weight' | 'sampleWeight' | 'sampleInner' | 'marks'>,
+  { weight, sampleWeight, sampleInner }: Pick<PointwiseExtra, 'weight' | 'sampleWeight' | 'sampleInner'>,
+  marks: Marks,
   weightSum: number,
   n: number,
 ): number {

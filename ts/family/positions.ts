@@ -1,8 +1,11 @@
 /** Positions and their classes: where they lie, their labels, masks and weights. */
 
 import { active } from '../backend/load.js'
-import { everything, type LabelArray, type Marks, type NumberArray } from '../backend/marks.js'
-import { firstOutside, keptWeight } from '../backend/ts.js'
+import { tsBackend } from '../backend/ts/index.js'
+import type { Axis } from '../call/axis.js'
+import { MOST_IGNORED } from '../call/call.js'
+import { everything, type LabelArray, type Marks, type NumberArray } from '../call/marks.js'
+import { outsideKind, weightKind } from '../call/scan.js'
 import {
   attached,
   type DynamicTensor,
@@ -28,16 +31,6 @@ export type Labels = LabelArray | TensorLike<LabelArray> | DynamicTensor
 
 /** One value per position, per sample, or for the first axes of the positions: 0, or false, says that they count for nothing. */
 export type Mask = NumberArray | readonly boolean[] | TensorLike<NumberArray> | DynamicTensor
-
-/** How the scores of positions lie in memory. */
-export interface Axis {
-  readonly samples: number
-  readonly classes: number
-  /** Positions of a sample. */
-  readonly positions: number
-  /** Whether the classes of a position are neighbours. */
-  readonly last: boolean
-}
 
 /** The option `classAxis`. */
 export function classAxisOf(loss: string, value: unknown = 1, expected = '1 or -1'): 1 | -1 {
@@ -282,9 +275,6 @@ export function sampleWeightOf(loss: string, value: unknown): Float32Array | und
   return value === undefined ? undefined : smallArray(loss, 'sampleWeight', value)
 }
 
-/** Labels that a call can ignore, at most: the native backend has room for no more. */
-const MOST_IGNORED = 10
-
 /** The option `ignoreIndex`: one label or several. */
 export function ignoredOf(loss: string, value: unknown = -100): readonly number[] {
   const one = (name: string, index: unknown) => number(loss, name, index, 'a 32-bit integer', (i) => i === (i | 0))
@@ -309,8 +299,18 @@ export function totalWeight(
   sampleInner = 1,
 ): number {
   if (marks === everything && sampleWeight === undefined) return positions
-  const scan = positions <= SHORT ? keptWeight : active.keptWeight
-  const kept = scan(marks, positions, classes, weight, sampleWeight, sampleInner)
+  const call = {
+    kind: weightKind,
+    loss,
+    definition: undefined,
+    marks,
+    positions,
+    classes,
+    weight,
+    sampleWeight,
+    sampleInner,
+  }
+  const kept = (positions <= SHORT ? tsBackend : active).run(call)
   if (kept >= 0) return kept
   const i = -1 - kept
   // As many labels as scores.
@@ -320,7 +320,8 @@ export function totalWeight(
 
 /** Index of the first value that counts and is not in [low, high], or −1. */
 export function outside(values: NumberArray, low: number, high: number, marks: Marks): number {
-  return (values.length <= SHORT ? firstOutside : active.firstOutside)(values, low, high, marks)
+  const call = { kind: outsideKind, loss: '', definition: undefined, marks, values, low, high }
+  return (values.length <= SHORT ? tsBackend : active).run(call)
 }
 
 /** Refuses integers other than 0 and 1 as targets of a probability; `find` is {@link outside} for the layout of the target. */

@@ -1,9 +1,10 @@
 /** Losses of the softmax over a class axis: checks, the call, the reduction. */
 
-import { firstScore, type SoftmaxExtra } from '../backend/contract.js'
 import { backendFor } from '../backend/load.js'
-import { classesOf, type Marks, NOTHING, type NumberArray } from '../backend/marks.js'
-import { tsBackend } from '../backend/ts.js'
+import { tsBackend } from '../backend/ts/index.js'
+import { type Axis, firstScore } from '../call/axis.js'
+import { classesOf, type Marks, NOTHING, type NumberArray } from '../call/marks.js'
+import { type SoftmaxExtra, softmaxKind } from '../call/softmax.js'
 import {
   agreedShape,
   conversion,
@@ -21,10 +22,10 @@ import {
   wrongType,
   wrongValue,
 } from '../check.js'
+import type { BatchReduction, Reduction, SoftmaxDefinition } from '../definition.js'
 import {
   accumulates,
   arrayGradOutput,
-  type BatchReduction,
   type Buffers,
   type CommonOptions,
   checkMeanBy,
@@ -36,7 +37,6 @@ import {
   type LossOptions,
   makeLoss,
   meanByOf,
-  type Reduction,
   type Result,
   result,
   type Settings,
@@ -46,9 +46,8 @@ import {
   valuesBuffer,
   type Wanted,
 } from './loss.js'
-import { type Floats, type Param, paramOf } from './pointwise.js'
+import { type Floats, paramOf } from './pointwise.js'
 import {
-  type Axis,
   areLabels,
   axisOf,
   checkClassWeight,
@@ -105,27 +104,6 @@ export interface SoftmaxOptions extends LabelOptions {
   temperature?: number
   /** `true` or a buffer: d(value)/d(target) as well, where the target is a distribution. */
   targetGrad?: boolean | Float32Array
-}
-
-/** What a softmax loss is made of. */
-export interface SoftmaxDefinition {
-  readonly family: 'softmax'
-  readonly name: string
-  /**
-   * `scores`: the target is a class or a distribution. `logProbabilities`: the input is ln p already, the target a class.
-   * `teacher`: the target is the scores of another softmax, and the loss the divergence of the two.
-   */
-  readonly kind: 'scores' | 'logProbabilities' | 'teacher'
-  /** Scalar parameters by option name, in the order of the registry row; at most one. */
-  readonly params: Readonly<Record<string, Param>>
-  /** Set where the option `alpha` weights classes without entering the denominator. */
-  readonly alpha?: true
-  /** All reductions, where there are more than the usual three, the default first. */
-  readonly reductions?: readonly BatchReduction[]
-  /** The loss as a function of ln p_y, in double precision. */
-  value(logP: number, p0: number): number
-  /** −d(loss)/d(ln p_y). */
-  slope(logP: number, p0: number): number
 }
 
 /** The checked options of a softmax loss. */
@@ -240,9 +218,7 @@ export function softmax(definition: SoftmaxDefinition): unknown {
       ignored.length > 1 ||
       kindOf(labels) !== 'Int32Array'
     ) {
-      const inner = axis.last ? 1 : axis.positions
       extra = {
-        inner,
         target: distribution,
         weight: weights,
         exactWeight,
@@ -275,18 +251,22 @@ export function softmax(definition: SoftmaxDefinition): unknown {
       return emptyResult(nothing, out, grad, accumulate, reported, targetGrad)
     }
     const backend = exactWeight === undefined ? backendFor('softmax', x.length) : tsBackend
-    const sum = backend.softmax(
+    const { labelSmoothing, temperature, p0 } = settings
+    const scale = scalar / denominator
+    const sum = backend.run({
+      kind: softmaxKind,
+      loss,
       definition,
-      x,
       marks,
-      classes,
-      grad,
-      scalar / denominator,
-      settings.labelSmoothing,
-      settings.temperature,
-      settings.p0,
+      x,
+      axis,
+      dx: grad,
+      scale,
+      labelSmoothing,
+      temperature,
+      p0,
       extra,
-    )
+    })
     return result(out ?? sum / denominator, grad, reported, targetGrad)
   }
 

@@ -1,5 +1,6 @@
+import type { PointwiseDefinition } from '../definition.js'
 import { definitionOf, type Loss } from '../family/loss.js'
-import type { Floats, PointwiseDefinition } from '../family/pointwise.js'
+import type { Floats } from '../family/pointwise.js'
 import {
   type CompoundOptions,
   compound,

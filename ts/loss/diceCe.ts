@@ -1,3 +1,4 @@
+import type { SoftmaxDefinition } from '../definition.js'
 import { definitionOf, type Loss } from '../family/loss.js'
 import type { Floats } from '../family/pointwise.js'
 import {
@@ -7,7 +8,6 @@ import {
   type RegionDefinition,
   type RegionTarget,
 } from '../family/region/index.js'
-import type { SoftmaxDefinition } from '../family/softmax.js'
 import { crossEntropy } from './crossEntropy.js'
 import { dice } from './dice.js'
 

@@ -1,5 +1,6 @@
+import type { PointwiseDefinition, SoftmaxDefinition } from '../definition.js'
 import { definitionOf, type Loss } from '../family/loss.js'
-import type { Floats, PointwiseDefinition } from '../family/pointwise.js'
+import type { Floats } from '../family/pointwise.js'
 import {
   type CompoundOptions,
   compound,
@@ -7,7 +8,6 @@ import {
   type RegionDefinition,
   type RegionTarget,
 } from '../family/region/index.js'
-import type { SoftmaxDefinition } from '../family/softmax.js'
 import { dice } from './dice.js'
 import { sigmoidFocal } from './sigmoidFocal.js'
 import { softmaxFocal } from './softmaxFocal.js'

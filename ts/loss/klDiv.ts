@@ -1,4 +1,5 @@
-import type { BatchReduction, Loss } from '../family/loss.js'
+import type { BatchReduction } from '../definition.js'
+import type { Loss } from '../family/loss.js'
 import { type Floats, type PointwiseOptions, pointwise } from '../family/pointwise.js'
 
 const { fround } = Math

@@ -24,6 +24,12 @@ impl Share<'_> {
         sums: None,
     };
 
+    /// Whether it is the whole call: its arguments need no copy that says otherwise.
+    #[inline]
+    pub(crate) fn is_all(&self) -> bool {
+        self.end == usize::MAX && self.sums.is_none()
+    }
+
     /// The elements of these units, where each has `unit` but for the last.
     #[inline(always)]
     pub(crate) fn elements(&self, unit: usize, count: usize) -> core::ops::Range<usize> {

@@ -2,8 +2,8 @@
 //! on neither the set nor the blocks, threads or the place of the gradients.
 
 use fused_loss_core::expression::{Args, OPERANDS, OPERATIONS, Program, Raw, expression};
-use fused_loss_core::family::positions::{Mask, Positions, Values};
-use fused_loss_core::family::stream::Stream;
+use fused_loss_core::layout::positions::{Mask, Positions, Values};
+use fused_loss_core::layout::stream::Stream;
 use fused_loss_core::share::Share;
 use fused_loss_core::simd::{Cells, Level, cells};
 use std::cell::Cell;
@@ -848,12 +848,10 @@ fn raw_programs_weigh_mask_scale_add_store_and_sum() {
                         weight: has(0).then_some(Stream {
                             values: weight,
                             inner: 1,
-                            start: 0,
                         }),
                         sample_weight: has(1).then_some(Stream {
                             values: sample_weight,
                             inner: 5,
-                            start: 0,
                         }),
                         marks,
                         grad_output: has(3).then_some(upstream),

@@ -1,117 +1,37 @@
-//! Functions that take their place on N-API itself: the glue that napi-rs generates takes 150 ns of a call, more than
-//! all else that a call with 16 elements does.
+//! The function that makes calls, which takes its place on N-API itself: the glue that napi-rs generates takes 150 ns of a call,
+//! more than all else that a call with 16 elements does.
 //!
 //! Only arrays are arguments. The numbers travel in an array of their own that both sides keep: an argument that is a
 //! number takes 8 ns and a number as result 14 ns, an element of this array 1 ns.
 
-use crate::array::{AnyArray, Array, Element, MaybeArray};
+use crate::array::{array, floats};
 use crate::threads;
 use core::cell::Cell;
 use core::ffi::{CStr, c_void};
 use core::ptr;
-use napi::bindgen_prelude::{FromNapiValue, Object};
+use fused_loss_core::call::{
+    Call, Host, MOST_IGNORED, NUMBERS, Numbers, PLACES, SPLIT_ALL, SUM, THREADS, Type, Work,
+};
+use fused_loss_core::registry;
+use fused_loss_core::share::Share;
+use fused_loss_core::simd::{Cells, Level};
+use napi::bindgen_prelude::Object;
 use napi::{Env, Error, JsError, JsValue, Result, Status, check_status, sys};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Elements of the array of numbers.
-pub const NUMBERS: usize = 32;
-
-/// Number of threads, and whether small calls are split too: numbers that stay from call to call.
-const THREADS: usize = 15;
-const SPLIT_ALL: usize = 14;
-
-/// Types of the labels, the mask and the target, as [`AnyArray`] counts them; 0 where there is none.
-pub const LABELS: usize = 16;
-pub const MASK: usize = 17;
-pub const TARGET: usize = 18;
-/// Neighbouring positions that share a value of the mask, and a sample weight.
-pub const MASK_INNER: usize = 19;
-pub const SAMPLE: usize = 20;
-/// How many labels are ignored, and which.
-const IGNORED: usize = 21;
-
-/// Labels that a call can ignore, at most.
-pub const MOST_IGNORED: usize = NUMBERS - IGNORED - 1;
-
-type Numbers = [Cell<f64>; NUMBERS];
-
-/// A function with `N` arrays as arguments. Its result goes into the first number.
-pub trait Function<const N: usize> {
-    /// Its name among the exports.
-    const NAME: &'static CStr;
-    /// What it does. An error or a panic is thrown as exception.
-    fn run(call: &Call<N>) -> Result<f64>;
+/// Exports the array of numbers of one environment, of which every worker thread has its own, and the functions that make calls. These
+/// differ in how many arrays they take at most, since arguments cost time even where they are not given.
+pub fn export(env: Env, exports: Object) -> Result<()> {
+    let exports = Exports::new(env, exports)?;
+    exports.function::<3>(c"few")?;
+    exports.function::<PLACES>(c"some")?;
+    exports.function::<MOST>(c"many")
 }
 
-/// A running call.
-pub struct Call<'a, const N: usize> {
-    env: sys::napi_env,
-    arguments: [sys::napi_value; N],
-    /// Those that the caller has given.
-    count: usize,
-    numbers: &'a Numbers,
-}
+/// Arrays of a call, at most: those with places, and the operands of a program.
+const MOST: usize = PLACES + fused_loss_core::expression::OPERANDS;
 
-impl<const N: usize> Call<'_, N> {
-    /// Number i that the caller has set.
-    pub fn number(&self, i: usize) -> f64 {
-        self.numbers[i].get()
-    }
-
-    /// Argument i, an array of the type that number `kind` says; nothing where that is 0.
-    pub fn any(&self, i: usize, kind: usize) -> Result<Option<AnyArray>> {
-        Ok(match self.number(kind) as u32 {
-            _ if i >= self.count => None,
-            0 => None,
-            1 => Some(AnyArray::F32(self.array(i)?)),
-            2 => Some(AnyArray::I32(self.array(i)?)),
-            3 => Some(AnyArray::U8(self.array(i)?)),
-            4 => Some(AnyArray::I8(self.array(i)?)),
-            5 => Some(AnyArray::I16(self.array(i)?)),
-            6 => Some(AnyArray::U16(self.array(i)?)),
-            7 => Some(AnyArray::U32(self.array(i)?)),
-            _ => Some(AnyArray::I64(self.array(i)?)),
-        })
-    }
-
-    /// The labels that are ignored.
-    pub fn ignored(&self) -> ([i32; MOST_IGNORED], usize) {
-        let mut ignored = [0; MOST_IGNORED];
-        let count = (self.number(IGNORED) as usize).min(MOST_IGNORED);
-        for (i, ignored) in ignored.iter_mut().take(count).enumerate() {
-            *ignored = self.number(IGNORED + 1 + i) as i32;
-        }
-        (ignored, count)
-    }
-
-    /// Threads for so many elements, of which each should have at least `least`. A test may have every call split.
-    pub fn threads(&self, elements: usize, least: usize, units: usize) -> usize {
-        let least = if self.number(SPLIT_ALL) == 0.0 {
-            least
-        } else {
-            1
-        };
-        threads::count(self.number(THREADS) as usize, elements, least, units)
-    }
-
-    /// Argument i.
-    pub fn array<T: Element>(&self, i: usize) -> Result<Array<T>> {
-        // SAFETY: environment and value are those of the running call.
-        unsafe { Array::from_napi_value(self.env, self.arguments[i]) }
-    }
-
-    /// Argument i, if it is an array. To ask for one that is not there takes 40 ns, so callers leave the last ones out.
-    pub fn maybe<T: Element>(&self, i: usize) -> Result<MaybeArray<T>> {
-        if i >= self.count {
-            return Ok(MaybeArray::NONE);
-        }
-        // SAFETY: environment and value are those of the running call.
-        unsafe { MaybeArray::from_napi_value(self.env, self.arguments[i]) }
-    }
-}
-
-/// The array of numbers of one environment; every worker thread has its own.
-pub struct Exports<'a> {
+struct Exports<'a> {
     env: sys::napi_env,
     exports: Object<'a>,
     numbers: *mut c_void,
@@ -119,7 +39,7 @@ pub struct Exports<'a> {
 
 impl<'a> Exports<'a> {
     /// Makes the array and exports it as `numbers`.
-    pub fn new(env: Env, exports: Object<'a>) -> Result<Self> {
+    fn new(env: Env, exports: Object<'a>) -> Result<Self> {
         let env = env.raw();
         let mut memory = ptr::null_mut();
         let mut buffer = ptr::null_mut();
@@ -156,24 +76,23 @@ impl<'a> Exports<'a> {
         })
     }
 
-    /// Exports a function.
-    pub fn function<F: Function<N>, const N: usize>(&self) -> Result<()> {
-        let name = F::NAME.as_ptr();
+    /// Exports the function for calls of at most `N` arrays.
+    fn function<const N: usize>(&self, name: &'static CStr) -> Result<()> {
         let mut function = ptr::null_mut();
         // SAFETY: `env` is the one that loads the addon, and the name ends with a zero.
         unsafe {
             check_status!(sys::napi_create_function(
                 self.env,
-                name,
-                F::NAME.count_bytes() as isize,
-                Some(callback::<F, N>),
+                name.as_ptr(),
+                name.count_bytes() as isize,
+                Some(callback::<N>),
                 self.numbers,
                 &mut function,
             ))?;
             check_status!(sys::napi_set_named_property(
                 self.env,
                 self.exports.raw(),
-                name,
+                name.as_ptr(),
                 function
             ))
         }
@@ -181,7 +100,7 @@ impl<'a> Exports<'a> {
 }
 
 /// What Node calls.
-unsafe extern "C" fn callback<F: Function<N>, const N: usize>(
+unsafe extern "C" fn callback<const N: usize>(
     env: sys::napi_env,
     info: sys::napi_callback_info,
 ) -> sys::napi_value {
@@ -205,13 +124,11 @@ unsafe extern "C" fn callback<F: Function<N>, const N: usize>(
         // SAFETY: the pointer that `Exports::function` gave, to memory that lives as long as the environment. It is only
         // ever seen through cells, and JavaScript does not run before this function returns.
         let numbers = unsafe { &*numbers.cast::<Numbers>() };
-        let result = F::run(&Call {
-            env,
-            arguments,
-            count,
-            numbers,
-        })?;
-        numbers[0].set(result);
+        // More may be given than there is room for.
+        let given = &arguments[..count.min(N)];
+        // SAFETY: environment and values are those of the running call.
+        let result = unsafe { run::<N>(env, given, numbers)? };
+        numbers[SUM].set(result);
         Ok(())
     }));
     let error = match outcome {
@@ -228,4 +145,80 @@ unsafe extern "C" fn callback<F: Function<N>, const N: usize>(
     // SAFETY: `env` is that of the running call.
     unsafe { JsError::from(error).throw_into(env) };
     ptr::null_mut()
+}
+
+/// Makes the call.
+///
+/// # Safety
+/// Environment and values are those of the running call.
+unsafe fn run<const N: usize>(
+    env: sys::napi_env,
+    given: &[sys::napi_value],
+    numbers: &Numbers,
+) -> Result<f64> {
+    let wrong = |reason: String| Error::new(Status::InvalidArg, reason);
+    let too_few = || wrong(format!("a call of {} arrays needs more", given.len()));
+    let mut given = given.iter();
+    let mut arrays = [None; PLACES];
+    let mut count = 0;
+    for (place, of) in arrays.iter_mut().zip(Type::of(numbers)) {
+        count += 1;
+        if let Some(of) = of {
+            let value = given.next().ok_or_else(too_few)?;
+            // SAFETY: the caller's.
+            *place = Some(unsafe { array(env, *value, of)? });
+        }
+    }
+    let arrays = &arrays[..count];
+    let mut rest: [Cells; N] = [&[]; N];
+    let count = Type::rest(numbers);
+    let rest = rest.get_mut(..count).ok_or_else(too_few)?;
+    for array in &mut *rest {
+        let value = given.next().ok_or_else(too_few)?;
+        // SAFETY: the caller's.
+        *array = unsafe { floats(env, *value)? };
+    }
+    let mut ignored = [0; MOST_IGNORED];
+    let call = Call {
+        arrays,
+        rest,
+        numbers,
+        ignored: Call::ignored(numbers, &mut ignored),
+    };
+    registry::run(&call, &Threads(numbers)).map_err(wrong)
+}
+
+/// Runs calls on as many threads as the numbers say.
+struct Threads<'a>(&'a Numbers);
+
+impl Host for Threads<'_> {
+    fn level(&self) -> Level {
+        crate::level()
+    }
+
+    fn run(&self, work: &dyn Work) -> f64 {
+        let level = crate::level();
+        let (size, least) = work.size();
+        let least = if self.0[SPLIT_ALL].get() == 0.0 {
+            least
+        } else {
+            1
+        };
+        if size < 2 * least {
+            return work.run(level, Share::ALL);
+        }
+        let units = work.units();
+        let threads = threads::count(self.0[THREADS].get() as usize, size, least, units);
+        if threads == 1 {
+            return work.run(level, Share::ALL);
+        }
+        // SAFETY: a unit has elements of its own in all arrays that are written but for sums, which are added up here; the kernels read
+        // those arrays nowhere else, and a call whose arrays overlap has been refused.
+        let mut sums = unsafe {
+            threads::run(threads, units, work.sums_of_unit(), |share| {
+                _ = work.run(level, share);
+            })
+        };
+        work.add_up(Cell::from_mut(&mut sums[..]).as_slice_of_cells())
+    }
 }

@@ -1,10 +1,10 @@
 /** What losses of planes are made of, and their options as the caller sees them. */
 
-import type { Activation } from '../../backend/contract.js'
+import type { Activation } from '../../call/region.js'
+import type { Param, PointwiseDefinition, SoftmaxDefinition } from '../../definition.js'
 import type { CommonOptions } from '../loss.js'
-import type { Floats, Param, PointwiseDefinition } from '../pointwise.js'
+import type { Floats } from '../pointwise.js'
 import type { Labels, Mask } from '../positions.js'
-import type { SoftmaxDefinition } from '../softmax.js'
 
 export type { Activation }
 

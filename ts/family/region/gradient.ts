@@ -1,8 +1,9 @@
 /** The coefficients by which predictions and targets enter the gradients, in the precision that they need. */
 
-import { type Backend, PLANE, type RegionCall } from '../../backend/contract.js'
-import { tsBackend } from '../../backend/ts.js'
-import type { Axis } from '../positions.js'
+import type { Backend } from '../../backend/contract.js'
+import { tsBackend } from '../../backend/ts/index.js'
+import type { Axis } from '../../call/axis.js'
+import { PLANE, type RegionArrays, targetGradientPass } from '../../call/region.js'
 import type { RegionDefinition } from './definition.js'
 import type { RegionSettings } from './settings.js'
 import { isEmpty, ownSums, sumsOfPlane } from './sums.js'
@@ -60,13 +61,13 @@ export function fillCoefficients(
 /** The gradient by the target. */
 export function writeTargetGradient(
   kernels: Backend,
-  call: RegionCall,
+  call: RegionArrays,
   planes: PlaneGradients,
   coefficients: Float32Array,
   targetGrad: Float32Array,
 ): void {
-  if (fillCoefficients(coefficients, planes, true)) kernels.regionTargetGradient(call, coefficients, targetGrad)
-  else tsBackend.regionTargetGradient(call, coefficientsInDouble(planes, true), targetGrad)
+  if (fillCoefficients(coefficients, planes, true)) kernels.run(targetGradientPass(call, coefficients, targetGrad))
+  else tsBackend.run(targetGradientPass(call, coefficientsInDouble(planes, true), targetGrad))
 }
 
 /** The coefficients where single precision does not hold them. */

@@ -1,7 +1,8 @@
 /** The loss of each position beside a loss of planes: its weights, its call and what its mean divides by. */
 
-import type { RegionCall, RegionPart } from '../../backend/contract.js'
-import { type Axis, checkClassWeight, totalWeight } from '../positions.js'
+import type { Axis } from '../../call/axis.js'
+import { type RegionArrays, type RegionPart, regionKind } from '../../call/region.js'
+import { checkClassWeight, totalWeight } from '../positions.js'
 import { weightsOf } from '../softmax.js'
 import type { PartSettings, RegionSettings } from './settings.js'
 import type { CheckedTarget } from './target.js'
@@ -25,7 +26,7 @@ export function callOf(
   axis: Axis,
   { activation, squared, part, weight, sampleWeight, includeBackground }: RegionSettings,
   foreground: boolean,
-): RegionCall {
+): RegionArrays {
   let own: RegionPart | undefined
   if (part !== undefined) {
     let weights = weightsOf({ weight, alpha: part.alpha }, axis.classes)
@@ -35,7 +36,8 @@ export function callOf(
     const { definition, p0, p1, aux, labelSmoothing } = part
     own = { definition, p0, p1, aux, weight: weights, sampleWeight, labelSmoothing }
   }
-  return { loss, x, target: values, marks, axis, activation, squared, part: own }
+  const definition = own?.definition
+  return { kind: regionKind, loss, definition, x, target: values, marks, axis, activation, squared, part: own }
 }
 
 /** What the mean of the part divides by. */

@@ -1,6 +1,6 @@
 /** Losses of whole planes. */
 
-import { activations } from '../../backend/contract.js'
+import { activations } from '../../call/region.js'
 import { word } from '../../check.js'
 import { commonOptions, type Loss, makeLoss } from '../loss.js'
 import type { Floats } from '../pointwise.js'

@@ -1,8 +1,8 @@
 /** A call of a loss of planes: the checks of its arrays, the two passes of the backend, the reduction. */
 
-import { PLANE, type RegionCall } from '../../backend/contract.js'
 import { backendFor } from '../../backend/load.js'
-import { tsBackend } from '../../backend/ts.js'
+import { tsBackend } from '../../backend/ts/index.js'
+import { gradientPass, PLANE, type RegionArrays, sumsPass } from '../../call/region.js'
 import { agreedShape, float32Of, floatTensor, gradBuffer } from '../../check.js'
 import {
   accumulates,
@@ -87,13 +87,13 @@ export function runOf(
     const isSigmoid = part === undefined && settings.activation === 'sigmoid'
     const keepsSigmoids = grad !== undefined && !accumulate && isSigmoid && !dividesEmpty
     let kernels = backendFor('region', x.length)
-    let partSum = kernels.regionSums(call, sums, keepsSigmoids ? grad : undefined)
+    let partSum = kernels.run(sumsPass(call, sums, keepsSigmoids ? grad : undefined))
     if (settings.activation === 'none') checkSums(loss, sums, settings)
     if (settings.batch) addSamples(sums, samples, classes)
-    const rest: RegionCall = keepsSigmoids ? { ...call, x: grad, activation: 'kept' } : call
+    const rest: RegionArrays = keepsSigmoids ? { ...call, x: grad, activation: 'kept' } : call
     if (unsmoothed && needsDoublePrecision(definition, settings, sums, rows, classes, dividesEmpty)) {
       kernels = tsBackend
-      partSum = kernels.regionSums(rest, sums.fill(0), undefined)
+      partSum = kernels.run(sumsPass(rest, sums.fill(0), undefined))
       if (settings.batch) addSamples(sums, samples, classes)
     }
     const { total, counted } = reducePlanes(definition, settings, sums, rows, classes, out)
@@ -111,8 +111,8 @@ export function runOf(
       // Before the other gradient, which may be written over what both are computed from.
       if (targetGrad !== undefined) writeTargetGradient(kernels, rest, planes, coefficients, targetGrad)
       const fits = fillCoefficients(coefficients, planes, false) && !(Math.abs(scale) > LARGE)
-      if (fits) kernels.regionGradient(rest, coefficients, scale, grad, accumulate)
-      else tsBackend.regionGradient(rest, coefficientsInDouble(planes, false), scale, grad, accumulate)
+      if (fits) kernels.run(gradientPass(rest, coefficients, scale, grad, accumulate))
+      else tsBackend.run(gradientPass(rest, coefficientsInDouble(planes, false), scale, grad, accumulate))
     }
     if (part === undefined) return result(out ?? regionValue, grad, reported, targetGrad)
     const partValue = partDenominator === 0 ? nothing : partSum / partDenominator

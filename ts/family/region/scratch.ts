@@ -1,6 +1,6 @@
 /** Arrays for the sums and the coefficients of planes. */
 
-import { PLANE } from '../../backend/contract.js'
+import { PLANE } from '../../call/region.js'
 
 // Numbers of a few planes stay from call to call: to make an array for them takes longer than a small plane.
 const FEW = 1024 * PLANE

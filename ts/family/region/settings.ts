@@ -1,11 +1,12 @@
 /** The options of a loss of planes, checked as far as they do not depend on the arrays. */
 
-import type { NumberArray } from '../../backend/marks.js'
+import type { NumberArray } from '../../call/marks.js'
 import { describe, flag, isRecord, number, shapeOf, smallWeights, type Tensor, word, wrongType } from '../../check.js'
+import type { Param, PointwiseDefinition, SoftmaxDefinition } from '../../definition.js'
 import { commonSettings, meanByOf, type Settings } from '../loss.js'
-import { auxOf, type Param, type PointwiseDefinition, paramOf } from '../pointwise.js'
+import { auxOf, paramOf } from '../pointwise.js'
 import { classAxisOf, ignoredOf, maskOf, sampleWeightOf } from '../positions.js'
-import { alphaOf, labelSmoothingOf, type SoftmaxDefinition } from '../softmax.js'
+import { alphaOf, labelSmoothingOf } from '../softmax.js'
 import type { Activation, Numbers, RegionDefinition } from './definition.js'
 import { SMALL } from './sums.js'
 

@@ -1,6 +1,6 @@
 /** The sums of planes: what they say of the input, which precision they need, and the values of the loss. */
 
-import { PLANE } from '../../backend/contract.js'
+import { PLANE } from '../../call/region.js'
 import type { RegionDefinition, Sums } from './definition.js'
 import type { RegionSettings } from './settings.js'
 import { forLogits } from './target.js'

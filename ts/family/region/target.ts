@@ -1,11 +1,10 @@
 /** Where the planes of a call lie, and its target as the kernels take it. */
 
-import { firstScore } from '../../backend/contract.js'
-import { classesOf, everything, type Marks, NOTHING, type NumberArray } from '../../backend/marks.js'
+import { type Axis, firstScore } from '../../call/axis.js'
+import { classesOf, everything, type Marks, NOTHING, type NumberArray } from '../../call/marks.js'
 import { attached, fitsShape, kindOf, lengthOf, sameShape, type Tensor, wrongValue } from '../../check.js'
 import { BLOCK } from '../../sum.js'
 import {
-  type Axis,
   areLabels,
   axisOf,
   checkBits,

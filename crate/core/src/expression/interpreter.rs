@@ -66,9 +66,8 @@ impl Args<'_> {
         self.rows.div_ceil(BLOCK)
     }
 
-    /// # Panics
-    /// Where an array is missing or of another length than it should be.
-    fn assert_fit(&self) {
+    /// What is wrong with the arrays, which are missing or of another length than they should be.
+    pub(super) fn check(&self) -> Result<(), String> {
         let program = &self.program;
         let (inputs, outputs) = (program.inputs(), program.outputs());
         let fit = |arrays: &[Cells], columns: &[usize]| {
@@ -76,24 +75,24 @@ impl Args<'_> {
             arrays.len() == columns.len()
                 && both.all(|(array, columns)| array.len() == self.rows * columns)
         };
-        assert!(
-            self.uniforms.len() == program.uniforms() && fit(self.inputs, inputs),
-            "not the uniforms or inputs of the program"
-        );
-        match &self.raw {
-            None => assert!(fit(self.grads, outputs), "not the outputs of the program"),
+        let fits = match &self.raw {
+            None => fit(self.grads, outputs),
             Some(raw) => {
                 let slopes: usize = raw.columns.iter().sum();
-                assert!(
-                    fit(self.grads, raw.columns)
-                        && raw.fits(self.rows)
-                        && outputs.len() == slopes + usize::from(raw.value)
-                        && outputs.iter().all(|&columns| columns == 1)
-                        && !program.sums(),
-                    "not the values and slopes of the program"
-                );
+                fit(self.grads, raw.columns)
+                    && raw.fits(self.rows)
+                    && outputs.len() == slopes + usize::from(raw.value)
+                    && outputs.iter().all(|&columns| columns == 1)
+                    && !program.sums()
             }
+        };
+        if self.uniforms.len() != program.uniforms() || !fit(self.inputs, inputs) {
+            return Err("not the uniforms or inputs of the program".into());
         }
+        if !fits {
+            return Err("not the outputs of the program".into());
+        }
+        Ok(())
     }
 
     /// Rows of a block.
@@ -121,7 +120,9 @@ pub fn expression(level: Level, args: &Args) -> f64 {
         // Not of each call: to have so much memory and clear it takes longer than short calls do.
         static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
     }
-    args.assert_fit();
+    if let Err(reason) = args.check() {
+        panic!("{reason}");
+    }
     SCRATCH.with_borrow_mut(|scratch| {
         let block = args.rows_of_block();
         let places = Places::new(args, block);

@@ -2,9 +2,9 @@
 
 use super::interpreter::Call;
 use super::precise::{Doubles, is_large};
-use crate::family::pointwise::{LIFT, delicate, fits};
-use crate::family::positions::{NOTHING, Positions};
-use crate::family::stream::Stream;
+use crate::layout::positions::{NOTHING, Positions};
+use crate::layout::stream::Stream;
+use crate::precision::{LIFT, delicate, fits};
 use crate::simd::{Cells, Chunk, Kernel, LANES, Simd};
 use crate::sum::{BLOCK, FOUR, sum_of_fours};
 use core::cell::Cell;
@@ -92,9 +92,8 @@ impl Raw<'_> {
 
 /// Multiplies the weights of the rows from `first` on by those of a stream.
 fn multiply(weights: Cells, stream: Stream, first: usize) {
-    let at = stream.start + first;
     if stream.inner == 1
-        && let Some(run) = stream.values.get(at..at + weights.len())
+        && let Some(run) = stream.values.get(first..first + weights.len())
     {
         for (weight, own) in weights.iter().zip(run) {
             weight.set(weight.get() * own.get());

@@ -1,7 +1,7 @@
 //! −t·max(ln x, −100) − (1 − t)·max(ln(1 − x), −100)
 
+use crate::family::Params;
 use crate::family::pointwise::{Eval, Pointwise};
-use crate::loss::Params;
 use crate::math::log::{log, log1m};
 use crate::simd::Lanes;
 

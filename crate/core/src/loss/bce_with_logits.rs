@@ -1,7 +1,7 @@
 //! (1 − t)·x + (1 + (w − 1)·t)·ln(1 + e^−x), w the weight of the positive class
 
+use crate::family::Params;
 use crate::family::pointwise::{Eval, Pointwise};
-use crate::loss::Params;
 use crate::math::sigmoid::{sigmoid, tail};
 use crate::simd::Lanes;
 

@@ -1,7 +1,7 @@
 //! −ln p_y, p = softmax(x)
 
+use crate::family::Params;
 use crate::family::softmax::Softmax;
-use crate::loss::Params;
 
 /// Softmax cross-entropy.
 #[derive(Clone, Copy)]

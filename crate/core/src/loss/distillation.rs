@@ -1,7 +1,7 @@
 //! T²·Σ t_c·(ln t_c − ln p_c), t = softmax(teacher/T), p = softmax(x/T)
 
+use crate::family::Params;
 use crate::family::softmax::{Kind, Softmax};
-use crate::loss::Params;
 
 /// Knowledge distillation. Of its two softmaxes the family makes the divergence; this is the part of the student.
 #[derive(Clone, Copy)]

@@ -1,7 +1,7 @@
 //! |d| ≤ δ: d²/2, else δ·(|d| − δ/2), d = x − t
 
+use crate::family::Params;
 use crate::family::pointwise::{Eval, Pointwise};
-use crate::loss::Params;
 use crate::simd::Lanes;
 
 /// Squared error that turns into a line at δ.

@@ -1,7 +1,7 @@
 //! t·(ln t − x), x the logarithm of a probability; with a target in logarithms eᵗ·(t − x)
 
+use crate::family::Params;
 use crate::family::pointwise::{Eval, Pointwise};
-use crate::loss::Params;
 use crate::math::exp::exp;
 use crate::math::log::log;
 use crate::simd::Lanes;

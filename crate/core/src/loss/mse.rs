@@ -1,7 +1,7 @@
 //! (x − t)²
 
+use crate::family::Params;
 use crate::family::pointwise::{Eval, Pointwise};
-use crate::loss::Params;
 use crate::simd::Lanes;
 
 /// Squared error.

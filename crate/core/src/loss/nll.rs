@@ -1,7 +1,7 @@
 //! −x_y, x the logarithms of probabilities
 
+use crate::family::Params;
 use crate::family::softmax::{Kind, Softmax};
-use crate::loss::Params;
 
 /// Negative log likelihood.
 #[derive(Clone, Copy)]

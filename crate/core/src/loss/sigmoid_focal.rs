@@ -1,7 +1,7 @@
 //! α_t·m^γ·bce(x, t), m = σ(x)·(1 − t) + σ(−x)·t the miss, α_t = α·t + (1 − α)·(1 − t)
 
+use crate::family::Params;
 use crate::family::pointwise::{Eval, Pointwise};
-use crate::loss::Params;
 use crate::loss::bce_with_logits::far;
 use crate::math::exp::{exp_nonpositive, second_order};
 use crate::math::pow::Exponent;

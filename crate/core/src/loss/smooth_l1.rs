@@ -1,8 +1,8 @@
 //! |d| < β: d²/2β, else |d| − β/2, d = x − t
 
 use super::l1::sign;
+use crate::family::Params;
 use crate::family::pointwise::{Eval, Pointwise};
-use crate::loss::Params;
 use crate::simd::Lanes;
 
 /// Absolute error with a parabola of width β around 0.

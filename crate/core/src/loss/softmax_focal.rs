@@ -1,7 +1,7 @@
 //! −q^γ·ln p, q = 1 − p
 
+use crate::family::Params;
 use crate::family::softmax::Softmax;
-use crate::loss::Params;
 use crate::math::pow::Exponent;
 use crate::simd::Lanes;
 

@@ -64,6 +64,21 @@ pub trait Kernel {
     fn run<S: Simd>(self, s: S) -> Self::Out;
 }
 
+/// Whether the size of the code counts, as in WebAssembly, which users download. Fewer loops are compiled then: those that families
+/// have for a step of training always write a gradient.
+pub const SMALL: bool = cfg!(target_arch = "wasm32");
+
+/// Runs a step of a kernel, in WebAssembly in a function of its own that all kernels share. A call takes as long as a dozen
+/// vectors, a tenth of what tiles with few classes do.
+#[inline(always)]
+pub(crate) fn step<S: Simd, K: Kernel>(s: S, kernel: K) -> K::Out {
+    if SMALL {
+        s.vectorize(kernel)
+    } else {
+        kernel.run(s)
+    }
+}
+
 /// Arithmetic on vectors of some number of lanes. `self` is the proof that the instruction set is there.
 ///
 /// Formulas are written over this: the same code runs on a whole vector or, where its intermediate results would not fit
@@ -417,14 +432,6 @@ impl Level {
 #[inline(always)]
 pub(crate) fn one_by_one() {
     core::hint::black_box(());
-}
-
-/// Whether two slices share memory, other than by starting at the same place where `same_start` allows it.
-#[must_use]
-pub fn overlap<A, B>(a: &[A], b: &[B], same_start: bool) -> bool {
-    let (a, b) = (a.as_ptr_range(), b.as_ptr_range());
-    let (a, b) = (a.start.addr()..a.end.addr(), b.start.addr()..b.end.addr());
-    a.start < b.end && b.start < a.end && !(same_start && a.start == b.start)
 }
 
 /// Cells over memory that the caller owns alone.

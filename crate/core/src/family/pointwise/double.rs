@@ -4,8 +4,9 @@
 //! What single precision holds stays as it is, so that no element's bits depend on its neighbours.
 
 use super::general::Formula;
-use super::{Args, Extra, delicate, fits};
-use crate::family::stream::Stream;
+use super::{Args, Extra};
+use crate::layout::stream::Stream;
+use crate::precision::{delicate, fits};
 use crate::simd::{Cells, Chunk, LANES};
 use crate::sum::FOUR;
 use core::ops::Range;

@@ -10,11 +10,11 @@
 //! 4. what has left the range of single precision is computed again ([`super::double`]).
 
 use super::double::Block;
-use super::{Args, ByTarget, Extra, LIFT, Pointwise, Prepare, Rest, VECTORS, Whole, fits, room};
-use crate::family::SMALL;
-use crate::family::stream::Stream;
+use super::{Args, ByTarget, Extra, Pointwise, Prepare, Rest, VECTORS, Whole, room};
+use crate::layout::stream::Stream;
+use crate::precision::{LIFT, fits};
 use crate::share::Total;
-use crate::simd::{Cells, Chunk, Double, Kernel, LANES, Level, Map, Room, Scalar, Simd};
+use crate::simd::{Cells, Chunk, Double, Kernel, LANES, Level, Map, Room, SMALL, Scalar, Simd};
 use crate::sum::{BLOCK, FOUR, Fours, sum_of_fours};
 use core::ops::Range;
 

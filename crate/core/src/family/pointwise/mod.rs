@@ -7,18 +7,22 @@
 //! Both compute in single precision. What leaves its range, though the result of the call may be a float, is computed
 //! again by the same formula in double precision ([`double`]). `extreme.test.ts` tries all of them.
 
+mod call;
 mod double;
 mod general;
 mod plain;
 
-use super::SMALL;
-use super::positions::{Positions, Values};
-use super::stream::Stream;
-use crate::loss::{self, Params};
+use super::Params;
+use crate::layout::positions::{Positions, Values};
+use crate::layout::stream::Stream;
+use crate::precision::{fits, lifts};
 use crate::share::Share;
-use crate::simd::{Cells, Chunk, LANES, Lanes, Level, Map, Room, Simd};
+use crate::simd::{Cells, Chunk, LANES, Lanes, Level, Map, Room, SMALL, Simd};
 use crate::sum::{BLOCK, FOUR};
 use plain::Plain;
+
+pub use call::Run;
+pub(crate) use call::{FIELDS, NUMBERS, run as call};
 
 /// Vectors of one pass: 256 elements, which are four fours in the order of summation.
 pub(super) const PASS: usize = FOUR * FOUR;
@@ -166,14 +170,6 @@ pub struct Args<'a> {
     pub extra: Option<Extra<'a>>,
 }
 
-impl Args<'_> {
-    /// Blocks of the whole call.
-    #[must_use]
-    pub fn units(&self) -> usize {
-        self.x.len().div_ceil(BLOCK)
-    }
-}
-
 /// The streams that take the general loop.
 #[derive(Clone, Copy, Default)]
 pub struct Extra<'a> {
@@ -208,34 +204,8 @@ impl Extra<'_> {
     }
 }
 
-/// Runs loss number `op` of the registry; the sum of the elements' values.
+/// Runs the loops of a loss over arrays whose lengths fit; the sum of the elements' values.
 ///
-/// # Panics
-/// Where a slice has another length than `x`, and in WebAssembly where a plain call has no place for the gradient; before
-/// anything is written.
-pub fn pointwise(level: Level, op: usize, args: Args) -> f64 {
-    let n = args.x.len();
-    let fits = |slice: Option<Cells>| slice.is_none_or(|slice| slice.len() == n);
-    assert!(
-        args.t.len() == n && fits(args.dx),
-        "a slice of another length than x"
-    );
-    if let Some(extra) = &args.extra {
-        assert!(
-            fits(extra.grad_output) && fits(extra.dt) && fits(extra.out) && extra.marks.fit(n),
-            "a slice of another length than x"
-        );
-        for stream in [extra.weight, extra.sample_weight, extra.aux]
-            .into_iter()
-            .flatten()
-        {
-            assert!(stream.is_valid(), "an empty stream");
-        }
-    }
-    // By reference: a copy of the arguments takes 10 ns, half of what 16 elements take.
-    loss::pointwise(level, op, &args)
-}
-
 /// Each loop is a kernel, and so a function, of its own: in one large function engines of WebAssembly keep even sums in memory.
 pub(crate) fn run<L: Pointwise>(level: Level, loss: L, args: &Args) -> f64 {
     match (&args.extra, args.dx) {
@@ -267,31 +237,6 @@ pub(crate) fn run<L: Pointwise>(level: Level, loss: L, args: &Args) -> f64 {
 
 /// Vectors of a block.
 const VECTORS: usize = BLOCK / LANES;
-
-/// A factor by which less than the smallest normal float, which has lost digits or all of itself, shows in a result. Below it the
-/// error is less than the smallest normal float.
-pub(crate) const LIFT: f64 = 16_777_216.0;
-
-/// Whether single precision holds the factor of the gradients with all its digits. A finite derivative that overflows by such a
-/// factor is too large for a float.
-#[inline(always)]
-pub(crate) fn fits(scale: f64) -> bool {
-    scale == 0.0 || (scale as f32).is_normal()
-}
-
-/// Whether the factor makes an ordinary number of a derivative below the normal ones.
-#[inline(always)]
-fn lifts(scale: f64) -> bool {
-    scale.abs() >= LIFT
-}
-
-/// Whether single precision has too few digits of one factor for what the other makes of it.
-pub(crate) fn delicate(a: f64, b: f64) -> bool {
-    let lifted = |small: f64, large: f64| {
-        small != 0.0 && small.abs() < f64::from(f32::MIN_POSITIVE) && large.abs() >= LIFT
-    };
-    lifted(a, b) || lifted(b, a)
-}
 
 /// Memory for what a block has where the gradient is written, if that may still be `needed`.
 #[inline(always)]

@@ -6,9 +6,8 @@
 
 use super::double::Block;
 use super::{Args, Extra, PASS, Pointwise, Prepare, Rest, VECTORS, Whole, prepare, room};
-use crate::family::SMALL;
 use crate::share::Total;
-use crate::simd::{Cells, Chunk, Kernel, LANES, Room, Simd};
+use crate::simd::{Cells, Chunk, Kernel, LANES, Room, SMALL, Simd};
 use crate::sum::{BLOCK, FOUR, Fours, LARGE, sum_of_fours};
 
 /// Elements whose input, target and gradient, 12 bytes each, are more than last-level caches hold.

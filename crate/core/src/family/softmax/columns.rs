@@ -5,7 +5,7 @@ use super::double::{Watch, position};
 use super::rows::{Below, Call, Gradient, Sums};
 use super::tiles::{GROUP, KEPT};
 use super::{Args, Loop, Softmax};
-use crate::family::axis::{to_columns, to_rows};
+use crate::layout::axis::{to_columns, to_rows};
 use crate::share::Total;
 use crate::simd::{Chunk, Kernel, LANES, Room, SIDE, Simd, Transposed};
 use core::cell::Cell;

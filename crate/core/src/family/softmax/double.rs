@@ -6,7 +6,7 @@
 //! upstream gradient lifts are seen by the loops, as [`Watch`] says, which send the position, or its tile, here.
 
 use super::{Args, Kind};
-use crate::family::positions::NOTHING;
+use crate::layout::positions::NOTHING;
 use crate::share::Total;
 use crate::simd::{Cells, LANES};
 

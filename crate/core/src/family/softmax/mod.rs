@@ -4,6 +4,7 @@
 //! [`tiles`] serves any axis, any target and all options. [`picked`] serves input that is ln p already, and [`teacher`] a second
 //! softmax as target. [`double`] has what single precision has no room for.
 
+mod call;
 mod columns;
 mod double;
 mod picked;
@@ -12,14 +13,17 @@ mod teacher;
 pub(super) mod tiles;
 
 use self::double::Watch;
-use super::axis::{Axis, Block};
-use super::positions::{Positions, Values};
-use super::stream::Stream;
-use crate::loss::{self, Params};
+use super::Params;
+use crate::layout::axis::{Axis, Block};
+use crate::layout::positions::{Positions, Values};
+use crate::layout::stream::Stream;
 use crate::share::Share;
 use crate::simd::{Cells, Kernel, Lanes, Level, Simd};
 use crate::sum::positions_of_unit;
 use core::marker::PhantomData;
+
+pub use call::Run;
+pub(crate) use call::{FIELDS, NUMBERS, run as call};
 
 /// What the input and the target are.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -200,38 +204,7 @@ impl Args<'_> {
     }
 }
 
-/// Runs loss number `op` of the registry; the sum of the positions' values.
-///
-/// # Panics
-/// Where a slice has not the length that the target and `classes` ask for, before anything is written.
-pub fn softmax(level: Level, op: usize, args: Args) -> f64 {
-    let positions = args.positions();
-    let scores = positions * args.classes;
-    let extra = args.extra.as_ref();
-    assert!(args.marks.fit(positions), "labels of a wrong length");
-    assert!(
-        extra.is_none_or(|extra| extra.inner > 0 && positions.is_multiple_of(extra.inner)),
-        "positions that fill no samples"
-    );
-    for (slice, length) in [
-        (Some(args.x), scores),
-        (args.dx, scores),
-        (args.out, positions),
-        (args.weight, args.classes),
-        (args.grad_output, positions),
-        (extra.and_then(|extra| extra.target), scores),
-        (extra.and_then(|extra| extra.dt), scores),
-    ] {
-        assert!(
-            slice.is_none_or(|s| s.len() == length),
-            "a slice of a wrong length"
-        );
-    }
-    let own = extra.and_then(|extra| extra.sample_weight);
-    assert!(own.is_none_or(Stream::is_valid), "an empty stream");
-    loss::softmax(level, op, &args)
-}
-
+/// Runs the loops of a loss over arrays whose lengths fit; the sum of the positions' values.
 pub(crate) fn run<L: Softmax>(level: Level, loss: L, args: &Args) -> f64 {
     let args = *args;
     if L::KIND == Kind::LogProbabilities {

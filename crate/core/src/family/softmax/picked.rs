@@ -4,7 +4,7 @@
 //! factors may leave the range of single precision where that of all does not.
 
 use super::Args;
-use crate::family::axis::{Axis, Tile};
+use crate::layout::axis::{Axis, Tile};
 use crate::share::Total;
 use crate::simd::{Cells, Kernel, LANES, Level, Simd};
 

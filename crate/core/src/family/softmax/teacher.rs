@@ -17,7 +17,7 @@
 use super::double::{self, Watch};
 use super::tiles::{EachTile, GROUP, KEPT, Sum, blocks, upstreams, walk};
 use super::{Args, Extra, Kind, Scale};
-use crate::family::axis::{Tile, put_values, total};
+use crate::layout::axis::{Tile, put_values, total};
 use crate::math::exp::{Exp, exp_nonpositive, second_order};
 use crate::math::log::{log_positive, log1p};
 use crate::simd::{Cells, Chunk, Kernel, LANES, Lanes, Level, Map, Simd};

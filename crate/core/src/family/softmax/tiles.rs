@@ -2,13 +2,12 @@
 
 use super::double::{self, Watch};
 use super::{Args, Extra, Kind, Scale, Softmax};
-use crate::family::axis::{Tile, mark, put_values, total};
-use crate::family::positions::NOTHING;
-use crate::family::step;
+use crate::layout::axis::{Tile, mark, put_values, total};
+use crate::layout::positions::NOTHING;
 use crate::math::exp::Exp;
 use crate::math::log::log1p;
 use crate::share::Total;
-use crate::simd::{Cells, Chunk, Kernel, LANES, Lanes, Level, Map, Room, Simd, cells};
+use crate::simd::{Cells, Chunk, Kernel, LANES, Lanes, Level, Map, Room, Simd, cells, step};
 use core::ops::Range;
 
 /// Rows of at least so many scores are a tile of their own: gathering 16 of them costs more than their sums.

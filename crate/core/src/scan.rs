@@ -1,6 +1,6 @@
-//! Whether values are where a loss is defined.
+//! Looks at the numbers of a call before it runs: whether values are where a loss is defined, and what the positions weigh.
 
-use super::positions::{NOTHING, Positions, Values};
+use crate::layout::positions::{NOTHING, Positions, Values};
 use crate::simd::{Cells, Kernel, LANES, Level, Simd, cells};
 use crate::sum::BLOCK;
 use core::cell::Cell;
@@ -78,5 +78,73 @@ impl Kernel for FirstOutside<'_> {
             }
         }
         None
+    }
+}
+
+/// The call of [`first_outside`].
+pub(crate) mod outside {
+    use super::first_outside;
+    use crate::call::{Call, Host, Lengths, MASK_INNER, OWN, Outcome, fields, places};
+
+    fields! {
+        VALUES = "values": Input Numbers Scores;
+        LABELS = "labels": Input Labels Scores;
+        MASK = "mask": Input Mask Shared(MASK_INNER);
+    }
+
+    places! {
+        /// Numbers of the call.
+        NUMBERS from OWN;
+        LOW = "low",
+        HIGH = "high",
+    }
+
+    /// The index, or −1.
+    pub(crate) fn run(call: &Call, host: &dyn Host) -> Outcome {
+        let values = call.values(VALUES).ok_or("no values")?;
+        let lengths = Lengths {
+            scores: values.len(),
+            positions: values.len(),
+            classes: 1,
+            samples: 1,
+        };
+        call.check(FIELDS, lengths)?;
+        let marks = call.marks(LABELS, MASK);
+        let (low, high) = (call.float(LOW), call.float(HIGH));
+        let found = first_outside(host.level(), values, marks, low, high);
+        Ok(found.map_or(-1.0, |i| i as f64))
+    }
+}
+
+/// The call of [`Positions::weight`].
+pub(crate) mod weight {
+    use crate::call::{
+        CLASSES, Call, Host, Lengths, MASK_INNER, Outcome, POSITIONS, SAMPLE_INNER, fields,
+    };
+
+    fields! {
+        LABELS = "labels": Input Labels Positions;
+        MASK = "mask": Input Mask Shared(MASK_INNER);
+        WEIGHT = "weight": Input Floats Classes;
+        SAMPLE_WEIGHT = "sampleWeight": Input Floats Shared(SAMPLE_INNER);
+    }
+
+    /// It needs no more than the common ones.
+    pub(crate) const NUMBERS: &[&str] = &[];
+
+    /// The weight, or −1 − i.
+    pub(crate) fn run(call: &Call, _: &dyn Host) -> Outcome {
+        let (positions, classes) = (call.count(POSITIONS), call.count(CLASSES));
+        let lengths = Lengths {
+            scores: 0,
+            positions,
+            classes,
+            samples: 1,
+        };
+        call.check(FIELDS, lengths)?;
+        let (weight, own) = (call.floats(WEIGHT), call.sample_weight(SAMPLE_WEIGHT));
+        Ok(call
+            .marks(LABELS, MASK)
+            .weight(positions, classes, weight, own))
     }
 }

@@ -7,23 +7,26 @@
 //! loss keeps its digits where the prediction is nearly the target. Sums of p and of y are nearly the same there, and their
 //! difference has none left. For the same reason 1 − p comes from the activation, not from p.
 
-use super::SMALL;
-use super::axis::{Axis, Block, Tile, mark};
+use crate::layout::axis::{Axis, Block, Tile, mark};
+mod call;
+
+use super::Params;
 use super::pointwise::{PASS, Pointwise, prepare};
-use super::positions::{NOTHING, Positions, Values};
 use super::softmax::tiles::{self, Exponents, KEPT, Normal, Numbers, blocks, kept, memory};
 use super::softmax::{Scale, Softmax};
-use crate::loss::{self, Params};
+use crate::layout::positions::{NOTHING, Positions, Values};
 use crate::math::sigmoid::{sigmoid, tail};
 use crate::share::Share;
-use crate::simd::{Cells, Chunk, Kernel, LANES, Lanes, Level, Map, Room, Simd, cells};
+use crate::simd::{Cells, Chunk, Kernel, LANES, Lanes, Level, Map, Room, SMALL, Simd, cells};
 use crate::sum::BLOCK;
 use core::cell::Cell;
 use core::ops::Range;
 
-/// Numbers per plane, both of the sums (Σ p·(1 − y), Σ (1 − p)·y, Σ p·y, or of squares Σ (p − y)², Σ y², Σ p·y) and of the
+pub(crate) use call::{FIELDS, NUMBERS, run as call};
+
+/// Numbers of a plane, both of the sums (Σ p·(1 − y), Σ (1 − p)·y, Σ p·y, or of squares Σ (p − y)², Σ y², Σ p·y) and of the
 /// gradient (a, k, b).
-pub const NUMBERS: usize = 3;
+pub const EACH: usize = 3;
 
 /// From scores to probabilities.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +44,7 @@ pub enum Activation {
 impl Activation {
     /// 0 to 3 in this order, as the bindings say it.
     #[must_use]
-    pub fn from_number(number: u32) -> Self {
+    pub fn from_number(number: usize) -> Self {
         match number {
             0 => Self::None,
             1 => Self::Sigmoid,
@@ -76,11 +79,14 @@ pub struct Args<'a> {
     pub share: Share<'a>,
 }
 
+/// The loops of a region that takes a loss along, with the scalar parameters of that.
+pub type PartRun = fn(Level, Params, Args, Pass) -> f64;
+
 /// A loss that is computed in the same passes.
 #[derive(Clone, Copy)]
 pub struct Part<'a> {
-    /// Its number in the registry.
-    pub op: usize,
+    /// Its loops.
+    pub run: PartRun,
     /// Its scalar parameters.
     pub params: Params,
     /// Its extra parameter, where it is one number.
@@ -126,44 +132,8 @@ pub enum Pass<'a> {
     },
 }
 
-/// Runs a pass; the sum of the part's values where it computes sums.
-///
-/// # Panics
-/// Where a slice has a wrong length or the part is no loss of this activation, before anything is written.
+/// Runs a pass over arrays whose lengths fit; the sum of the part's values where it computes sums.
 pub fn region(level: Level, args: Args, pass: Pass) -> f64 {
-    let n = args.x.len();
-    let per_sample = args.classes * args.positions;
-    assert!(
-        per_sample > 0 && n.is_multiple_of(per_sample),
-        "scores that fill no samples"
-    );
-    let samples = n / per_sample;
-    let planes = samples * args.classes * NUMBERS;
-    let (positions, classes) = (samples * args.positions, args.classes);
-    let fits =
-        |slice: Option<Cells>, length: usize| slice.is_none_or(|slice| slice.len() == length);
-    assert!(
-        args.target.is_none_or(|target| target.len() == n)
-            && args.marks.fit(positions)
-            && (args.target.is_some() || args.marks.labels.is_some())
-            && args.part.is_none_or(|part| {
-                fits(part.auxs, classes)
-                    && fits(part.weight, classes)
-                    && fits(part.sample_weight, samples)
-            })
-            && match pass {
-                Pass::Sums { sums, keep } => {
-                    sums.len() == planes
-                        && fits(keep, n)
-                        && (keep.is_none() || args.activation == Activation::Sigmoid)
-                }
-                Pass::Gradient { planes: p, dx, .. } => p.len() == planes && dx.len() == n,
-                Pass::TargetGradient { planes: p, dt } => {
-                    p.len() == planes && dt.len() == n && args.part.is_none()
-                }
-            },
-        "a slice of a wrong length"
-    );
     if let Pass::TargetGradient { planes, dt } = pass {
         return by_target(level, args, planes, dt);
     }
@@ -183,9 +153,9 @@ pub fn region(level: Level, args: Args, pass: Pass) -> f64 {
             args,
             pass,
         }),
-        (Activation::Sigmoid, Some(part)) => loss::sigmoid_part(level, part, args, pass),
+        (Activation::Sigmoid, Some(part)) => (part.run)(level, part.params, args, pass),
         (Activation::Softmax, None) => over_classes(level, None, args, pass),
-        (Activation::Softmax, Some(part)) => loss::softmax_part(level, part, args, pass),
+        (Activation::Softmax, Some(part)) => (part.run)(level, part.params, args, pass),
     }
 }
 
@@ -198,7 +168,7 @@ fn by_target(level: Level, args: Args, planes: Cells, dt: Cells) -> f64 {
     }
 }
 
-pub(crate) fn with_pointwise<L: Pointwise>(level: Level, loss: L, args: Args, pass: Pass) -> f64 {
+pub(crate) fn pointwise<L: Pointwise>(level: Level, loss: L, args: Args, pass: Pass) -> f64 {
     level.run(Elements {
         formula: SigmoidWith(loss),
         args,
@@ -206,7 +176,7 @@ pub(crate) fn with_pointwise<L: Pointwise>(level: Level, loss: L, args: Args, pa
     })
 }
 
-pub(crate) fn with_softmax<L: Softmax>(level: Level, loss: L, args: Args, pass: Pass) -> f64 {
+pub(crate) fn softmax<L: Softmax>(level: Level, loss: L, args: Args, pass: Pass) -> f64 {
     over_classes(level, Some(&tiles::Whole(loss)), args, pass)
 }
 
@@ -380,7 +350,7 @@ impl Args<'_> {
     /// Numbers that a block has as sums: of each class the part and the three of its plane.
     #[must_use]
     pub fn sums_of_unit(&self) -> usize {
-        self.classes * (1 + NUMBERS)
+        self.classes * (1 + EACH)
     }
 
     fn samples(&self) -> usize {
@@ -446,7 +416,7 @@ impl Args<'_> {
         &self,
         s: S,
         direct: bool,
-        plane: [f32; NUMBERS],
+        plane: [f32; EACH],
         [p, q]: [S::F32; 2],
         [y, z]: [S::F32; 2],
     ) -> S::F32 {
@@ -529,7 +499,7 @@ fn lanes_of(target: Values, tile: Tile, class: usize) -> [f32; LANES] {
 /// Adds up what shares of a pass of sums have left, in the order of the blocks; the part's sum is returned.
 pub fn add_up(args: Args, left: &[Cell<f64>], sums: &[Cell<f64>]) -> f64 {
     let mut into = Sums::new(&args, sums);
-    let mut left = left.chunks_exact(1 + NUMBERS);
+    let mut left = left.chunks_exact(1 + EACH);
     for block in args.blocks() {
         for (class, own) in left.by_ref().take(args.classes).enumerate() {
             into.add(block, class, [0, 1, 2, 3].map(|i| own[i].get()));
@@ -554,12 +524,12 @@ impl<'a> Sums<'a> {
             planes,
             classes: args.classes,
             part: 0.0,
-            left: args.share.sums.map(|sums| sums.chunks_exact(1 + NUMBERS)),
+            left: args.share.sums.map(|sums| sums.chunks_exact(1 + EACH)),
         }
     }
 
     #[inline(always)]
-    fn add(&mut self, block: Block, class: usize, own: [f64; 1 + NUMBERS]) {
+    fn add(&mut self, block: Block, class: usize, own: [f64; 1 + EACH]) {
         if let Some(left) = &mut self.left {
             for (left, own) in left.next().into_iter().flatten().zip(own) {
                 left.set(own);
@@ -568,8 +538,8 @@ impl<'a> Sums<'a> {
         }
         let [part, own @ ..] = own;
         self.part += part;
-        let plane = (block.sample * self.classes + class) * NUMBERS;
-        for (sum, own) in self.planes[plane..plane + NUMBERS].iter().zip(own) {
+        let plane = (block.sample * self.classes + class) * EACH;
+        for (sum, own) in self.planes[plane..plane + EACH].iter().zip(own) {
             sum.set(sum.get() + own);
         }
     }
@@ -611,7 +581,7 @@ impl<F: Formula> Kernel for Elements<'_, F> {
             } => {
                 for block in args.blocks() {
                     for class in 0..args.classes {
-                        let plane = (block.sample * args.classes + class) * NUMBERS;
+                        let plane = (block.sample * args.classes + class) * EACH;
                         let plane = [0, 1, 2].map(|i| planes[plane + i].get());
                         element_gradient(s, formula, &args, block, class, plane, dx, accumulate);
                     }
@@ -633,9 +603,9 @@ fn element_sums<S: Simd, F: Formula>(
     block: Block,
     class: usize,
     keep: Option<Cells>,
-) -> [f64; 1 + NUMBERS] {
+) -> [f64; 1 + EACH] {
     let axis = args.axis();
-    let (mut of_part, mut sums) = (s.splat(0.0), [s.splat(0.0); NUMBERS]);
+    let (mut of_part, mut sums) = (s.splat(0.0), [s.splat(0.0); EACH]);
     let (aux, weight) = args.part_numbers(block.sample, class);
     let (aux, weight) = (s.splat(aux), s.splat(weight));
     let mut i = block.first;
@@ -693,7 +663,7 @@ fn element_gradient<S: Simd, F: Formula>(
     args: &Args,
     block: Block,
     class: usize,
-    plane: [f32; NUMBERS],
+    plane: [f32; EACH],
     dx: Cells,
     accumulate: bool,
 ) {
@@ -761,7 +731,7 @@ impl<F: Formula> Kernel for TargetElements<'_, F> {
         let Self(formula, args, planes, dt) = self;
         for block in args.blocks() {
             for class in 0..args.classes {
-                let plane = (block.sample * args.classes + class) * NUMBERS;
+                let plane = (block.sample * args.classes + class) * EACH;
                 let plane = [0, 1, 2].map(|i| planes[plane + i].get());
                 for tile in args.axis().tiles(block) {
                     let marks = args.marks(s, tile);
@@ -790,7 +760,7 @@ impl Kernel for TargetClasses<'_> {
         let Self(args, planes, dt) = self;
         let mut memory = memory();
         let [z, e, memory] = kept(&mut memory, args.classes);
-        let planes = planes.as_chunks::<NUMBERS>().0;
+        let planes = planes.as_chunks::<EACH>().0;
         for block in args.blocks() {
             let planes = &planes[block.sample * args.classes..][..args.classes];
             for tile in args.axis().tiles(block) {
@@ -903,12 +873,12 @@ impl<const KIND: u8> Kernel for Classes<'_, KIND> {
             Pass::Sums { sums, .. } => {
                 let mut sums = Sums::new(&args, sums);
                 // Of the block so far, in each lane that of its positions. Beside so many classes an allocation is nothing.
-                let mut few = Room::<{ KEPT * NUMBERS }>::new();
+                let mut few = Room::<{ KEPT * EACH }>::new();
                 let mut many = Vec::new();
                 let lanes = if args.classes <= KEPT {
-                    few.zeros(args.classes * NUMBERS).as_flattened()
+                    few.zeros(args.classes * EACH).as_flattened()
                 } else {
-                    many.resize(args.classes * NUMBERS * LANES, 0.0);
+                    many.resize(args.classes * EACH * LANES, 0.0);
                     cells(&mut many)
                 };
                 for block in args.blocks() {
@@ -916,7 +886,7 @@ impl<const KIND: u8> Kernel for Classes<'_, KIND> {
                     for tile in axis.tiles(block) {
                         of_part += class_sums::<S, KIND>(s, level, part, &args, tile, kept, lanes);
                     }
-                    let planes = lanes.as_chunks::<LANES>().0.chunks_exact(NUMBERS);
+                    let planes = lanes.as_chunks::<LANES>().0.chunks_exact(EACH);
                     for (class, plane) in planes.enumerate() {
                         let [first, second, both] =
                             [0, 1, 2].map(|i| f64::from(s.sum(s.load(&plane[i]))));
@@ -934,8 +904,8 @@ impl<const KIND: u8> Kernel for Classes<'_, KIND> {
                 accumulate,
             } => {
                 for block in args.blocks() {
-                    let plane = block.sample * args.classes * NUMBERS;
-                    let planes = &planes[plane..plane + args.classes * NUMBERS];
+                    let plane = block.sample * args.classes * EACH;
+                    let planes = &planes[plane..plane + args.classes * EACH];
                     for tile in axis.tiles(block) {
                         class_gradient::<S, KIND>(
                             s, level, part, &args, tile, kept, planes, dx, accumulate,
@@ -1002,7 +972,7 @@ fn class_sums<S: Simd, const KIND: u8>(
     let one = s.splat(1.0);
     let inverse = normal.inverse;
     let rest = s.zero_where(marks.ignored, s.mul(normal.rest, inverse));
-    let sums = sums.as_chunks::<LANES>().0.as_chunks::<NUMBERS>().0;
+    let sums = sums.as_chunks::<LANES>().0.as_chunks::<EACH>().0;
     let (mut value, mut weights) = (zero, zero);
     let shares = Shares::new(args, tile);
     for block in blocks(args.classes) {
@@ -1059,7 +1029,7 @@ fn class_gradient<S: Simd, const KIND: u8>(
     let mut numbers = Numbers::new();
     let normal = Normal::new(s, exponents, &mut numbers);
     let scale = s.splat(args.part.map_or(0.0, |part| part.scale));
-    let planes = planes.as_chunks::<NUMBERS>().0;
+    let planes = planes.as_chunks::<EACH>().0;
     let mut totals = [zero; 4];
     for block in blocks(args.classes) {
         let kept = [memory, slopes];
@@ -1121,7 +1091,7 @@ fn class_terms<S: Simd, const KIND: u8>(
     tile: Tile,
     marks: &Marks<S>,
     normal: &Normal<S>,
-    planes: &[[Cell<f32>; NUMBERS]],
+    planes: &[[Cell<f32>; EACH]],
     block: Range<usize>,
     [memory, slopes]: [&[Chunk]; 2],
 ) -> [S::F32; 4] {

@@ -1,4 +1,4 @@
-/** Which positions of a call count, and their classes: the TypeScript side of `crate/core/src/family/positions.rs`. */
+/** Which positions of a call count, and their classes: the TypeScript side of `crate/core/src/layout/positions.rs`. */
 
 /** Class indices. */
 export type LabelArray =
@@ -15,7 +15,7 @@ export type LabelArray =
 /** Numbers of any type that kernels read. */
 export type NumberArray = Float32Array | LabelArray
 
-/** The number by which the native backend knows the type of an array. */
+/** The digit by which the crate knows the type of an array: `Type` in `crate/core/src/call.rs`. */
 export const kindNumbers: Readonly<Record<string, number>> = {
   Float32Array: 1,
   Int32Array: 2,
@@ -27,6 +27,7 @@ export const kindNumbers: Readonly<Record<string, number>> = {
   Uint32Array: 7,
   BigInt64Array: 8,
   BigUint64Array: 8,
+  Float64Array: 9,
 }
 
 /** Which positions count, and their classes. */

@@ -3,15 +3,13 @@
 
 use crate::simd::{Cells, LANES, Simd};
 
-/// Element i takes `values[((start + i) / inner) % values.len()]`.
+/// Element i takes `values[(i / inner) % values.len()]`.
 #[derive(Clone, Copy)]
 pub struct Stream<'a> {
     /// At least one value.
     pub values: Cells<'a>,
     /// How many neighbouring elements share a value: 1, or the number of positions behind the class axis.
     pub inner: usize,
-    /// Index of the first element in the whole, when a caller passes its memory piece by piece.
-    pub start: usize,
 }
 
 impl Stream<'_> {
@@ -25,13 +23,12 @@ impl Stream<'_> {
     #[inline(always)]
     #[must_use]
     pub fn at(self, i: usize) -> f32 {
-        self.values[(self.start + i) / self.inner % self.values.len()].get()
+        self.values[i / self.inner % self.values.len()].get()
     }
 
     /// The values of the `count` elements from `start`; 0 behind them.
     #[inline(always)]
     pub fn load<S: Simd>(self, s: S, start: usize, count: usize) -> S::F32 {
-        let start = self.start + start;
         // The first of the values most often: no division then.
         if self.inner == 1
             && let Some(run) = self.values.get(start..start + count)

@@ -1,9 +1,8 @@
 //! Where the scores of a position lie: next to each other, or a plane apart. Kernels walk them in tiles, and are written
 //! and compiled once for both ways of putting a tile into vectors.
 
-use super::step;
 use crate::share::Share;
-use crate::simd::{Cells, Chunk, Kernel, LANES, SIDE, Simd, Transposed, cells};
+use crate::simd::{Cells, Chunk, Kernel, LANES, SIDE, Simd, Transposed, cells, step};
 use core::ops::Range;
 
 /// Element of position i of a sample for class c: `(sample·positions + i)·classes + c` where the classes are last, else
@@ -20,13 +19,13 @@ pub struct Axis {
 
 impl Axis {
     /// Blocks of `size` positions in all samples.
-    pub(super) fn units(self, samples: usize, size: usize) -> usize {
+    pub(crate) fn units(self, samples: usize, size: usize) -> usize {
         samples * self.positions.div_ceil(size)
     }
 
     /// Those of a share.
     #[inline(always)]
-    pub(super) fn blocks(
+    pub(crate) fn blocks(
         self,
         samples: usize,
         size: usize,
@@ -45,7 +44,7 @@ impl Axis {
 
     /// The tiles of a block.
     #[inline(always)]
-    pub(super) fn tiles(self, block: Block) -> impl Iterator<Item = Tile> {
+    pub(crate) fn tiles(self, block: Block) -> impl Iterator<Item = Tile> {
         (block.first..block.end)
             .step_by(LANES)
             .map(move |i| self.tile(block.sample, i, block.end))
@@ -53,7 +52,7 @@ impl Axis {
 
     /// The tile of at most 16 positions of a sample from `i`, none of which is behind `end`.
     #[inline(always)]
-    pub(super) fn tile(self, sample: usize, i: usize, end: usize) -> Tile {
+    pub(crate) fn tile(self, sample: usize, i: usize, end: usize) -> Tile {
         let Self {
             classes,
             positions,
@@ -78,7 +77,7 @@ impl Axis {
 
 /// Some neighbouring positions of a sample.
 #[derive(Clone, Copy)]
-pub(super) struct Block {
+pub(crate) struct Block {
     pub sample: usize,
     pub first: usize,
     pub end: usize,
@@ -87,7 +86,7 @@ pub(super) struct Block {
 /// A class as a float that is equal for the same class alone, where its number would be rounded from 2²⁴ on: the bits are the
 /// number, moved past those of the subnormals. −1 is no class, and its bits those of no normal number.
 #[inline(always)]
-pub(super) fn mark(class: i32) -> f32 {
+pub(crate) fn mark(class: i32) -> f32 {
     const FIRST: u32 = f32::MIN_POSITIVE.to_bits();
     f32::from_bits((class as u32).wrapping_add(FIRST))
 }
@@ -98,7 +97,7 @@ pub(super) fn mark(class: i32) -> f32 {
 /// Which of both it is says a number and no type: the branches go the same way for all tiles of a call, and the loops over tiles
 /// are the largest functions of all.
 #[derive(Clone, Copy)]
-pub(super) struct Tile {
+pub(crate) struct Tile {
     position: usize,
     count: usize,
     base: usize,
@@ -114,7 +113,7 @@ pub(super) struct Tile {
 impl Tile {
     /// One position whose classes are neighbours.
     #[inline(always)]
-    pub(super) fn row(position: usize, classes: usize) -> Self {
+    pub(crate) fn row(position: usize, classes: usize) -> Self {
         Self {
             position,
             count: 1,
@@ -127,17 +126,17 @@ impl Tile {
     }
     /// First position.
     #[inline(always)]
-    pub(super) fn position(self) -> usize {
+    pub(crate) fn position(self) -> usize {
         self.position
     }
     /// Number of positions.
     #[inline(always)]
-    pub(super) fn count(self) -> usize {
+    pub(crate) fn count(self) -> usize {
         self.count
     }
     /// Vectors that the tile takes.
     #[inline(always)]
-    pub(super) fn steps(self) -> usize {
+    pub(crate) fn steps(self) -> usize {
         if self.by_row {
             self.classes.div_ceil(LANES)
         } else {
@@ -146,12 +145,12 @@ impl Tile {
     }
     /// Index of a class of the tile's position number `lane`.
     #[inline(always)]
-    pub(super) fn at(self, lane: usize, class: usize) -> usize {
+    pub(crate) fn at(self, lane: usize, class: usize) -> usize {
         self.base + lane * self.lane + class * self.class
     }
     /// Copies the vectors `steps` of an array like the scores into as many; `fill` goes into lanes that are no score.
     #[inline(always)]
-    pub(super) fn load<S: Simd>(
+    pub(crate) fn load<S: Simd>(
         self,
         s: S,
         from: Cells,
@@ -174,7 +173,7 @@ impl Tile {
     }
     /// The reverse, or added to what is there.
     #[inline(always)]
-    pub(super) fn store<S: Simd>(
+    pub(crate) fn store<S: Simd>(
         self,
         s: S,
         to: Cells,
@@ -197,12 +196,12 @@ impl Tile {
     }
     /// Sum over the classes of what was added up over the steps: in each lane that of its position.
     #[inline(always)]
-    pub(super) fn sum<S: Simd>(self, s: S, v: S::F32) -> S::F32 {
+    pub(crate) fn sum<S: Simd>(self, s: S, v: S::F32) -> S::F32 {
         if self.by_row { s.splat(s.sum(v)) } else { v }
     }
     /// The largest, likewise.
     #[inline(always)]
-    pub(super) fn max<S: Simd>(self, s: S, v: S::F32) -> S::F32 {
+    pub(crate) fn max<S: Simd>(self, s: S, v: S::F32) -> S::F32 {
         if self.by_row {
             s.splat(s.max_lane(v))
         } else {
@@ -211,7 +210,7 @@ impl Tile {
     }
     /// One value per class for the lanes of a step: 1 where there are none, 0 in lanes that are no score.
     #[inline(always)]
-    pub(super) fn per_class<S: Simd>(self, s: S, values: Option<Cells>, step: usize) -> S::F32 {
+    pub(crate) fn per_class<S: Simd>(self, s: S, values: Option<Cells>, step: usize) -> S::F32 {
         if !self.by_row {
             return s.splat(values.map_or(1.0, |values| values[step].get()));
         }
@@ -224,14 +223,14 @@ impl Tile {
     }
     /// Where the vectors of `steps` have the score of a class of position number `lane`, if they do.
     #[inline(always)]
-    pub(super) fn slot(self, lane: usize, class: usize, steps: Range<usize>) -> Option<usize> {
+    pub(crate) fn slot(self, lane: usize, class: usize, steps: Range<usize>) -> Option<usize> {
         // Without a branch, which would be taken for each lane. The position of a row is number 0.
         let (per_step, width) = if self.by_row { (LANES, 1) } else { (1, LANES) };
         Some(class.checked_sub(steps.start * per_step)? * width + lane)
     }
     /// The classes in the lanes of a step, see [`mark`].
     #[inline(always)]
-    pub(super) fn class<S: Simd>(self, s: S, step: usize) -> S::F32 {
+    pub(crate) fn class<S: Simd>(self, s: S, step: usize) -> S::F32 {
         if self.by_row {
             s.vector(core::array::from_fn(|j| mark((step * LANES + j) as i32)))
         } else {
@@ -240,7 +239,7 @@ impl Tile {
     }
     /// One value per position, in the lanes of that position.
     #[inline(always)]
-    pub(super) fn per_position<S: Simd>(self, s: S, values: [f32; LANES]) -> S::F32 {
+    pub(crate) fn per_position<S: Simd>(self, s: S, values: [f32; LANES]) -> S::F32 {
         if self.by_row {
             s.splat(values[0])
         } else {
@@ -254,7 +253,7 @@ impl Tile {
     }
     /// The scores of one class at neighbouring positions; `fill` in lanes that are no score.
     #[inline(always)]
-    pub(super) fn load_class<S: Simd>(self, s: S, from: Cells, class: usize, fill: f32) -> S::F32 {
+    pub(crate) fn load_class<S: Simd>(self, s: S, from: Cells, class: usize, fill: f32) -> S::F32 {
         let from = &from[self.base + class * self.class..];
         match from.first_chunk() {
             Some(chunk) if self.is_run() => s.load(chunk),
@@ -267,7 +266,7 @@ impl Tile {
     }
     /// The reverse.
     #[inline(always)]
-    pub(super) fn store_class<S: Simd>(self, s: S, to: Cells, class: usize, v: S::F32) {
+    pub(crate) fn store_class<S: Simd>(self, s: S, to: Cells, class: usize, v: S::F32) {
         let to = &to[self.base + class * self.class..];
         match to.first_chunk() {
             Some(chunk) if self.is_run() => s.store(chunk, v),
@@ -379,13 +378,13 @@ impl<const TO_ROWS: bool> Kernel for Transpose<'_, TO_ROWS> {
 
 /// [`Transposed::to_columns`] in one function for all loops.
 #[inline(always)]
-pub(super) fn to_columns<S: Simd>(s: S, transposed: Transposed, count: usize) {
+pub(crate) fn to_columns<S: Simd>(s: S, transposed: Transposed, count: usize) {
     s.vectorize(Transpose::<false>(transposed, count));
 }
 
 /// [`Transposed::to_rows`], likewise.
 #[inline(always)]
-pub(super) fn to_rows<S: Simd>(s: S, transposed: Transposed, count: usize) {
+pub(crate) fn to_rows<S: Simd>(s: S, transposed: Transposed, count: usize) {
     s.vectorize(Transpose::<true>(transposed, count));
 }
 
@@ -445,13 +444,13 @@ fn scatter<S: Simd>(s: S, to: Cells, tile: Tile, from: &[Chunk], add: bool) {
 
 /// Sum of the positions' values of a tile.
 #[inline(always)]
-pub(super) fn total<S: Simd>(s: S, tile: Tile, values: S::F32) -> f64 {
+pub(crate) fn total<S: Simd>(s: S, tile: Tile, values: S::F32) -> f64 {
     f64::from(s.sum(s.head(values, tile.count())))
 }
 
 /// Writes one value per position.
 #[inline(always)]
-pub(super) fn put_values<S: Simd>(s: S, tile: Tile, to: Cells, values: S::F32) {
+pub(crate) fn put_values<S: Simd>(s: S, tile: Tile, to: Cells, values: S::F32) {
     let first = tile.position();
     s.store_head(&to[first..first + tile.count()], values);
 }

@@ -52,6 +52,13 @@ impl<'a> Values<'a> {
         each!(self, slice => slice.len())
     }
 
+    pub(crate) fn addresses(self) -> core::ops::Range<usize> {
+        each!(self, slice => {
+            let range = slice.as_ptr_range();
+            range.start.addr()..range.end.addr()
+        })
+    }
+
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(self) -> bool {
@@ -59,20 +66,20 @@ impl<'a> Values<'a> {
     }
 
     /// Element i.
-    pub(super) fn at(self, i: usize) -> f32 {
+    pub(crate) fn at(self, i: usize) -> f32 {
         each!(self, slice => slice[i].float())
     }
 
     /// Room for the floats of a block, where [`Values::block`] needs it.
     #[inline(always)]
-    pub(super) fn room<const N: usize>(self, room: &mut Room<N>) -> Cells<'_> {
+    pub(crate) fn room<const N: usize>(self, room: &mut Room<N>) -> Cells<'_> {
         let vectors = if matches!(self, Values::F32(_)) { 0 } else { N };
         room.zeros(vectors).as_flattened()
     }
 
     /// The `count` elements from `first` as floats: where they lie, or in `floats`, where they come in another type.
     #[inline(always)]
-    pub(super) fn block<'m>(self, first: usize, count: usize, floats: Cells<'m>) -> Cells<'m>
+    pub(crate) fn block<'m>(self, first: usize, count: usize, floats: Cells<'m>) -> Cells<'m>
     where
         'a: 'm,
     {
@@ -85,7 +92,7 @@ impl<'a> Values<'a> {
 
     /// The `into.len()` elements that are `step` apart from `first` on, as floats.
     #[inline(never)]
-    pub(super) fn gather(self, first: usize, step: usize, into: Cells) {
+    pub(crate) fn gather(self, first: usize, step: usize, into: Cells) {
         each!(self, slice => {
             for (into, value) in into.iter().zip(slice[first..].iter().step_by(step)) {
                 into.set(value.float());

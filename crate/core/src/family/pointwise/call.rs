@@ -1,0 +1,103 @@
+//! What a pointwise call has.
+
+use super::{Args, Extra};
+use crate::call::{
+    ACCUMULATE, Call, Host, Lengths, MANY, MASK_INNER, OWN, Outcome, SAMPLE_INNER, SOME, SUM, Work,
+    fields, places,
+};
+use crate::share::Share;
+use crate::simd::{Level, SMALL};
+use crate::sum::BLOCK;
+
+fields! {
+    X = "x": Input Floats Scores;
+    T = "t": Input Numbers Scores;
+    DX = "dx": Gradient Floats Scores;
+    WEIGHT = "weight": Input Floats Cycled(None);
+    SAMPLE_WEIGHT = "sampleWeight": Input Floats Shared(SAMPLE_INNER);
+    AUX = "aux": Input Floats Cycled(Some(AUX_INNER));
+    GRAD_OUTPUT = "gradOutput": Input Floats Scores;
+    DT = "dt": Output Floats Scores;
+    OUT = "out": Output Floats Scores;
+    LABELS = "labels": Input Labels Scores;
+    MASK = "mask": Input Mask Shared(MASK_INNER);
+}
+
+places! {
+    /// Numbers of the call.
+    NUMBERS from OWN;
+    /// Factor of the gradients.
+    SCALE = "scale",
+    /// The extra parameter, where it is one number, and else how many neighbouring elements share one.
+    AUX_VALUE = "auxValue",
+    AUX_INNER = "auxInner",
+    /// Scalar parameters.
+    P0 = "p0",
+    P1 = "p1",
+}
+
+/// A loss's loops.
+pub type Run = fn(Level, &Args) -> f64;
+
+/// Checks a call of the loss that these loops compute, and runs it; `light` says that it takes little more than the memory.
+pub(crate) fn run(call: &Call, host: &dyn Host, run: Run, light: bool) -> Outcome {
+    let x = call.floats(X).ok_or("no x")?;
+    let n = x.len();
+    let lengths = Lengths {
+        scores: n,
+        positions: n,
+        classes: 1,
+        samples: 1,
+    };
+    call.check(FIELDS, lengths)?;
+    let few = call.arrays.len() <= DX + 1 && !call.is_set(ACCUMULATE);
+    let extra = (!few).then(|| Extra {
+        weight: call.stream(WEIGHT, 1),
+        sample_weight: call.sample_weight(SAMPLE_WEIGHT),
+        marks: call.marks(LABELS, MASK),
+        aux: call.stream(AUX, call.count(AUX_INNER)),
+        grad_output: call.floats(GRAD_OUTPUT),
+        dt: call.floats(DT),
+        out: call.floats(OUT),
+        accumulate: call.is_set(ACCUMULATE),
+    });
+    let extra = extra.filter(Extra::needed);
+    let t = call.values(T).ok_or("no t")?;
+    // Where code is scarce there is a loop with a gradient only, which may go over the input: that is the module's own copy.
+    let instead = (SMALL && extra.is_none()).then_some(x);
+    let args = Args {
+        x,
+        t,
+        dx: call.floats(DX).or(instead),
+        scale: call.number(SCALE),
+        aux: call.float(AUX_VALUE),
+        sum: call.number(SUM),
+        params: [call.float(P0), call.float(P1)],
+        share: Share::ALL,
+        extra,
+    };
+    Ok(host.run(&Pointwise { args, run, light }))
+}
+
+struct Pointwise<'a> {
+    args: Args<'a>,
+    run: Run,
+    light: bool,
+}
+
+impl Work for Pointwise<'_> {
+    fn size(&self) -> (usize, usize) {
+        (self.args.x.len(), if self.light { MANY } else { SOME })
+    }
+
+    fn units(&self) -> usize {
+        self.args.x.len().div_ceil(BLOCK)
+    }
+
+    fn run(&self, level: Level, share: Share) -> f64 {
+        if share.is_all() {
+            return (self.run)(level, &self.args);
+        }
+        (self.run)(level, &Args { share, ..self.args })
+    }
+}

@@ -1,0 +1,211 @@
+//! All that is built in: one row for each loss, and one for each kind of call.
+
+use crate::call::{self, CALL, Call, Description, Extent, Field, Host, LOSS, OWN, Outcome};
+use crate::expression;
+use crate::family::{pointwise, region, softmax};
+use crate::loss::*;
+use crate::scan;
+
+/// How far two backends may differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Agreement {
+    /// + − × ÷, comparisons and selections only: the same bits on every backend and instruction set.
+    Exact,
+    /// Exponentials or logarithms inside: so many units in the last place from the true value at most, the unit being
+    /// that of the true value or, where terms cancel, that of the largest term.
+    Close(u32),
+}
+
+/// What the registry says of a loss.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// The public name.
+    pub name: &'static str,
+    /// The family whose loop runs it.
+    pub family: &'static str,
+    /// Names of its scalar parameters.
+    pub params: &'static [&'static str],
+    /// How far two backends may differ.
+    pub agreement: Agreement,
+    /// Its loops.
+    pub kernel: Kernel,
+    /// Its loops where a region loss takes it along.
+    pub part: Option<region::PartRun>,
+}
+
+/// The loops of a loss, by its family.
+#[derive(Clone, Copy, Debug)]
+pub enum Kernel {
+    /// Of one element.
+    Pointwise(pointwise::Run),
+    /// Of a class axis.
+    Softmax(softmax::Run),
+}
+
+macro_rules! registry {
+    ($($family:ident $kernel:ident { $($name:ident $params:tt => $loss:path, $agreement:expr $(, $part:ident)?;)* })*) => {
+        /// Every loss. Its index is the number by which the bindings call it.
+        pub const REGISTRY: &[Row] = &[
+            $($(Row {
+                name: stringify!($name),
+                family: stringify!($family),
+                params: &$params,
+                agreement: $agreement,
+                kernel: Kernel::$kernel(|level, args| {
+                    $family::run(level, <$loss>::new(args.params), args)
+                }),
+                part: registry!(@ $family $loss $(, $part)?),
+            },)*)*
+        ];
+    };
+    (@ $family:ident $loss:path, part) => {
+        Some(|level, params, args, pass| region::$family(level, <$loss>::new(params), args, pass))
+    };
+    (@ $family:ident $loss:path) => {
+        None
+    };
+}
+
+registry! {
+    pointwise Pointwise {
+        mse [] => mse::Mse, Agreement::Exact;
+        l1 [] => l1::L1, Agreement::Exact;
+        smoothL1 ["beta"] => smooth_l1::SmoothL1, Agreement::Exact;
+        huber ["delta"] => huber::Huber, Agreement::Exact;
+        bce ["labelSmoothing"] => bce::Bce, Agreement::Close(6);
+        bceWithLogits ["labelSmoothing"] => bce_with_logits::BceWithLogits, Agreement::Close(8), part;
+        sigmoidFocal ["gamma", "alpha"] => sigmoid_focal::SigmoidFocal, Agreement::Close(32), part;
+        klDiv ["logTarget"] => kl_div::KlDiv, Agreement::Close(6);
+    }
+    softmax Softmax {
+        crossEntropy [] => cross_entropy::CrossEntropy, Agreement::Close(8), part;
+        softmaxFocal ["gamma"] => softmax_focal::SoftmaxFocal, Agreement::Close(32), part;
+        nll [] => nll::Nll, Agreement::Exact;
+        distillation [] => distillation::Distillation, Agreement::Close(16);
+    }
+}
+
+/// Every kind of call. Its index is the number by which the bindings make it.
+pub const CALLS: &[Description] = &[
+    Description {
+        name: "pointwise",
+        fields: pointwise::FIELDS,
+        numbers: pointwise::NUMBERS,
+        run: |call, host| match row_of(call)? {
+            Row {
+                kernel: Kernel::Pointwise(run),
+                agreement,
+                ..
+            } => pointwise::call(call, host, *run, *agreement == Agreement::Exact),
+            row => Err(format!("{} is no loss of an element", row.name)),
+        },
+    },
+    Description {
+        name: "softmax",
+        fields: softmax::FIELDS,
+        numbers: softmax::NUMBERS,
+        run: |call, host| match row_of(call)? {
+            Row {
+                kernel: Kernel::Softmax(run),
+                ..
+            } => softmax::call(call, host, *run),
+            row => Err(format!("{} is no loss of a class axis", row.name)),
+        },
+    },
+    Description {
+        name: "region",
+        fields: region::FIELDS,
+        numbers: region::NUMBERS,
+        run: |call, host| region::call(call, host, part_of),
+    },
+    Description {
+        name: "expression",
+        fields: expression::FIELDS,
+        numbers: expression::NUMBERS,
+        run: expression::call,
+    },
+    Description {
+        name: "firstOutside",
+        fields: scan::outside::FIELDS,
+        numbers: scan::outside::NUMBERS,
+        run: scan::outside::run,
+    },
+    Description {
+        name: "keptWeight",
+        fields: scan::weight::FIELDS,
+        numbers: scan::weight::NUMBERS,
+        run: scan::weight::run,
+    },
+];
+
+/// Checks a call and runs it.
+///
+/// # Errors
+/// Where it is none that can be run, before anything is written. The facade has checked the arguments of losses, so that only faults
+/// of its own come to light here.
+pub fn run(call: &Call, host: &dyn Host) -> Outcome {
+    let kind = call.count(CALL);
+    let description = CALLS.get(kind);
+    let run = description
+        .ok_or_else(|| format!("there is no call {kind}"))?
+        .run;
+    run(call, host)
+}
+
+/// All of this in words, for who makes calls: a line for each loss (name, family, how many units in the last place backends may
+/// differ by, parameters), one for the names of the numbers that all calls have, and for each kind of call one with the names of its
+/// own numbers, and one for each of its arrays.
+#[must_use]
+pub fn describe() -> String {
+    let mut lines = Vec::new();
+    for row in REGISTRY {
+        let ulp = match row.agreement {
+            Agreement::Exact => 0,
+            Agreement::Close(ulp) => ulp,
+        };
+        let params = row.params.join(" ");
+        lines.push(format!("loss {} {} {ulp} {params}", row.name, row.family));
+    }
+    lines.push(format!("numbers {}", call::COMMON.join(" ")));
+    for call in CALLS {
+        lines.push(format!("call {} {}", call.name, call.numbers.join(" ")));
+        let number = |place: usize| match place.checked_sub(OWN) {
+            Some(own) => call.numbers[own],
+            None => call::COMMON[place],
+        };
+        for field in call.fields {
+            let extent = match field.extent {
+                Extent::Shared(place) => format!("shared {}", number(place)),
+                Extent::Cycled(place) => format!("cycled {}", place.map_or("", number)),
+                Extent::Planes(each) => format!("planes {each}"),
+                extent => format!("{extent:?}").to_lowercase(),
+            };
+            let Field {
+                name,
+                role,
+                elements,
+                ..
+            } = field;
+            let words = format!("{role:?} {elements:?}").to_lowercase();
+            lines.push(format!("array {name} {words} {extent}"));
+        }
+    }
+    lines.join("\n")
+}
+
+fn row_of(call: &Call) -> Result<&'static Row, String> {
+    let loss = call.count(LOSS);
+    REGISTRY
+        .get(loss)
+        .ok_or_else(|| format!("there is no loss {loss}"))
+}
+
+/// The loops of a loss that a region with this activation takes along: what both have in common are its exponentials.
+fn part_of(loss: usize, activation: region::Activation) -> Option<region::PartRun> {
+    let row = REGISTRY.get(loss)?;
+    match (row.kernel, activation) {
+        (Kernel::Pointwise(_), region::Activation::Sigmoid)
+        | (Kernel::Softmax(_), region::Activation::Softmax) => row.part,
+        _ => None,
+    }
+}

@@ -1,0 +1,73 @@
+/** A call of a loss of one input element and one target element. */
+
+import type { PointwiseDefinition } from '../definition.js'
+import { rowOf } from './axis.js'
+import { ACCUMULATE, type AnyCall, type CallKind, OWN, SAMPLE_INNER, writeMarks } from './call.js'
+import { everything, type NumberArray } from './marks.js'
+
+export interface PointwiseCall extends AnyCall {
+  readonly kind: typeof pointwiseKind
+  readonly definition: PointwiseDefinition
+  readonly x: Float32Array
+  readonly t: NumberArray
+  /** Gradient by the input; may be the memory of `x`. */
+  readonly dx: Float32Array | undefined
+  /** Upstream gradient over the denominator, so that a mean needs no second pass. */
+  readonly scale: number
+  readonly p0: number
+  readonly p1: number
+  /** Extra parameter, or one per class: element i takes `aux[⌊i / auxInner⌋ mod aux.length]`. */
+  readonly aux: number | Float32Array
+  /** Streams and outputs that most calls do without. */
+  readonly extra: PointwiseExtra | undefined
+}
+
+export interface PointwiseExtra {
+  readonly auxInner: number
+  /** Weight per element, cycled over the input. */
+  readonly weight: Float32Array | undefined
+  /** Weight of each `sampleInner` neighbouring elements; where both are given both count. */
+  readonly sampleWeight: Float32Array | undefined
+  readonly sampleInner: number
+  /** Upstream gradient per element, in place of `scale`. */
+  readonly gradOutput: Float32Array | undefined
+  /** Gradient by the target goes here. */
+  readonly targetGrad: Float32Array | undefined
+  /** The loss of each element goes here. */
+  readonly out: Float32Array | undefined
+  /** `dx` is added to; it is not the memory of `x` then. */
+  readonly accumulate: boolean
+}
+
+const SCALE = OWN
+const AUX_VALUE = OWN + 1
+const AUX_INNER = OWN + 2
+const P0 = OWN + 3
+const P1 = OWN + 4
+
+export const pointwiseKind: CallKind<PointwiseCall> = {
+  name: 'pointwise',
+  place: 0,
+  axis: ({ x }) => rowOf(x.length),
+  bySample: false,
+  scans: false,
+  arrays({ x, t, dx, aux, marks, extra }) {
+    if (extra === undefined) return [x, t, dx]
+    const { weight, sampleWeight, gradOutput, targetGrad, out } = extra
+    const auxs = typeof aux === 'number' ? undefined : aux
+    const some = [x, t, dx, weight, sampleWeight, auxs, gradOutput, targetGrad, out]
+    return marks === everything ? some : [...some, marks.labels, marks.mask]
+  },
+  write({ scale, aux, p0, p1, marks, extra }, numbers) {
+    numbers[SCALE] = scale
+    numbers[P0] = p0
+    numbers[P1] = p1
+    numbers[AUX_VALUE] = typeof aux === 'number' ? aux : 0
+    numbers[ACCUMULATE] = 0
+    if (extra === undefined) return
+    numbers[AUX_INNER] = extra.auxInner
+    numbers[SAMPLE_INNER] = extra.sampleInner
+    numbers[ACCUMULATE] = extra.accumulate ? 1 : 0
+    writeMarks(marks, numbers)
+  },
+}

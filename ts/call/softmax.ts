@@ -1,0 +1,83 @@
+/** A call of a loss over a class axis. */
+
+import type { SoftmaxDefinition } from '../definition.js'
+import type { Axis } from './axis.js'
+import {
+  ACCUMULATE,
+  type AnyCall,
+  type CallKind,
+  CLASSES,
+  LAST,
+  OWN,
+  POSITIONS,
+  SAMPLE_INNER,
+  writeMarks,
+} from './call.js'
+
+export interface SoftmaxCall extends AnyCall {
+  readonly kind: typeof softmaxKind
+  readonly definition: SoftmaxDefinition
+  readonly x: Float32Array
+  readonly axis: Axis
+  /** Gradient by the scores; may be the memory of `x`. */
+  readonly dx: Float32Array | undefined
+  /** Upstream gradient over the denominator. */
+  readonly scale: number
+  readonly labelSmoothing: number
+  readonly temperature: number
+  readonly p0: number
+  /** What rows of scores with class indices of 32 bits do without. */
+  readonly extra: SoftmaxExtra | undefined
+}
+
+export interface SoftmaxExtra {
+  /** In place of classes: a distribution, or the scores of a teacher. */
+  readonly target: Float32Array | undefined
+  /** Weight per class. */
+  readonly weight: Float32Array | undefined
+  /** In its place, in double precision, for the backend in TypeScript alone: products that are no floats. */
+  readonly exactWeight: Float64Array | undefined
+  /** Weight of each `sampleInner` neighbouring positions. */
+  readonly sampleWeight: Float32Array | undefined
+  readonly sampleInner: number
+  /** Upstream gradient per position, in place of `scale`. */
+  readonly gradOutput: Float32Array | undefined
+  /** Gradient by the target goes here. */
+  readonly targetGrad: Float32Array | undefined
+  /** The loss of each position goes here. */
+  readonly out: Float32Array | undefined
+  /** `dx` is added to; it is not the memory of `x` then. */
+  readonly accumulate: boolean
+}
+
+const SCALE = OWN
+const LABEL_SMOOTHING = OWN + 1
+const TEMPERATURE = OWN + 2
+const P0 = OWN + 3
+
+export const softmaxKind: CallKind<SoftmaxCall> = {
+  name: 'softmax',
+  place: 1,
+  axis: ({ axis }) => axis,
+  bySample: false,
+  scans: false,
+  arrays({ x, dx, marks, extra }) {
+    if (extra === undefined) return [x, marks.labels, dx]
+    const { target, weight, sampleWeight, gradOutput, targetGrad, out } = extra
+    return [x, marks.labels, dx, target, weight, sampleWeight, gradOutput, targetGrad, out, marks.mask]
+  },
+  write({ axis, scale, labelSmoothing, temperature, p0, marks, extra }, numbers) {
+    numbers[CLASSES] = axis.classes
+    numbers[POSITIONS] = axis.positions
+    numbers[LAST] = axis.last ? 1 : 0
+    numbers[SCALE] = scale
+    numbers[LABEL_SMOOTHING] = labelSmoothing
+    numbers[TEMPERATURE] = temperature
+    numbers[P0] = p0
+    numbers[ACCUMULATE] = 0
+    writeMarks(marks, numbers)
+    if (extra === undefined) return
+    numbers[SAMPLE_INNER] = extra.sampleInner
+    numbers[ACCUMULATE] = extra.accumulate ? 1 : 0
+  },
+}
