@@ -154,7 +154,7 @@ fn instruction_sets_agree_on_pointwise_losses() {
                     row.name,
                     level.name()
                 );
-                args.extra = Some(Extra {
+                let extra = Extra {
                     weight: Some(Stream {
                         values: cells(&mut weight),
                         inner: 1,
@@ -163,7 +163,8 @@ fn instruction_sets_agree_on_pointwise_losses() {
                     dt: Some(cells(&mut dt)),
                     out: Some(cells(&mut out)),
                     ..Extra::default()
-                });
+                };
+                args.extra = Some(&extra);
                 let general = pointwise(level, op, args);
                 (
                     level,
@@ -241,7 +242,7 @@ fn on_any_axis(
     args.out = Some(cells(&mut out));
     args.temperature = 1.5;
     args.params[0] = 0.5;
-    args.extra = Some(softmax::Extra {
+    let extra = softmax::Extra {
         inner,
         target: distribution.then_some(cells(&mut target)),
         sample_weight: Some(Stream {
@@ -250,7 +251,8 @@ fn on_any_axis(
         }),
         dt: distribution.then_some(cells(&mut dt)),
         accumulate: false,
-    });
+    };
+    args.extra = Some(&extra);
     let sum = softmax(level, op, args);
     let dx = if in_place { x } else { dx };
     (sum, [dx, dt, out].concat())
@@ -457,16 +459,19 @@ fn a_gradient_is_added_to_what_is_there() {
                 let (mut x, mut t, mut dx) = (inputs(name, n), vec![0.25; n], vec![0.0; n]);
                 let (mut dt, mut both, mut dt_both) = (vec![0.0; n], numbers(n), vec![9.0; n]);
                 let mut args = mse(cells(&mut x), cells(&mut t), Some(cells(&mut dx)), 0.0);
-                let mut extra = Extra {
+                let extra = Extra {
                     dt: Some(cells(&mut dt)),
                     ..Extra::default()
                 };
-                args.extra = Some(extra);
+                args.extra = Some(&extra);
                 let alone = pointwise(level, op(name), args);
-                extra.accumulate = true;
-                // The target's gradient is not added to.
-                extra.dt = Some(cells(&mut dt_both));
-                args.extra = Some(extra);
+                let adding = Extra {
+                    accumulate: true,
+                    // The target's gradient is not added to.
+                    dt: Some(cells(&mut dt_both)),
+                    ..extra
+                };
+                args.extra = Some(&adding);
                 args.dx = Some(cells(&mut both));
                 let added = pointwise(level, op(name), args);
                 let sums: Vec<f32> = numbers(n).iter().zip(&dx).map(|(a, b)| a + b).collect();
@@ -548,14 +553,15 @@ fn streams_cycle_and_repeat() {
             let (mut x, mut t, mut out) = (vec![1.0; 40], vec![0.0; 40], vec![0.0; 40]);
             let mut values: Vec<f32> = (0..length).map(|i| 1.0 + i as f32).collect();
             let mut args = mse(cells(&mut x), cells(&mut t), None, 0.0);
-            args.extra = Some(Extra {
+            let extra = Extra {
                 weight: Some(Stream {
                     values: cells(&mut values),
                     inner,
                 }),
                 out: Some(cells(&mut out)),
                 ..Extra::default()
-            });
+            };
+            args.extra = Some(&extra);
             pointwise(level, op("mse"), args);
             let expected: Vec<f32> = (0..40).map(|i| values[i / inner % length]).collect();
             assert_eq!(out, expected, "{} {length} {inner}", level.name());

@@ -50,8 +50,33 @@ pub(crate) fn run(call: &Call, host: &dyn Host, run: Run, light: bool) -> Outcom
         samples: 1,
     };
     call.check(FIELDS, lengths)?;
+    let t = call.values(T).ok_or("no t")?;
+    // What a training step has: its arguments are written where they are read, since copies of them take as long as a small kernel.
     let few = call.arrays.len() <= DX + 1 && !call.is_set(ACCUMULATE);
-    let extra = (!few).then(|| Extra {
+    let given = if few { None } else { extra_of(call) };
+    let extra = given.as_ref();
+    // Where code is scarce there is a loop with a gradient only, which may go over the input: that is the module's own copy.
+    let instead = (SMALL && extra.is_none()).then_some(x);
+    Ok(host.run(&Pointwise {
+        run,
+        light,
+        args: Args {
+            x,
+            t,
+            dx: call.floats(DX).or(instead),
+            scale: call.number(SCALE),
+            aux: call.float(AUX_VALUE),
+            sum: call.number(SUM),
+            params: [call.float(P0), call.float(P1)],
+            share: Share::ALL,
+            extra,
+        },
+    }))
+}
+
+#[inline(never)]
+fn extra_of<'a>(call: &Call<'a>) -> Option<Extra<'a>> {
+    let extra = Extra {
         weight: call.stream(WEIGHT, 1),
         sample_weight: call.sample_weight(SAMPLE_WEIGHT),
         marks: call.marks(LABELS, MASK),
@@ -60,29 +85,14 @@ pub(crate) fn run(call: &Call, host: &dyn Host, run: Run, light: bool) -> Outcom
         dt: call.floats(DT),
         out: call.floats(OUT),
         accumulate: call.is_set(ACCUMULATE),
-    });
-    let extra = extra.filter(Extra::needed);
-    let t = call.values(T).ok_or("no t")?;
-    // Where code is scarce there is a loop with a gradient only, which may go over the input: that is the module's own copy.
-    let instead = (SMALL && extra.is_none()).then_some(x);
-    let args = Args {
-        x,
-        t,
-        dx: call.floats(DX).or(instead),
-        scale: call.number(SCALE),
-        aux: call.float(AUX_VALUE),
-        sum: call.number(SUM),
-        params: [call.float(P0), call.float(P1)],
-        share: Share::ALL,
-        extra,
     };
-    Ok(host.run(&Pointwise { args, run, light }))
+    extra.needed().then_some(extra)
 }
 
 struct Pointwise<'a> {
-    args: Args<'a>,
     run: Run,
     light: bool,
+    args: Args<'a>,
 }
 
 impl Work for Pointwise<'_> {

@@ -167,7 +167,7 @@ pub struct Args<'a> {
     /// Which blocks to compute.
     pub share: Share<'a>,
     /// What most calls do without.
-    pub extra: Option<Extra<'a>>,
+    pub extra: Option<&'a Extra<'a>>,
 }
 
 /// The streams that take the general loop.
@@ -208,7 +208,7 @@ impl Extra<'_> {
 ///
 /// Each loop is a kernel, and so a function, of its own: in one large function engines of WebAssembly keep even sums in memory.
 pub(crate) fn run<L: Pointwise>(level: Level, loss: L, args: &Args) -> f64 {
-    match (&args.extra, args.dx) {
+    match (args.extra, args.dx) {
         (Some(extra), _) => general::general(level, &Whole(loss), args, extra),
         (None, Some(_)) if !fits(args.scale) || lifts(args.scale) => {
             general::general(level, &Whole(loss), args, &Extra::default())

@@ -66,7 +66,7 @@ pub(crate) fn run(call: &Call, host: &dyn Host, run: Run) -> Outcome {
         dt: call.floats(DT),
         accumulate: call.is_set(ACCUMULATE),
     };
-    let extra = extra.needed().then_some(extra);
+    let extra = extra.needed().then_some(&extra);
     // As in a pointwise call.
     let instead = (SMALL && extra.is_none()).then_some(x);
     let args = Args {

@@ -465,7 +465,7 @@ pub(super) fn position(
     label: i32,
     x: Option<Cells>,
 ) -> f64 {
-    let extra = args.extra.as_ref();
+    let extra = args.extra;
     let target = extra.and_then(|extra| extra.target);
     // Labels were checked; one that another thread changed since must still not reach past its position.
     let counts = label != NOTHING && (target.is_some() || (label as usize) < args.classes);

@@ -126,7 +126,7 @@ pub struct Args<'a> {
     /// Which units to compute.
     pub share: Share<'a>,
     /// What most calls do without.
-    pub extra: Option<Extra<'a>>,
+    pub extra: Option<&'a Extra<'a>>,
 }
 
 /// What takes the general loop.

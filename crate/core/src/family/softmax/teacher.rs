@@ -34,7 +34,7 @@ pub(super) fn run(level: Level, args: Args, watch: Watch) -> f64 {
 const UNIT: f32 = 0.25;
 
 #[derive(Clone, Copy)]
-struct Distilled<'a>(Args<'a>, Extra<'a>, Cells<'a>, Watch);
+struct Distilled<'a>(Args<'a>, &'a Extra<'a>, Cells<'a>, Watch);
 
 impl EachTile<4> for Distilled<'_> {
     #[inline(always)]

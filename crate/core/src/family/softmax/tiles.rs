@@ -80,7 +80,7 @@ fn narrow(total: &[f64; LANES]) -> [f32; LANES] {
 }
 
 pub(super) fn run(level: Level, loss: &dyn Formula, args: Args, watch: Watch) -> f64 {
-    let extra = args.extra.unwrap_or(Extra {
+    let extra = args.extra.copied().unwrap_or(Extra {
         inner: 1,
         target: None,
         sample_weight: None,
