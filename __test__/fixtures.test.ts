@@ -2,6 +2,7 @@
 
 import { readdirSync, readFileSync } from 'node:fs'
 import test from 'ava'
+import { definitionOf } from '../ts/family/loss.js'
 import * as exported from '../ts/index.js'
 import { missing, platforms } from './platforms.js'
 
@@ -155,13 +156,11 @@ function* argumentsOf(row: Case): Generator<[readonly Argument[], Options]> {
   const target = row.target ?? []
   yield [[input, floats(target)], mask === undefined ? options : { ...options, mask: floats(mask) }]
   if (mask !== undefined) yield [[input, floats(target)], { ...options, mask: Uint8Array.from(mask) }]
-  if (regions.has(row.loss) && target.every((y) => y === 0 || y === 1)) {
+  // The target of a loss of planes may be a mask of bytes.
+  if (definitionOf(losses[row.loss])?.family === 'region' && target.every((y) => y === 0 || y === 1)) {
     yield [[input, Uint8Array.from(target, Number)], mask === undefined ? options : { ...options, mask: floats(mask) }]
   }
 }
-
-/** Their target may be a mask of bytes. */
-const regions = new Set(['dice', 'jaccard', 'tversky'])
 
 /** Calls the three verbs, and says what they give that is not expected. */
 function problems(row: Case, expected = row.expected): string[] {

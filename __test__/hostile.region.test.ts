@@ -1,5 +1,7 @@
 /** Bad input of the losses over planes, of sums of losses and of class weights. */
 
+import { definitionOf } from '../ts/family/loss.js'
+import * as library from '../ts/index.js'
 import {
   bceDice,
   classWeights,
@@ -9,7 +11,6 @@ import {
   diceCe,
   diceFocal,
   focalDice,
-  jaccard,
   l1,
   mse,
   tversky,
@@ -18,7 +19,13 @@ import { detached, everywhere, loose, refuses } from './everywhere.js'
 
 const x = Float32Array.of(1, 2, 3, 4, 5, 6)
 const mask = () => Float32Array.of(0, 1, 0, 1, 0, 1)
-const losses = [dice, jaccard, tversky, bceDice, focalDice, diceFocal].map(loose)
+/** Found by their definitions; a compound loss with a softmax alone has a test of its own. */
+const all = Object.values<unknown>(library).map((loss) => ({ loss: loose(loss), definition: definitionOf(loss) }))
+const regions = all.flatMap(({ loss, definition }) => (definition?.family === 'region' ? [loss] : []))
+const compounds = all.flatMap(({ loss, definition }) => {
+  return definition?.family === 'compound' && definition.parts.sigmoid !== undefined ? [loss] : []
+})
+const losses = [...regions, ...compounds]
 
 everywhere('arguments and options of losses over planes', (t) => {
   for (const loss of losses) {
@@ -73,7 +80,7 @@ everywhere('arguments and options of losses over planes', (t) => {
     const both = mask()
     t.throws(() => loss.backward(x, both, { grad: both }), { message: /grad must not overlap target/ })
   }
-  for (const loss of losses.slice(3)) {
+  for (const loss of compounds) {
     refuses(t, RangeError, /reduction must be 'mean' or 'sum', since the parts/, loss, x, mask(), { reduction: 'none' })
     refuses(t, TypeError, /diceWeight must be a finite number, got "2"/, loss, x, mask(), {
       diceWeight: '2',
@@ -96,7 +103,7 @@ everywhere('arguments and options of losses over planes', (t) => {
 
 everywhere('gradients by the target that there are not', (t) => {
   const shape = [1, 2, 3]
-  for (const loss of [dice, jaccard, tversky].map(loose)) {
+  for (const loss of regions) {
     const labels = Int32Array.of(0, 1, 1)
     const message = /targetGrad needs a target with a value per score, got class indices/
     refuses(t, TypeError, message, loss, x, labels, { shape, targetGrad: new Float32Array(6) })
@@ -116,14 +123,14 @@ everywhere('gradients by the target that there are not', (t) => {
       message: /grad must not overlap targetGrad/,
     })
   }
-  for (const loss of [bceDice, focalDice, diceFocal].map(loose)) {
+  for (const loss of compounds) {
     refuses(t, TypeError, /there is no option targetGrad/, loss, x, mask(), { targetGrad: true })
   }
 })
 
 everywhere('a softmax over one class', (t) => {
   const message = (more: string) => new RegExp(`a softmax needs at least two classes, got 1, .*; ${more}`)
-  for (const loss of [dice, jaccard, tversky, focalDice, diceFocal].map(loose)) {
+  for (const loss of [...regions, ...[focalDice, diceFocal].map(loose)]) {
     const options = { activation: 'softmax' }
     const other = "use the activation 'sigmoid'$"
     refuses(t, RangeError, message(`give shape: \\[N, C, …\\], or ${other}`), loss, x, mask(), options)
@@ -193,12 +200,14 @@ everywhere('outputs that share memory with a mask, a weight or an upstream gradi
     })
     t.deepEqual(memory, before)
   }
-  for (const loss of losses.slice(0, 3)) {
+  for (const loss of regions) {
     const memory = new Float32Array(8).fill(1)
     const before = memory.slice()
+    const logits = { ...options, activation: 'sigmoid' }
+    const { length: values } = loss(x, mask(), { ...logits, reduction: 'none' }) as Float32Array
     for (const [name, output] of [
       ['targetGrad', memory.subarray(2)],
-      ['out', memory.subarray(0, 2)],
+      ['out', memory.subarray(2, 2 + values)],
     ] as const) {
       const given = { ...options, reduction: 'none', [name]: output }
       const own = new Float32Array(memory.buffer, 0, 3)
@@ -206,7 +215,7 @@ everywhere('outputs that share memory with a mask, a weight or an upstream gradi
         instanceOf: RangeError,
         message: new RegExp(`${name} must not overlap mask`),
       })
-      const gradOutput = memory.subarray(1, 3)
+      const gradOutput = memory.subarray(2, 2 + values)
       t.throws(() => loss.valueAndGrad(x, mask(), { ...given, gradOutput }), {
         instanceOf: RangeError,
         message: new RegExp(`${name} must not overlap gradOutput`),

@@ -4,6 +4,7 @@ import test from 'ava'
 import fc from 'fast-check'
 import type { Param, PointwiseDefinition, SoftmaxDefinition } from '../ts/definition.js'
 import { type Definition, definitionOf, type Loss } from '../ts/family/loss.js'
+import type { WordParam } from '../ts/family/region/index.js'
 import * as library from '../ts/index.js'
 import { platforms } from './platforms.js'
 
@@ -23,10 +24,13 @@ interface Call {
 }
 
 /** One of the values that tests try for each scalar parameter. */
-function parameters(params: Readonly<Record<string, Param>>): fc.Arbitrary<Record<string, unknown>> {
+function parameters(params: Readonly<Record<string, Param | WordParam>>): fc.Arbitrary<Record<string, unknown>> {
   const choices = Object.entries(params).flatMap(([name, param]) => {
     if ('target' in param) return []
-    return [[name, fc.constantFrom(...param.samples.map((value) => (value === param.none ? null : value)))] as const]
+    if ('words' in param) return [[name, fc.constantFrom<unknown>(...Object.keys(param.words))] as const]
+    return [
+      [name, fc.constantFrom<unknown>(...param.samples.map((value) => (value === param.none ? null : value)))] as const,
+    ]
   })
   return fc.record(Object.fromEntries(choices), { requiredKeys: [] })
 }
@@ -83,7 +87,7 @@ function softmaxCalls({ kind, params }: SoftmaxDefinition): fc.Arbitrary<Call> {
 }
 
 function regionCalls(
-  params: Readonly<Record<string, Param>>,
+  params: Readonly<Record<string, Param | WordParam>>,
   activations: readonly string[],
   choice: boolean,
 ): fc.Arbitrary<Call> {

@@ -199,17 +199,30 @@ export interface RegionNumbers {
   readonly mask: ArrayLike<number> | undefined
 }
 
+/** Values of a region loss, weights included, and the gradients of Σ factor_i · value_i. */
+interface RegionReference {
+  readonly values: number[]
+  readonly dx: Float64Array
+  readonly dy: Float64Array
+  /** The sizes of the largest terms of both, since terms cancel. */
+  readonly largest: number
+  readonly largestY: number
+  /** What the classes of a joint loss weigh, row by row. */
+  readonly joint: (readonly number[])[]
+}
+
 /**
- * The planes' values, weights included, and the gradients of Σ factor_i · value_i, through the loss's own slope; `region.test.ts`
- * holds them to differences of the values. `largest` and `largestY` are the sizes of the largest terms, since terms cancel.
+ * Through the loss's own slope; `region.test.ts` holds the gradients to differences of the values, for which a joint loss gets the
+ * weights that count as constants.
  */
 export function regionReference(
   definition: RegionDefinition,
   x: ArrayLike<number>,
   target: ArrayLike<number>,
   call: RegionNumbers,
-  factor: (plane: number) => number,
-): { values: number[]; dx: Float64Array; dy: Float64Array; largest: number; largestY: number } {
+  factor: (value: number) => number,
+  constants?: RegionReference['joint'],
+): RegionReference {
   const { samples, positions, classes, last, activation, numbers, squared, batch, firstClass, weight, mask } = call
   const at = (sample: number, position: number, c: number) =>
     last ? (sample * positions + position) * classes + c : (sample * classes + c) * positions + position
@@ -227,12 +240,14 @@ export function regionReference(
   }
   const kept = (sample: number, position: number) => mask === undefined || mask[sample * positions + position] !== 0
   const values: number[] = []
+  const joint: number[][] = []
   const byP = new Float64Array(x.length)
   const dy = new Float64Array(x.length)
   let largestY = 0
   for (let row = 0; row < (batch ? 1 : samples); row++) {
     const [first, end] = batch ? [0, samples] : [row, row + 1]
-    for (let c = firstClass; c < classes; c++) {
+    const planes = Array.from({ length: classes - firstClass }, (_, k) => {
+      const c = firstClass + k
       const sums = { tp: 0, fp: 0, fn: 0 }
       for (let sample = first; sample < end; sample++) {
         for (let position = 0; position < positions; position++) {
@@ -243,21 +258,35 @@ export function regionReference(
           sums.fn += squared ? 0 : (1 - p[i]) * target[i]
         }
       }
-      const w = weight?.[c] ?? 1
+      return { c, sums, w: weight?.[c] ?? 1 }
+    })
+    if (definition.joint) {
+      const targets = planes.map(({ sums }) => sums.tp + sums.fn)
+      joint.push([...(constants?.[row] ?? definition.joint(targets, numbers).map((w, k) => w * planes[k].w))])
+    }
+    // Each value: its planes, their weights in its sums, and its own.
+    const groups = definition.joint
+      ? [{ own: planes, inside: joint[row], w: 1 }]
+      : planes.map((plane) => ({ own: [plane], inside: [1], w: plane.w }))
+    for (const { own, inside, w } of groups) {
+      const total = (name: 'tp' | 'fp' | 'fn') => sumOf(own.map(({ sums }, k) => inside[k] * sums[name]))
+      const sums = { tp: total('tp'), fp: total('fp'), fn: total('fn') }
       const [a, k, b] = definition.slope(sums, numbers, squared)
       const mirrored = definition.mirrored?.(numbers) ?? numbers
       const [aY, kY, bY] = definition.slope({ tp: sums.tp, fp: sums.fn, fn: sums.fp }, mirrored, squared)
-      for (let sample = first; sample < end; sample++) {
-        for (let position = 0; position < positions; position++) {
-          const i = at(sample, position, c)
-          const up = factor(values.length) * w
-          byP[i] = up * (a * target[i] + k * (p[i] - target[i]) + b * (squared ? p[i] : 1 - target[i]))
-          if (!kept(sample, position)) continue
-          const terms = [aY * p[i], kY * (target[i] - p[i]), bY * (squared ? target[i] : 1 - p[i])].map(
-            (term) => up * term,
-          )
-          dy[i] = sumOf(terms)
-          largestY = Math.max(largestY, ...terms.map(Math.abs))
+      for (const [plane, { c }] of own.entries()) {
+        const up = factor(values.length) * w * inside[plane]
+        for (let sample = first; sample < end; sample++) {
+          for (let position = 0; position < positions; position++) {
+            const i = at(sample, position, c)
+            byP[i] = up * (a * target[i] + k * (p[i] - target[i]) + b * (squared ? p[i] : 1 - target[i]))
+            if (!kept(sample, position)) continue
+            const terms = [aY * p[i], kY * (target[i] - p[i]), bY * (squared ? target[i] : 1 - p[i])].map(
+              (term) => up * term,
+            )
+            dy[i] = sumOf(terms)
+            largestY = Math.max(largestY, ...terms.map(Math.abs))
+          }
         }
       }
       values.push(w * definition.value(sums, numbers))
@@ -278,7 +307,7 @@ export function regionReference(
       }
     }
   }
-  return { values, dx, dy, largest, largestY }
+  return { values, dx, dy, largest, largestY, joint }
 }
 
 /** Central difference, for what has a test of its own. */

@@ -7,6 +7,7 @@
 import test, { type ExecutionContext } from 'ava'
 import { accumulated, definitionOf, type Loss } from '../ts/family/loss.js'
 import type { CompoundDefinition, RegionDefinition } from '../ts/family/region/index.js'
+import { numbersOf } from '../ts/family/region/settings.js'
 import * as library from '../ts/index.js'
 import { bceWithLogits, crossEntropy, dice, jaccard, mse, softmaxFocal, tversky } from '../ts/index.js'
 import { filled, generator, guarded, intact, normal, sameBits } from './data.js'
@@ -28,6 +29,9 @@ interface Case {
 
 const all = Object.values(library).map((loss) => ({ loss: loss as unknown as AnyLoss, definition: definitionOf(loss) }))
 
+/** Those that are no sums with another loss. */
+const regions = all.flatMap(({ loss, definition }) => (definition?.family === 'region' ? [{ loss, definition }] : []))
+
 /** [samples, positions, classes] */
 const SHAPES: [number, number, number][] = [
   ...[...Array(35).keys(), 63, 64, 65, 1023, 1024, 1025, 4097, 100_003].map((n): [number, number, number] => [1, n, 1]),
@@ -45,10 +49,6 @@ function casesOf(definition: RegionDefinition): Case[] {
   const random = generator(definition.name.length)
   const cases: Case[] = []
   const later: (() => void)[] = []
-  const smoothing = { smoothNr: 1e-5, smoothDr: 1e-5 }
-  const defaults = Object.fromEntries(
-    Object.entries(definition.params).map(([name, { default: value }]) => [name, value]),
-  )
   for (const [samples, positions, classes] of SHAPES) {
     for (const classAxis of classes > 1 ? [1, -1] : [1, null]) {
       const last = classAxis === -1 || positions === 1
@@ -70,8 +70,8 @@ function casesOf(definition: RegionDefinition): Case[] {
         options: Record<string, unknown>,
         given?: Partial<Case>,
       ) => {
-        const { squaredPred = false, batch = false, includeBackground = true, ...others } = options
-        const numbers = { ...smoothing, ...defaults, ...(others as Record<string, number>) }
+        const { squaredPred = false, batch = false, includeBackground = true } = options
+        const numbers = numbersOf(definition.name, definition.params, options)
         const input = filled(n, () => (activation === 'none' ? random() : normal(random, 3)))
         cases.push({
           title: `[${shape}] axis ${classAxis} ${activation} ${Object.keys(options)}${given?.target ? ' labels' : ''}`,
@@ -106,7 +106,8 @@ function casesOf(definition: RegionDefinition): Case[] {
       if (n === 0 || n > 10_000) continue
       add('none', { smoothNr: 2, smoothDr: 1 })
       for (const [name, param] of Object.entries(definition.params)) {
-        if ('samples' in param) for (const value of param.samples) add('sigmoid', { [name]: value })
+        const samples = 'words' in param ? Object.keys(param.words) : 'samples' in param ? param.samples : []
+        for (const value of samples) add('sigmoid', { [name]: value })
       }
     }
   }
@@ -192,8 +193,7 @@ function check(t: ExecutionContext, loss: AnyLoss, definition: RegionDefinition,
   }
 }
 
-for (const { loss, definition } of all) {
-  if (definition?.family !== 'region') continue
+for (const { loss, definition } of regions) {
   const cases = casesOf(definition)
 
   test(`${definition.name}: the reference's gradient is that of its differences`, (t) => {
@@ -201,9 +201,9 @@ for (const { loss, definition } of all) {
       if (c.input.length > 60) continue
       const [x, y] = [Array.from(c.input), Array.from(c.values)]
       const factor = (plane: number) => Math.cos(plane + 1)
-      const { dx, dy } = regionReference(definition, x, y, c.call, factor)
+      const { dx, dy, joint } = regionReference(definition, x, y, c.call, factor)
       const total = (x: number[], y: number[]) => {
-        const { values } = regionReference(definition, x, y, c.call, factor)
+        const { values } = regionReference(definition, x, y, c.call, factor, joint)
         return values.reduce((sum, value, plane) => sum + factor(plane) * value, 0)
       }
       const compare = (what: string, i: number, difference: number, got: number) => {
@@ -371,7 +371,9 @@ everywhere('a class without target has no gradient by the target where it does n
   const x = Float32Array.of(0.5, 0.25, 0.5, 0.25)
   const target = Float32Array.of(1, 0, 0, 0)
   const shape = [1, 2, 2]
-  for (const loss of [dice, jaccard, tversky]) {
+  for (const { loss, definition } of regions) {
+    // Of one value for all classes it is in joint.region.test.ts.
+    if (definition.joint !== undefined) continue
     const first = loss.valueAndGrad(x.subarray(0, 2), target.subarray(0, 2), { targetGrad: true }).targetGrad!
     const asIs = loss.valueAndGrad(x, target, { shape, targetGrad: true }).targetGrad!
     t.true(asIs[2] !== 0 && asIs[3] !== 0)
@@ -388,21 +390,24 @@ everywhere('what is masked has no gradient by the target, whatever it holds', (t
     const x = Float32Array.of(0.125, poison, 0.25, 0.375, poison, 0.5)
     const target = Float32Array.of(0.5, poison, 0.25, 0.5, poison, 1)
     const clean = [0.125, 0.25, 0.375, 0.5]
-    for (const activation of ['none', 'sigmoid', 'softmax'] as const) {
-      const got = dice.valueAndGrad(x, target, { shape: [1, 2, 3], mask, activation, targetGrad: true }).targetGrad!
-      const rest = { shape: [1, 2, 2], activation, targetGrad: true } as const
-      const expected = dice.valueAndGrad(Float32Array.from(clean), Float32Array.of(0.5, 0.25, 0.5, 1), rest).targetGrad!
-      t.true(
-        sameBits(got, [expected[0], 0, expected[1], expected[2], 0, expected[3]]),
-        `${activation} ${poison}: ${got}`,
-      )
+    for (const { loss } of regions) {
+      for (const activation of ['none', 'sigmoid', 'softmax']) {
+        const got = loss.valueAndGrad(x, target, { shape: [1, 2, 3], mask, activation, targetGrad: true }).targetGrad!
+        const rest = { shape: [1, 2, 2], activation, targetGrad: true }
+        const kept = Float32Array.of(0.5, 0.25, 0.5, 1)
+        const expected = loss.valueAndGrad(Float32Array.from(clean), kept, rest).targetGrad!
+        t.true(
+          sameBits(got, [expected[0], 0, expected[1], expected[2], 0, expected[3]]),
+          `${loss.name} ${activation} ${poison}: ${got}`,
+        )
+      }
     }
   }
 })
 
 everywhere('where the mean is over nothing, gradients by the target are 0', (t) => {
   const [x, target] = [Float32Array.of(0.5, 0.25, 0.5, 0.25), Float32Array.of(0.5, 0.5, 0.25, 0.75)]
-  const losses = [dice, jaccard, tversky].map((loss) => [loss, new Float32Array(4), { emptyClass: 'skip' }] as const)
+  const losses = regions.map(({ loss }) => [loss, new Float32Array(4), { emptyClass: 'skip' }] as const)
   const nothing = new Uint8Array(2)
   for (const [loss, given, options] of [
     ...losses,

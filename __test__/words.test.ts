@@ -1,7 +1,7 @@
 /** What a refused call says to do instead, and what is taken that other libraries write. On every backend. */
 
 import test, { type ExecutionContext } from 'ava'
-import { optionsOf } from '../ts/family/loss.js'
+import { definitionOf, optionsOf } from '../ts/family/loss.js'
 import * as library from '../ts/index.js'
 import {
   bce,
@@ -13,8 +13,8 @@ import {
   diceCe,
   diceFocal,
   distillation,
+  generalizedDice,
   huber,
-  jaccard,
   klDiv,
   l1,
   mse,
@@ -22,13 +22,14 @@ import {
   sigmoidFocal,
   smoothL1,
   softmaxFocal,
-  tversky,
 } from '../ts/index.js'
 import { everywhere, loose, refuses } from './everywhere.js'
 
 const x = Float32Array.of(1, 2, 3, 4, 5, 6)
 const real = Float32Array.of(0, 1, 0, 1, 0, 1)
 const labels = Int32Array.of(0, 1)
+/** All losses of planes that are no sums with another loss. */
+const regions = Object.values(library).filter((loss) => definitionOf(loss)?.family === 'region') as (typeof dice)[]
 
 /** The call throws this, word for word. */
 function says(
@@ -155,6 +156,7 @@ everywhere('an option of another name', (t) => {
     [dice, 'include_background', 'did you mean includeBackground?'],
     [dice, 'squared_pred', 'did you mean squaredPred?'],
     [dice, 'jaccard', 'use the loss jaccard'],
+    [generalizedDice, 'w_type', 'did you mean weightType?'],
     [diceCe, 'lambda_ce', 'did you mean ceWeight?'],
     [diceCe, 'lambda_dice', 'did you mean diceWeight?'],
     [dice, 'lambda_dice', 'for a sum of losses use diceCe, diceFocal or bceDice, or combine'],
@@ -262,7 +264,7 @@ everywhere('labels of the wrong kind', (t) => {
     const count = 'target must have 2 elements, one per position of the input [2,3], got Int32Array(6)'
     says(t, `${name}: ${count}; one-hot targets come in a Float32Array`, loss, x, oneHot, { shape: [2, 3] })
   }
-  for (const loss of [dice, jaccard, tversky, diceCe]) {
+  for (const loss of [...regions, diceCe]) {
     const { name } = loss
     const mask = 'a Float32Array or Uint8Array of the shape of the input'
     says(t, `${name}: target must be ${mask}, or ${kinds}, got an array of 2; ${both}`, loss, x, [0, 1])
@@ -380,7 +382,7 @@ everywhere('labels of every type of integers', (t) => {
 everywhere('labels of the shape [N, 1, …]', (t) => {
   const scores = Float32Array.from({ length: 12 }, (_, i) => Math.sin(i) ** 2)
   const data = Int32Array.of(0, 2, 1, 1)
-  for (const loss of [crossEntropy, nll, softmaxFocal, dice, tversky, diceCe] as const) {
+  for (const loss of [crossEntropy, nll, softmaxFocal, ...regions, diceCe] as const) {
     const first = loose(loss).valueAndGrad(scores, data, { shape: [2, 3, 2] })
     const last = loose(loss).valueAndGrad(scores, data, { shape: [2, 2, 3], classAxis: -1 })
     for (const shape of [

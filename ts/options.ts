@@ -65,6 +65,7 @@ const foreign: Readonly<Record<string, readonly Guess[]>> = {
   ],
   weights: [meant('weight')],
   sampleweights: [meant('sampleWeight')],
+  wtype: [meant('weightType')],
   toonehoty: [['', 'it is not needed, since class indices are taken as they are']],
 }
 

@@ -51,18 +51,24 @@ export const dice: Loss<Floats, RegionTarget, DiceOptions> = /* @__PURE__ */ reg
   name: 'dice',
   params: {},
   squared: true,
-  value(sums, numbers) {
-    const { gap, b } = terms(sums, numbers)
-    return gap / b
-  },
-  slope(sums, numbers, squared) {
-    const { gap, a, b } = terms(sums, numbers)
-    // Without anything to divide by there is no value either.
-    if (b === 0) return [0, 0, 0]
-    if (squared) return ofSquares((2 * a) / b ** 2, 2 / b, (2 * gap) / b ** 2)
-    return [-(gap + b) / b ** 2, 0, a / b ** 2]
-  },
+  value: diceValue,
+  slope: diceSlope,
 })
+
+/** The loss of a plane, or of weighted sums of planes. */
+export function diceValue(sums: Sums, numbers: Numbers): number {
+  const { gap, b } = terms(sums, numbers)
+  return gap / b
+}
+
+/** Its derivative by p. */
+export function diceSlope(sums: Sums, numbers: Numbers, squared: boolean): readonly [a: number, k: number, b: number] {
+  const { gap, a, b } = terms(sums, numbers)
+  // Without anything to divide by there is no value either.
+  if (b === 0) return [0, 0, 0]
+  if (squared) return ofSquares((2 * a) / b ** 2, 2 / b, (2 * gap) / b ** 2)
+  return [-(gap + b) / b ** 2, 0, a / b ** 2]
+}
 
 /** A, B and the gap B − A: of what only one of p and y has it is exact where it is small. */
 function terms(

@@ -69,15 +69,25 @@ export interface Sums {
 /** Scalar parameters of a region loss by name, those of smoothing among them. */
 export type Numbers = Readonly<Record<string, number>>
 
+/** A parameter that is given as a word: the number that each stands for, that of the default first. */
+export interface WordParam {
+  readonly words: Readonly<Record<string, number>>
+}
+
 /** What a region loss is made of: it works on sums, so its kernels are those of the activation. */
 export interface RegionDefinition {
   readonly family: 'region'
   readonly name: string
   /** Parameters beside those of smoothing. */
-  readonly params: Readonly<Record<string, Param>>
+  readonly params: Readonly<Record<string, Param | WordParam>>
   /** Set where the option `squaredPred` squares p and y in their own sums. */
   readonly squared?: true
-  /** The loss of a plane. */
+  /**
+   * Set where all classes of a sample, or of the batch, have one value: weights of the classes by the Σ y of each. `value` and
+   * `slope` get the classes' sums added up by these weights, which count as constants for the gradient.
+   */
+  joint?(targets: readonly number[], numbers: Numbers): readonly number[]
+  /** The loss of a plane, or of the weighted sums of all classes. */
   value(sums: Sums, numbers: Numbers): number
   /**
    * Its derivative by p, as a, k and b of a·y + b·(1 − y) or, of squares, a·y + k·(p − y) + b·p: in this form nothing cancels where

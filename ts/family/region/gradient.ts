@@ -5,6 +5,7 @@ import { tsBackend } from '../../backend/ts/index.js'
 import type { Axis } from '../../call/axis.js'
 import { PLANE, type RegionArrays, targetGradientPass } from '../../call/region.js'
 import type { RegionDefinition } from './definition.js'
+import type { Joint } from './joint.js'
 import type { RegionSettings } from './settings.js'
 import { isEmpty, ownSums, sumsOfPlane } from './sums.js'
 
@@ -16,6 +17,7 @@ interface PlaneGradients {
   readonly definition: RegionDefinition
   readonly settings: RegionSettings
   readonly sums: Float64Array
+  readonly joint: Joint | undefined
   readonly rows: number
   readonly axis: Axis
   readonly factor: number
@@ -25,7 +27,7 @@ interface PlaneGradients {
 /** Writes the numbers by which p and y enter a gradient; whether single precision holds them. */
 export function fillCoefficients(
   coefficients: Float32Array | Float64Array,
-  { definition, settings, sums, rows, axis, factor, gradOutput }: PlaneGradients,
+  { definition, settings, sums, joint, rows, axis, factor, gradOutput }: PlaneGradients,
   byTarget: boolean,
 ): boolean {
   const { samples, classes } = axis
@@ -37,9 +39,11 @@ export function fillCoefficients(
   for (let row = 0; row < rows; row++) {
     for (let c = includeBackground ? 0 : 1; c < classes; c++, plane++) {
       const at = PLANE * (row * classes + c)
-      const up = (gradOutput?.[plane] ?? factor) * (weight?.[c] ?? 1) * (sampleWeight?.[row] ?? 1)
+      const ofClass = joint === undefined ? (weight?.[c] ?? 1) : joint.weights[at / PLANE]
+      const up = (gradOutput?.[joint === undefined ? plane : row] ?? factor) * ofClass * (sampleWeight?.[row] ?? 1)
       if (up === 0 || isEmpty(settings, sums, at)) continue
-      const slope = definition.slope(sumsOfPlane(settings, sums, at, byTarget), numbers, squared)
+      const own = joint === undefined ? at : PLANE * row
+      const slope = definition.slope(sumsOfPlane(settings, joint?.sums ?? sums, own, byTarget), numbers, squared)
       const { p, y } = ownSums(settings, sums, at)
       // What a is a factor of may be 0 everywhere: then it need not be more than single precision holds.
       const isUnused = (byTarget ? p : y) === 0 && sums[at + 2] === 0

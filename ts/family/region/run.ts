@@ -21,6 +21,7 @@ import {
 import { checkClassWeight } from '../positions.js'
 import type { Activation, RegionDefinition } from './definition.js'
 import { coefficientsInDouble, fillCoefficients, LARGE, writeTargetGradient } from './gradient.js'
+import { joinClasses } from './joint.js'
 import { callOf, checkPart, partCount } from './part.js'
 import { scratchCoefficients, scratchSums } from './scratch.js'
 import type { RegionSettings } from './settings.js'
@@ -43,7 +44,10 @@ export function runOf(
     const axis = regionAxis(loss, x.length, shape, settings.classAxis)
     const { samples, classes, positions } = axis
     const { weight, sampleWeight, includeBackground, part } = settings
-    checkMeanBy(loss, settings.meanBy, 'a weight or a sampleWeight', weight, sampleWeight)
+    const isJoint = definition.joint !== undefined
+    // Weights of classes that have one value together are none of values.
+    if (isJoint) checkMeanBy(loss, settings.meanBy, 'a sampleWeight', sampleWeight)
+    else checkMeanBy(loss, settings.meanBy, 'a weight or a sampleWeight', weight, sampleWeight)
     const count = samples * positions
     if (count > 0) checkClassWeight(loss, 'weight', weight, classes)
     if (!includeBackground && classes < 2 && count > 0) {
@@ -56,11 +60,11 @@ export function runOf(
 
     const rows = settings.batch ? 1 : samples
     const firstClass = includeBackground ? 0 : 1
-    const planes = rows * (classes - firstClass)
+    const values = isJoint ? rows : rows * (classes - firstClass)
     const scalar = scalarGradOutput(loss, buffers.gradOutput)
-    const gradOutput = arrayGradOutput(loss, buffers.gradOutput, settings, planes)
+    const gradOutput = arrayGradOutput(loss, buffers.gradOutput, settings, values)
     const grad = wanted.grad ? gradBuffer(loss, buffers.grad, x.length) : undefined
-    const out = valuesBuffer(loss, buffers.out, wanted, settings, planes)
+    const out = valuesBuffer(loss, buffers.out, wanted, settings, values)
     const targetGrad = targetGradBuffer(loss, wanted, x.length, buffers.targetGrad)
     if (targetGrad !== undefined && given.values === undefined) {
       throw new TypeError(`${loss}: targetGrad needs a target with a value per score, got class indices`)
@@ -91,12 +95,13 @@ export function runOf(
     if (settings.activation === 'none') checkSums(loss, sums, settings)
     if (settings.batch) addSamples(sums, samples, classes)
     const rest: RegionArrays = keepsSigmoids ? { ...call, x: grad, activation: 'kept' } : call
-    if (unsmoothed && needsDoublePrecision(definition, settings, sums, rows, classes, dividesEmpty)) {
+    if ((unsmoothed || isJoint) && needsDoublePrecision(definition, settings, sums, rows, classes, dividesEmpty)) {
       kernels = tsBackend
       partSum = kernels.run(sumsPass(rest, sums.fill(0), undefined))
       if (settings.batch) addSamples(sums, samples, classes)
     }
-    const { total, counted } = reducePlanes(definition, settings, sums, rows, classes, out)
+    const joint = joinClasses(definition, settings, sums, rows, classes)
+    const { total, counted } = reducePlanes(definition, settings, sums, joint, rows, classes, out)
     const denominator = denominatorOf(settings, settings.normalizers.dice ?? counted)
     const reported = settings.reduction === 'mean' ? denominator : counted
     const nothing = settings.emptyMean === 'nan' ? Number.NaN : 0
@@ -106,7 +111,7 @@ export function runOf(
     if (grad !== undefined) {
       const factor = denominator === 0 ? 0 : (scalar * settings.regionWeight) / denominator
       const scale = part === undefined || partDenominator === 0 ? 0 : (scalar * part.weight) / partDenominator
-      const planes = { definition, settings, sums, rows, axis, factor, gradOutput }
+      const planes = { definition, settings, sums, joint, rows, axis, factor, gradOutput }
       const coefficients = scratchCoefficients(sums.length)
       // Before the other gradient, which may be written over what both are computed from.
       if (targetGrad !== undefined) writeTargetGradient(kernels, rest, planes, coefficients, targetGrad)

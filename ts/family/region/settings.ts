@@ -7,7 +7,7 @@ import { commonSettings, meanByOf, type Settings } from '../loss.js'
 import { auxOf, paramOf } from '../pointwise.js'
 import { classAxisOf, ignoredOf, maskOf, sampleWeightOf } from '../positions.js'
 import { alphaOf, labelSmoothingOf } from '../softmax.js'
-import type { Activation, Numbers, RegionDefinition } from './definition.js'
+import type { Activation, Numbers, RegionDefinition, WordParam } from './definition.js'
 import { SMALL } from './sums.js'
 
 /** The checked options of a loss of planes. */
@@ -110,6 +110,21 @@ export function partSettings(
   }
 }
 
+/** The scalar parameters of a loss, those of smoothing among them. */
+export function numbersOf(
+  loss: string,
+  params: Readonly<Record<string, Param | WordParam>>,
+  given: Readonly<Record<string, unknown>>,
+): Numbers {
+  const all: Readonly<Record<string, Param | WordParam>> = { smoothNr: smoothing, smoothDr: smoothing, ...params }
+  const entries = Object.entries(all).map(([name, param]) => {
+    if (!('words' in param)) return [name, paramOf(loss, [name, param], given)] as const
+    const words = Object.keys(param.words)
+    return [name, param.words[word(loss, name, given[name] ?? words[0], words)]] as const
+  })
+  return Object.fromEntries(entries)
+}
+
 /** Checks the options that do not depend on the arrays. */
 export function regionSettings(
   loss: string,
@@ -129,10 +144,7 @@ export function regionSettings(
   const flagOf = (name: string, otherwise: boolean) => {
     return given[name] === undefined ? otherwise : flag(loss, name, given[name])
   }
-  const entries = Object.entries({ smoothNr: smoothing, smoothDr: smoothing, ...params }).map((entry) => {
-    return [entry[0], paramOf(loss, entry, given)] as const
-  })
-  const numbers: Numbers = Object.fromEntries(entries)
+  const numbers = numbersOf(loss, params, given)
   return {
     reduction,
     emptyMean,

@@ -2,6 +2,7 @@
 
 import { PLANE } from '../../call/region.js'
 import type { RegionDefinition, Sums } from './definition.js'
+import type { Joint } from './joint.js'
 import type { RegionSettings } from './settings.js'
 import { forLogits } from './target.js'
 
@@ -13,7 +14,7 @@ const SMALL_PRODUCT = 1e-30
  * Whether what single precision does not hold of a plane shows, since nothing more is added to the denominator: then all of the
  * call is computed in double precision. Where there is no target it shows only if the call divides by the denominator of such a
  * plane all the same, as `dividesEmpty` says, or where nothing at all is left. Never of hard masks and predictions, whose sums are 0
- * or large.
+ * or large. The weights of a joint loss lift a small target over any smoothing.
  */
 export function needsDoublePrecision(
   definition: RegionDefinition,
@@ -23,11 +24,12 @@ export function needsDoublePrecision(
   classes: number,
   dividesEmpty: boolean,
 ): boolean {
-  const { includeBackground, numbers } = settings
+  const { includeBackground, numbers, unsmoothed } = settings
   for (let row = 0; row < rows; row++) {
     for (let c = includeBackground ? 0 : 1; c < classes; c++) {
       const at = PLANE * (row * classes + c)
       const { p, y } = ownSums(settings, sums, at)
+      if (!unsmoothed && !(y > 0 && y < SMALL)) continue
       if (sums[at + 2] >= SMALL_PRODUCT || isEmpty(settings, sums, at)) continue
       if (p + y < SMALL && (y > 0 || dividesEmpty)) return true
       if (p > 0 && y > 0 && p * y < SMALL_PRODUCT) return true
@@ -57,22 +59,26 @@ export function ownSums({ squared }: RegionSettings, sums: Float64Array, at: num
   return { p: sums[at] + both, y: sums[at + 1] + both }
 }
 
-/** Sum of the planes' values, how many count, and each into `out`, where it is given. */
+/** Sum of the values of the planes, or of the rows of a joint loss, how many count, and each into `out`, where it is given. */
 export function reducePlanes(
   definition: RegionDefinition,
   settings: RegionSettings,
-  sums: Float64Array,
+  planes: Float64Array,
+  joint: Joint | undefined,
   rows: number,
   classes: number,
   out: Float32Array | undefined,
 ): { total: number; counted: number } {
-  const { includeBackground, weight, sampleWeight, numbers, emptyClass, meanBy } = settings
+  const { includeBackground, sampleWeight, numbers, emptyClass, meanBy } = settings
+  const sums = joint?.sums ?? planes
+  const [first, end] = joint === undefined ? [includeBackground ? 0 : 1, classes] : [0, 1]
+  const weight = joint === undefined ? settings.weight : undefined
   let total = 0
   let counted = 0
   let plane = 0
   for (let row = 0; row < rows; row++) {
-    for (let c = includeBackground ? 0 : 1; c < classes; c++, plane++) {
-      const at = PLANE * (row * classes + c)
+    for (let c = first; c < end; c++, plane++) {
+      const at = PLANE * (row * end + c)
       const empty = isEmpty(settings, sums, at)
       const own = empty ? 0 : definition.value(sumsOfPlane(settings, sums, at), numbers)
       const factor = (weight?.[c] ?? 1) * (sampleWeight?.[row] ?? 1)

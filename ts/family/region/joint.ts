@@ -1,0 +1,41 @@
+/** Losses that have one value for all classes: the weighted sums of the classes are the sums of one plane. */
+
+import { PLANE } from '../../call/region.js'
+import type { RegionDefinition } from './definition.js'
+import type { RegionSettings } from './settings.js'
+import { isEmpty, ownSums } from './sums.js'
+
+/** The classes of each row as one plane. */
+export interface Joint {
+  /** Weight of each class of each row, as it enters the sums. */
+  readonly weights: Float64Array
+  /** Sums of each row. */
+  readonly sums: Float64Array
+}
+
+/** Adds up the sums of the classes, of a loss that has one value for all of them. */
+export function joinClasses(
+  definition: RegionDefinition,
+  settings: RegionSettings,
+  sums: Float64Array,
+  rows: number,
+  classes: number,
+): Joint | undefined {
+  if (definition.joint === undefined) return undefined
+  const { includeBackground, weight, numbers } = settings
+  const first = includeBackground ? 0 : 1
+  const joint = { weights: new Float64Array(rows * classes), sums: new Float64Array(rows * PLANE) }
+  for (let row = 0; row < rows; row++) {
+    const targets: number[] = []
+    for (let c = first; c < classes; c++) targets.push(ownSums(settings, sums, PLANE * (row * classes + c)).y)
+    const weights = definition.joint(targets, numbers)
+    for (let c = first; c < classes; c++) {
+      const plane = row * classes + c
+      if (isEmpty(settings, sums, PLANE * plane)) continue
+      const w = weights[c - first] * (weight?.[c] ?? 1)
+      joint.weights[plane] = w
+      for (let k = 0; k < PLANE; k++) joint.sums[PLANE * row + k] += w * sums[PLANE * plane + k]
+    }
+  }
+  return joint
+}
