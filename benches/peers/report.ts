@@ -11,7 +11,7 @@ export interface Column {
   readonly own?: true
   /** How it handles the memory of the gradient. */
   readonly gradient: string
-  /** Which losses it does not have ready-made. */
+  /** Which losses it does not have ready-made, as a note. */
   readonly composed?: string
 }
 
@@ -42,8 +42,10 @@ export interface Report {
   readonly gaps: readonly Gap[]
 }
 
-const UNITS =
-  'ns are for an element: medians, ± is the median absolute deviation. × is how many times as long as fused-loss native.'
+const NOTES = [
+  'ns are for an element: medians, ± is the median absolute deviation. × is how many times as long as fused-loss native.',
+  'An element is a number of the first input, of boxes one of four. Timed are the value and the gradient by the first input, or by those that a row names.',
+]
 
 // A value that is further off than this, though it is accepted, is worth a note.
 const PRECISE = 1e-4
@@ -90,7 +92,7 @@ function notesOf({ columns, measurements, gaps }: Report): readonly string[] {
   const lossesOf = (reason: string) => new Set(gaps.filter((gap) => gap.reason === reason).map(({ loss }) => loss))
   const composed = columns.flatMap((column) => column.composed ?? [])
   return [
-    UNITS,
+    ...NOTES,
     ...[...new Set(gaps.map(({ reason }) => reason))].map(
       (reason) => `–: ${reason} ${[...lossesOf(reason)].join('; ')}.`,
     ),
