@@ -166,6 +166,17 @@ function allPeers(): readonly Peer[] {
     command: [python, script('torch')],
     remedy,
   }
+  const compiled: Peer = {
+    id: 'torch-compile',
+    name: 'PyTorch compile',
+    library: 'PyTorch compile',
+    gradient: 'PyTorch compile returns a new tensor with each call, compiled together with the value, on the warm heap',
+    command: [python, script('torch')],
+    args: ['compile'],
+    // What it has compiled goes when the run ends. It makes no other processes to compile in, which might be busy meanwhile.
+    env: { ...WARM_HEAP, TMPDIR: folder, TORCHINDUCTOR_COMPILE_THREADS: '1' },
+    remedy: `${remedy}; a C++ compiler is needed, too`,
+  }
   const jax: Peer = {
     id: 'jax',
     name: 'JAX jit',
@@ -189,6 +200,7 @@ function allPeers(): readonly Peer[] {
     fused('ts'),
     torch,
     { ...torch, id: 'torch-warm', name: 'PyTorch, warm heap', env: WARM_HEAP },
+    compiled,
     jax,
     { ...tfjs('cpu'), most: MOST_OF_TFJS_CPU },
     // It adds up one element after another in single precision.

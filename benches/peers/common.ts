@@ -31,6 +31,8 @@ export interface PeerInput {
 export interface Answer extends Timing {
   /** The value, and the norm of all gradients. */
   readonly summary: readonly [number, number]
+  /** How long the first call took, where something is compiled in it. */
+  readonly firstSeconds?: number
 }
 
 /** What the child of another library prints when it is asked for `losses` in place of a case. */

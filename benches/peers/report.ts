@@ -27,6 +27,8 @@ export interface Measurement extends Timing {
   readonly times: number
   /** How far the value is from that of the first peer, relative to it. */
   readonly valueOff: number
+  /** How long the first call took, where something is compiled in it. */
+  readonly firstSeconds?: number
 }
 
 /** A cell without a number. */
@@ -49,6 +51,9 @@ const NOTES = [
 
 // A value that is further off than this, though it is accepted, is worth a note.
 const PRECISE = 1e-4
+
+// So is a first call that takes longer, in seconds.
+const LONG = 1
 
 const whole = new Intl.NumberFormat('en')
 const digits = new Intl.NumberFormat('en', { maximumSignificantDigits: 3 })
@@ -102,6 +107,13 @@ function notesOf({ columns, measurements, gaps }: Report): readonly string[] {
       const off = Math.max(...measurements.filter(({ peer }) => peer === id).map(({ valueOff }) => valueOff))
       return off > PRECISE
         ? `The value of ${name} is off by up to ${digits.format(100 * off)} %, its gradient is not.`
+        : []
+    }),
+    ...columns.flatMap(({ id, name }) => {
+      const first = measurements.flatMap(({ peer, firstSeconds }) => (peer === id ? (firstSeconds ?? []) : []))
+      const [least, most] = [Math.min(...first), Math.max(...first)].map((seconds) => digits.format(seconds))
+      return Math.max(...first) > LONG
+        ? `The first call of ${name}, in which it compiles, takes ${least} to ${most} s.`
         : []
     }),
   ]
