@@ -40,11 +40,19 @@ export type Verb = (typeof VERBS)[number]
 const ROWS = [10, 1000]
 const PLANES = [21]
 
-/** What is timed, by name: the public losses, found by their definitions, so that a new one appears by itself. */
-export const forms: ReadonlyMap<string, Form> = new Map(
+/** All by name: the public losses, found by their definitions, so that a new one appears by itself. */
+export const allForms: ReadonlyMap<string, Form> = new Map(
   Object.values<unknown>(library).flatMap((loss) => {
     const definition = definitionOf(loss)
     return definition === undefined ? [] : formsOf(loss as AnyLoss, definition)
+  }),
+)
+
+/** Those of an input and a target, which are what most benches time. Expressions may have other inputs. */
+export const forms: ReadonlyMap<string, Form> = new Map(
+  [...allForms].filter(([, { definition }]) => {
+    if (definition.family !== 'expression') return true
+    return definition.inputs.length === 2 && definition.inputs.every(({ columns }) => columns === 1)
   }),
 )
 
@@ -57,11 +65,8 @@ function formsOf(loss: AnyLoss, definition: Definition): [string, Form][] {
       const general: [string, Form][] = steep ? [[`${name} gamma 1.5`, { ...base, options: { gamma: 1.5 } }]] : []
       return [[name, base], ...general]
     }
-    // Others than those of an input and a target of the same length are not timed here.
     case 'expression':
-      return definition.inputs.length === 2 && definition.inputs.every(({ columns }) => columns === 1)
-        ? [[name, base]]
-        : []
+      return [[name, base]]
     case 'softmax': {
       const labels = definition.kind !== 'teacher'
       const rows: [string, Form] = [name, { ...base, labels, classes: ROWS }]
@@ -104,31 +109,70 @@ export function sizesOf(loss: string, sizes: readonly number[], classes?: readon
   })
 }
 
-/** Random data of a form, and room for its gradient. */
-function arraysOf({ definition, options, labels }: Form, { elements, classes = 1 }: Size) {
-  const draw = draws(elements)
-  const { real, probability: uniform } = draw
+/** What an array holds: numbers of a kind, class indices, or shares of a row. */
+type Kind = Draw | 'label' | 'share'
 
-  let drawInput = real
-  let drawTarget = uniform
-  if (definition.family === 'pointwise') {
-    drawInput = draw[definition.domain.input]
-    drawTarget = draw[definition.domain.target]
-  } else if (definition.family === 'expression') {
-    const [ofInput, ofTarget] = definition.draws!
-    drawInput = drawOf(ofInput, draw)
-    drawTarget = drawOf(ofTarget, draw)
-  } else if (definition.family === 'region' && options.activation === undefined) {
-    drawInput = uniform
-  } else if (definition.family === 'softmax') {
-    drawTarget = definition.kind === 'teacher' ? real : () => uniform() / classes
+/** An input of a form. */
+export interface Input {
+  readonly name: string
+  readonly kind: Kind
+  /** Numbers of a row, where an expression takes several, such as those of a box. */
+  readonly columns: number
+  /** The option and the result by which there is a gradient by it. A target is data, and has none here. */
+  readonly gradName?: string
+}
+
+/** The inputs of a form, in the order of its arguments. */
+export function inputsOf(form: Form): readonly Input[] {
+  const kinds = kindsOf(form)
+  const { definition } = form
+  if (definition.family !== 'expression') {
+    return [
+      { name: 'input', kind: kinds[0], columns: 1, gradName: 'grad' },
+      { name: 'target', kind: kinds[1], columns: 1 },
+    ]
   }
-  const input = Float32Array.from({ length: elements }, drawInput)
-  const target = labels
-    ? Int32Array.from({ length: elements / classes }, () => Math.floor(uniform() * classes))
-    : Float32Array.from({ length: elements }, drawTarget)
+  return definition.inputs.map(({ name, columns, grad, gradName }, k) => {
+    const input = { name, kind: kinds[k], columns }
+    return grad && name !== 'target' ? { ...input, gradName } : input
+  })
+}
+
+function kindsOf({ definition, options, labels }: Form): readonly Kind[] {
+  switch (definition.family) {
+    case 'pointwise':
+      return [definition.domain.input, definition.domain.target]
+    case 'expression':
+      return definition.draws!
+    case 'region':
+      return [options.activation === undefined ? 'probability' : 'real', labels ? 'label' : 'probability']
+    case 'softmax': {
+      const input = definition.kind === 'logProbabilities' ? 'logProbability' : 'real'
+      if (labels) return [input, 'label']
+      return [input, definition.kind === 'teacher' ? 'real' : 'share']
+    }
+    default:
+      return ['real', labels ? 'label' : 'probability']
+  }
+}
+
+/** Random data for each input of a form. */
+export function argumentsOf(form: Form, { elements, classes = 1 }: Size): (Float32Array | Int32Array)[] {
+  const uniform = generator(elements)
+  const inputs = inputsOf(form)
+  const rows = elements / inputs[0].columns
+  return inputs.map(({ kind, columns }) => {
+    const draw = drawOf(kind, uniform, classes)
+    if (kind === 'label') return Int32Array.from({ length: elements / classes }, draw)
+    return Float32Array.from({ length: rows * columns }, draw)
+  })
+}
+
+/** Random data of a form of an input and a target, and room for its gradient. */
+function arraysOf(form: Form, size: Size) {
+  const [input, target] = argumentsOf(form, size)
   // Filled, since the first write to a page is the dearest.
-  return { input, target, grad: new Float32Array(elements).fill(0) }
+  return { input: input as Float32Array, target, grad: new Float32Array(size.elements).fill(0) }
 }
 
 /** Integer types in which a target may come, and whether a mask of bytes comes with it. */
@@ -190,29 +234,41 @@ export function prepareKernel(name: string, size: Size): () => ValueAndGrad<'mea
   }
 }
 
-/** Ways to draw an element, from one sequence of random numbers. */
-export function draws(seed: number) {
-  const uniform = generator(seed)
-  // Box and Muller; 1 − u since u may be 0.
-  const real = () => 3 * Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform())
-  return { real, probability: uniform, logProbability: () => Math.log(1 - uniform()) }
+/** What draws the numbers of an array, one after another, from a sequence of uniform ones. */
+function drawOf(kind: Kind, uniform: () => number, classes: number): () => number {
+  switch (kind) {
+    case 'real':
+      // Box and Muller; 1 − u since u may be 0.
+      return () => 3 * Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform())
+    case 'positive':
+      return () => 0.1 + 4 * uniform()
+    case 'count':
+      return () => Math.floor(8 * uniform())
+    case 'probability':
+      return uniform
+    case 'logProbability':
+      return () => Math.log(1 - uniform())
+    case 'sign':
+      return () => (uniform() < 0.5 ? -1 : 1)
+    case 'box':
+      return cornersOf(uniform)
+    case 'label':
+      return () => Math.floor(uniform() * classes)
+    case 'share':
+      return () => uniform() / classes
+  }
 }
 
-/** A number of a kind that an expression says of an input. */
-function drawOf(kind: Draw, { real, probability, logProbability }: ReturnType<typeof draws>): () => number {
-  switch (kind) {
-    case 'positive':
-      return () => 0.1 + 4 * probability()
-    case 'count':
-      return () => Math.floor(8 * probability())
-    case 'sign':
-      return () => (probability() < 0.5 ? -1 : 1)
-    case 'logProbability':
-      return logProbability
-    case 'real':
-      return real
-    default:
-      return probability
+/** Boxes of two corners, of which the second is above the first. */
+function cornersOf(uniform: () => number): () => number {
+  const low = [0, 0]
+  let k = 0
+  return () => {
+    const axis = k % 2
+    const isLow = k++ % 4 < 2
+    if (!isLow) return low[axis] + 0.2 + 4 * uniform()
+    low[axis] = 4 * uniform()
+    return low[axis]
   }
 }
 

@@ -12,7 +12,6 @@
  */
 
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
 import { availableParallelism, cpus, tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -21,10 +20,10 @@ import progress from 'cli-progress'
 import { load } from '../ts/backend/load.js'
 import { version } from '../ts/version.js'
 import { ask } from './child.js'
-import { draws } from './data.js'
 import { fail, integersOf, listOf, positiveOf } from './options.js'
 import { drawPeers } from './peers/chart.js'
-import { type Answer, losses, type PeerCase, type PeerLoss } from './peers/common.js'
+import type { Answer, Introduction } from './peers/common.js'
+import { caseOf, elementsOf, losses } from './peers/losses.js'
 import { type Column, type Gap, type Measurement, markdown, type Report, terminal } from './peers/report.js'
 
 /** Something that computes a loss: a column of the tables, and the process that fills it. */
@@ -34,8 +33,12 @@ interface Peer extends Column {
   /** Arguments after the case. */
   readonly args?: readonly string[]
   readonly env?: Readonly<Record<string, string>>
-  /** Why it does not have a loss of so many elements; the loss follows. */
-  readonly lacks?: (loss: PeerLoss, size: number) => string | undefined
+  /** The library in notes, where it is another one. It is asked what it has. */
+  readonly library?: string
+  /** What to do where it is not there. */
+  readonly remedy?: string
+  /** With more elements a case takes minutes. */
+  readonly most?: number
   /** How far the value may be off, where it is not 1e-4. */
   readonly tolerance?: number
 }
@@ -55,31 +58,26 @@ const WARM_HEAP = {
 
 const python =
   process.env.FUSED_LOSS_PEERS_PYTHON ?? fileURLToPath(new URL('../../benches/peers/.venv/bin/python', import.meta.url))
-const PYTHON_PEERS = ['torch', 'torch-warm', 'jax']
-const PYTHON_VERSIONS = `
-import json, platform
-from importlib.metadata import version
-names = {"PyTorch": "torch", "torchvision": "torchvision", "JAX": "jax", "optax": "optax"}
-print(json.dumps({"Python": platform.python_version(), **{name: version(names[name]) for name in names}}))`
-
-const peers = allPeers()
-const options = readOptions()
-const skipped: Record<string, string> = {}
-const versions = versionsOfPeers()
-const chosen = peers.filter(({ id }) => id === 'native' || (options.peers.includes(id) && !(id in skipped)))
-const problems = options.sizes.flatMap((size) =>
-  losses
-    .filter(({ name }) => options.losses.includes(name))
-    .map((loss) => ({ size, loss, shape: shapeOf(loss, size) }))
-    .filter(({ shape }) => !shape.includes(0)),
-)
-if (problems.length === 0) fail('there is no such case')
 
 const folder = mkdtempSync(join(tmpdir(), 'fused-loss-'))
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }))
 
+const peers = allPeers()
+const options = readOptions()
+const problems = options.sizes.flatMap((size) =>
+  losses
+    .filter(({ name }) => options.losses.includes(name))
+    .map((loss) => ({ size, loss, elements: elementsOf(loss, size) }))
+    .filter(({ elements }) => elements > 0),
+)
+if (problems.length === 0) fail('there is no such case')
+
+const skipped: Record<string, string> = {}
+const versions = versionsOfOurs()
+const introductions = introduced()
+const chosen = peers.filter(({ id }) => id === 'native' || (options.peers.includes(id) && !(id in skipped)))
 const { measurements, gaps, disagreements } = measureAll()
-const report: Report = { facts: factsOfRun(), columns: chosen, measurements, gaps }
+const report: Report = { facts: factsOfRun(), columns: chosen.map(columnOf), measurements, gaps }
 console.log(terminal(report))
 const results = fileURLToPath(new URL('../../results/', import.meta.url))
 mkdirSync(results, { recursive: true })
@@ -96,14 +94,14 @@ function measureAll() {
   const format = '{bar} {value}/{total} {eta_formatted} {name}'
   const bar = new progress.SingleBar({ format, clearOnComplete: true }, progress.Presets.shades_classic)
   bar.start(problems.length * chosen.length, 0, { name: '' })
-  for (const { size, loss, shape } of problems) {
-    const given = written(loss, shape)
-    const title = loss.classes === undefined ? loss.name : `${loss.name}, C = ${loss.classes}`
-    const elements = shape.reduce((product, n) => product * n)
+  for (const { size, loss, elements } of problems) {
+    const { title } = loss
+    const given = caseOf(loss, elements, folder, options.seconds)
+    const { shape } = given.inputs[0]
     let native: Answer | undefined
     for (const peer of chosen) {
       bar.update({ name: `${title} ${size} ${peer.name}` })
-      const reason = peer.lacks?.(loss, size)
+      const reason = lackOf(peer, loss.name, size)
       const [command, ...args] = peer.command
       const answer = reason ?? ask<Answer>(command, [...args, JSON.stringify(given), ...(peer.args ?? [])], peer.env)
       bar.increment()
@@ -135,26 +133,17 @@ function measureAll() {
   return { measurements, gaps, disagreements }
 }
 
-/** The case, with its data in files, which those of the next case replace. */
-function written(loss: PeerLoss, shape: readonly number[]): PeerCase {
-  const length = shape.reduce((product, n) => product * n)
-  const draw = draws(length)
-  const input = join(folder, 'input')
-  const target = join(folder, 'target')
-  writeFileSync(input, Float32Array.from({ length }, draw[loss.input]))
-  writeFileSync(
-    target,
-    loss.target === 'label'
-      ? Int32Array.from({ length: shape[0] }, () => Math.floor(draw.probability() * shape[1]))
-      : Float32Array.from({ length }, draw[loss.target]),
-  )
-  return { loss: loss.name, shape, labels: loss.target === 'label', input, target, seconds: options.seconds }
+/** Why a peer does not compute a loss; the loss follows. */
+function lackOf({ id, name, library, most }: Peer, loss: string, size: number): string | undefined {
+  if (introductions.get(id)?.losses.includes(loss) === false) return `${library} has no`
+  return most !== undefined && size > most ? `${name} takes minutes for ${size} elements of` : undefined
 }
 
-/** Losses with classes or planes have whole positions, as many as fit. */
-function shapeOf({ classes, planes }: PeerLoss, size: number): readonly number[] {
-  if (classes !== undefined) return [Math.floor(size / classes), classes]
-  return planes === undefined ? [size] : [1, planes, Math.floor(size / planes)]
+/** With a note of what was composed. */
+function columnOf(peer: Peer): Column {
+  const composed = introductions.get(peer.id)?.composed.filter((name) => options.losses.includes(name)) ?? []
+  if (composed.length === 0) return peer
+  return { ...peer, composed: `Composed of operations of ${peer.library}: ${composed.join(', ')}.` }
 }
 
 function allPeers(): readonly Peer[] {
@@ -167,31 +156,43 @@ function allPeers(): readonly Peer[] {
     env: { FUSED_LOSS_BACKEND: backend, FUSED_LOSS_THREADS: '1' },
   })
   const script = (name: string) => fileURLToPath(new URL(`../../benches/peers/${name}_peer.py`, import.meta.url))
+  const remedy =
+    'benches/peers/setup.sh installs PyTorch and JAX, or FUSED_LOSS_PEERS_PYTHON names a Python that has them'
   const torch: Peer = {
     id: 'torch',
     name: 'PyTorch',
+    library: 'PyTorch',
     gradient: 'PyTorch, eager, allocates it and its temporaries with each call',
-    composed: 'dice in PyTorch is composed as in MONAI.',
     command: [python, script('torch')],
+    remedy,
+  }
+  const compiled: Peer = {
+    id: 'torch-compile',
+    name: 'PyTorch compile',
+    library: 'PyTorch compile',
+    gradient: 'PyTorch compile returns a new tensor with each call, compiled together with the value, on the warm heap',
+    command: [python, script('torch')],
+    args: ['compile'],
+    // What it has compiled goes when the run ends. It makes no other processes to compile in, which might be busy meanwhile.
+    env: { ...WARM_HEAP, TMPDIR: folder, TORCHINDUCTOR_COMPILE_THREADS: '1' },
+    remedy: `${remedy}; a C++ compiler is needed, too`,
   }
   const jax: Peer = {
     id: 'jax',
     name: 'JAX jit',
+    library: 'JAX',
     gradient: 'JAX returns a new array with each call, compiled together with the value, on the warm heap',
-    composed: 'l1, dice and nll in JAX are composed of jax.numpy, the others are those of optax.',
     command: [python, script('jax')],
     env: WARM_HEAP,
+    remedy,
   }
   const tfjs = (backend: 'cpu' | 'wasm'): Peer => ({
     id: `tfjs-${backend}`,
     name: `tfjs ${backend}`,
+    library: 'tfjs',
     gradient: 'tfjs makes a new tensor with each call, which is read and disposed of',
     command: [process.execPath, fileURLToPath(new URL('peers/tfjs_peer.js', import.meta.url))],
     args: [backend],
-    lacks: (loss, size) => {
-      if (loss.tfjs === undefined) return 'tfjs has no'
-      return backend === 'cpu' && size > MOST_OF_TFJS_CPU ? `tfjs cpu takes minutes for ${size} elements of` : undefined
-    },
   })
   return [
     fused('native'),
@@ -199,15 +200,16 @@ function allPeers(): readonly Peer[] {
     fused('ts'),
     torch,
     { ...torch, id: 'torch-warm', name: 'PyTorch, warm heap', env: WARM_HEAP },
+    compiled,
     jax,
-    tfjs('cpu'),
+    { ...tfjs('cpu'), most: MOST_OF_TFJS_CPU },
     // It adds up one element after another in single precision.
     { ...tfjs('wasm'), tolerance: 2e-2 },
   ]
 }
 
-/** What the peers are, by name. Those that are not there go to `skipped`. */
-function versionsOfPeers(): Readonly<Record<string, string>> {
+/** What our own peers are. Those that are not there go to `skipped`. */
+function versionsOfOurs(): Readonly<Record<string, string>> {
   const sets: string[] = []
   for (const backend of ['native', 'wasm', 'ts'] as const) {
     try {
@@ -218,15 +220,25 @@ function versionsOfPeers(): Readonly<Record<string, string>> {
       skipped[backend] = reason
     }
   }
-  const tfjs: { version: string } = createRequire(import.meta.url)('@tensorflow/tfjs-core/package.json')
-  const versions = { 'fused-loss': `${version} (${sets.join(', ')})`, Node: process.version, tfjs: tfjs.version }
-  if (!options.peers.some((id) => PYTHON_PEERS.includes(id))) return versions
-  const modules = ask<Record<string, string>>(python, ['-c', PYTHON_VERSIONS])
-  if (typeof modules !== 'string') return { ...versions, ...modules }
-  const reason =
-    'benches/peers/setup.sh installs PyTorch and JAX, or FUSED_LOSS_PEERS_PYTHON names a Python that has them'
-  for (const id of PYTHON_PEERS) skipped[id] = reason
-  return versions
+  return { 'fused-loss': `${version} (${sets.join(', ')})`, Node: process.version }
+}
+
+/** What the other libraries say of themselves, by peer. Those that are not there go to `skipped`. */
+function introduced(): ReadonlyMap<string, Introduction> {
+  const asked = peers.filter(({ id, library }) => library !== undefined && options.peers.includes(id))
+  const answers = new Map<string, Introduction>()
+  for (const {
+    id,
+    command: [command, ...args],
+    args: more = [],
+    env,
+    remedy,
+  } of asked) {
+    const answer = ask<Introduction>(command, [...args, 'losses', ...more], env)
+    if (typeof answer !== 'string') answers.set(id, answer)
+    else skipped[id] = [answer.trim().split('\n').at(-1), remedy].join('; ')
+  }
+  return answers
 }
 
 function factsOfRun(): Report['facts'] {
@@ -235,6 +247,7 @@ function factsOfRun(): Report['facts'] {
     CPU: cpus()[0]?.model ?? 'unknown',
     cores: `${availableParallelism()}, of which each library uses one`,
     ...versions,
+    ...Object.assign({}, ...[...introductions.values()].map(({ versions }) => versions)),
     date: new Date().toISOString(),
     'seconds per case': options.seconds,
     ...Object.fromEntries(Object.values(skipped).map((reason) => [`${idsOf(reason).join(', ')} left out`, reason])),

@@ -2,10 +2,12 @@ import { draw } from '../../examples/draw.js'
 import type { Report } from './report.js'
 
 const WIDTH = 960
-const PANEL = 300
-const TOP = 48
-const GAP = 84
-const COLORS = ['#f4c95d', '#e08e45', '#3d8bd4', '#8fa3b8', '#14213d']
+const LEFT = 160
+const TOP = 32
+const ROW = 18
+const GAP = 40
+const BOTTOM = 64
+const COLORS = ['#f4c95d', '#e08e45', '#c8553d', '#3d8bd4', '#8fa3b8', '#14213d']
 
 /** Draws how many times as long as fused-loss native other libraries take, and returns the path, if there are any. */
 export function drawPeers({ columns, measurements }: Report): readonly string[] {
@@ -13,34 +15,40 @@ export function drawPeers({ columns, measurements }: Report): readonly string[] 
   if (others.length === 0) return []
   const sizes = [...new Set(measurements.map(({ size }) => size))]
   const losses = [...new Set(measurements.map(({ loss }) => loss))]
-  const top = (panel: number) => TOP + panel * (PANEL + GAP)
-  const file = draw('peers', WIDTH, top(sizes.length) + 16, {
+  // A row for each loss, a column for each size, and in them a dot for each library.
+  const width = (WIDTH - LEFT) / sizes.length - GAP
+  const left = (column: number) => LEFT + column * (width + GAP)
+  const height = losses.length * ROW
+  const file = draw('peers', WIDTH, TOP + height + BOTTOM, {
     title: sizes.map((size, i) => ({
-      text: `Time of a value and its gradient as a multiple of fused-loss native's, ${size.toLocaleString('en')} elements`,
-      left: 56,
-      top: top(i) - 40,
-      textStyle: { fontSize: 15 },
+      text: `${size.toLocaleString('en')} elements, times as long as fused-loss native`,
+      left: left(i),
+      top: 6,
+      textStyle: { fontSize: 12 },
     })),
-    legend: { bottom: 6, itemGap: 36, data: others.map(({ name }) => name) },
-    grid: sizes.map((_, i) => ({ left: 56, right: 16, top: top(i), height: PANEL })),
-    xAxis: sizes.map((_, i) => ({
+    legend: { bottom: 6, itemGap: 24, data: others.map(({ name }) => name) },
+    grid: sizes.map((_, i) => ({ left: left(i), width, top: TOP, height })),
+    xAxis: sizes.map((_, i) => ({ type: 'log', gridIndex: i })),
+    yAxis: sizes.map((_, i) => ({
       type: 'category',
       data: losses,
+      inverse: true,
       gridIndex: i,
-      axisLabel: { interval: 0, formatter: (loss: string) => loss.replace(', ', '\n') },
+      // What was timed of it, beside its name, has no room here.
+      axisLabel: { show: i === 0, interval: 0, formatter: (loss: string) => loss.replace(/, by .*/, '') },
+      splitLine: { show: true },
     })),
-    // Bars start at 1: what is faster than fused-loss hangs down.
-    yAxis: sizes.map((_, i) => ({ type: 'log', startValue: 1, gridIndex: i })),
     series: sizes.flatMap((size, i) =>
       others.map(({ id, name }, color) => ({
-        type: 'bar' as const,
+        type: 'scatter' as const,
         name,
+        symbolSize: 8,
         itemStyle: { color: COLORS[color] },
         xAxisIndex: i,
         yAxisIndex: i,
-        data: losses.map(
-          (loss) => measurements.find((m) => m.size === size && m.loss === loss && m.peer === id)?.times,
-        ),
+        data: measurements
+          .filter((m) => m.size === size && m.peer === id)
+          .map(({ times, loss }): [number, string] => [times, loss]),
       })),
     ),
   })

@@ -1,9 +1,24 @@
-/** fused-loss, on the backend that the environment forces. The gradient goes into the same buffer with each call. */
+/** fused-loss, on the backend that the environment forces. The gradients go into the same buffers with each call. */
 
-import { forms } from '../data.js'
+import * as library from '../../ts/index.js'
 import { answer, readCase } from './common.js'
 
-const { loss, shape, input, target, seconds } = readCase()
-const options = { ...loss.options, shape, grad: new Float32Array(input.length) }
-const bound = forms.get(loss.name)!.loss.with(options)
-answer(() => bound.valueAndGrad(input, target), seconds)
+/** A loss of any arrays. */
+interface Calls {
+  with(options: object): Calls
+  valueAndGrad(...arrays: unknown[]): { readonly value: number }
+}
+
+const { given, arrays } = readCase()
+const buffers = Object.fromEntries(
+  given.inputs.flatMap(({ gradName }, k) =>
+    gradName === undefined ? [] : [[gradName, new Float32Array(arrays[k].length)]],
+  ),
+)
+const loss = (library as unknown as Readonly<Record<string, Calls>>)[given.loss]
+const bound = loss.with({ ...given.options, ...buffers })
+answer(
+  given,
+  () => bound.valueAndGrad(...arrays),
+  ({ value }) => ({ value, grads: Object.values(buffers) }),
+)

@@ -21,21 +21,25 @@ def dice(x, t):
     return (1 - (2 * (p * t).sum(2) + 1e-5) / (both + 1e-5)).mean()
 
 
-LOSSES = {
+READY = {
     "mse": lambda x, t: optax.squared_error(x, t).mean(),
-    "l1": lambda x, t: jnp.abs(x - t).mean(),
     # With β = δ = 1 these are the same.
     "smoothL1": lambda x, t: optax.huber_loss(x, t, delta=1).mean(),
     "huber": lambda x, t: optax.huber_loss(x, t, delta=1).mean(),
     "bceWithLogits": lambda x, t: optax.sigmoid_binary_cross_entropy(x, t).mean(),
     "sigmoidFocal": lambda x, t: optax.sigmoid_focal_loss(x, t, alpha=0.25, gamma=2).mean(),
-    "dice": dice,
     "crossEntropy": lambda x, t: optax.softmax_cross_entropy_with_integer_labels(x, t).mean(),
-    "nll": lambda x, t: -jnp.take_along_axis(x, t[:, None], 1).mean(),
     "klDiv": lambda x, t: optax.kl_divergence(x, t).sum() / x.size,
+    "hinge": lambda x, t: optax.hinge_loss(x, t).mean(),
+    "logCosh": lambda x, t: optax.log_cosh(x, t).mean(),
+}
+COMPOSED = {
+    "l1": lambda x, t: jnp.abs(x - t).mean(),
+    "dice": dice,
+    "nll": lambda x, t: -jnp.take_along_axis(x, t[:, None], 1).mean(),
 }
 
-case, x, t = read_case()
-x, t = jnp.asarray(x), jnp.asarray(t)
-step = jax.jit(jax.value_and_grad(LOSSES[case["loss"]]))
-report(case, lambda: jax.block_until_ready(step(x, t)), lambda result: result)
+case, loss, arrays, by = read_case({"JAX": "jax", "optax": "optax"}, READY, COMPOSED)
+arrays = [jnp.asarray(array) for array in arrays]
+step = jax.jit(jax.value_and_grad(loss, by))
+report(case, lambda: jax.block_until_ready(step(*arrays)), lambda result: result)

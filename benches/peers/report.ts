@@ -11,7 +11,7 @@ export interface Column {
   readonly own?: true
   /** How it handles the memory of the gradient. */
   readonly gradient: string
-  /** Which losses it does not have ready-made. */
+  /** Which losses it does not have ready-made, as a note. */
   readonly composed?: string
 }
 
@@ -27,6 +27,8 @@ export interface Measurement extends Timing {
   readonly times: number
   /** How far the value is from that of the first peer, relative to it. */
   readonly valueOff: number
+  /** How long the first call took, where something is compiled in it. */
+  readonly firstSeconds?: number
 }
 
 /** A cell without a number. */
@@ -42,11 +44,16 @@ export interface Report {
   readonly gaps: readonly Gap[]
 }
 
-const UNITS =
-  'ns are for an element: medians, ± is the median absolute deviation. × is how many times as long as fused-loss native.'
+const NOTES = [
+  'ns are for an element: medians, ± is the median absolute deviation. × is how many times as long as fused-loss native.',
+  'An element is a number of the first input, of boxes one of four. Timed are the value and the gradient by the first input, or by those that a row names.',
+]
 
 // A value that is further off than this, though it is accepted, is worth a note.
 const PRECISE = 1e-4
+
+// So is a first call that takes longer, in seconds.
+const LONG = 1
 
 const whole = new Intl.NumberFormat('en')
 const digits = new Intl.NumberFormat('en', { maximumSignificantDigits: 3 })
@@ -90,7 +97,7 @@ function notesOf({ columns, measurements, gaps }: Report): readonly string[] {
   const lossesOf = (reason: string) => new Set(gaps.filter((gap) => gap.reason === reason).map(({ loss }) => loss))
   const composed = columns.flatMap((column) => column.composed ?? [])
   return [
-    UNITS,
+    ...NOTES,
     ...[...new Set(gaps.map(({ reason }) => reason))].map(
       (reason) => `–: ${reason} ${[...lossesOf(reason)].join('; ')}.`,
     ),
@@ -100,6 +107,13 @@ function notesOf({ columns, measurements, gaps }: Report): readonly string[] {
       const off = Math.max(...measurements.filter(({ peer }) => peer === id).map(({ valueOff }) => valueOff))
       return off > PRECISE
         ? `The value of ${name} is off by up to ${digits.format(100 * off)} %, its gradient is not.`
+        : []
+    }),
+    ...columns.flatMap(({ id, name }) => {
+      const first = measurements.flatMap(({ peer, firstSeconds }) => (peer === id ? (firstSeconds ?? []) : []))
+      const [least, most] = [Math.min(...first), Math.max(...first)].map((seconds) => digits.format(seconds))
+      return Math.max(...first) > LONG
+        ? `The first call of ${name}, in which it compiles, takes ${least} to ${most} s.`
         : []
     }),
   ]
