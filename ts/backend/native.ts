@@ -166,8 +166,10 @@ export function loadNative(): NativeBackend {
       const [first, second, third] = places
       try {
         // What a training step has: to make a list takes longer than all the rest.
-        if (inputs === undefined && count === 3 && third !== undefined) few(first!, second!, third)
-        else if (inputs === undefined && count === 2 && second !== undefined) few(first!, second)
+        if (inputs !== undefined || first === undefined || second === undefined) {
+          callWith(given(places, inputs, grads))
+        } else if (count === 2) few(first, second)
+        else if (count === 3 && third !== undefined) few(first, second, third)
         else callWith(given(places, inputs, grads))
       } catch (error) {
         // The addon knows that arrays overlap, but not what the caller calls them.
