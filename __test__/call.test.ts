@@ -9,7 +9,7 @@ import type { PointwiseCall } from '../ts/call/pointwise.js'
 import type { RegionCall } from '../ts/call/region.js'
 import type { OutsideCall, WeightCall } from '../ts/call/scan.js'
 import type { SoftmaxCall } from '../ts/call/softmax.js'
-import { definitionOf } from '../ts/family/loss.js'
+import { definitionOf } from '../ts/definitions.js'
 import { bceWithLogits, crossEntropy } from '../ts/index.js'
 import { platforms } from './platforms.js'
 

@@ -5,7 +5,9 @@
 
 import test, { type ExecutionContext } from 'ava'
 import type { BatchReduction, PointwiseDefinition, SoftmaxDefinition, Values } from '../ts/definition.js'
-import { accumulated, definitionOf, type Loss } from '../ts/family/loss.js'
+import { definitionOf } from '../ts/definitions.js'
+import { accumulated } from '../ts/family/inside.js'
+import type { Loss } from '../ts/family/loss.js'
 import * as library from '../ts/index.js'
 import { drawn, filled, generator, guarded, intact, normal, sameBits } from './data.js'
 import { missing, platforms, registry } from './platforms.js'

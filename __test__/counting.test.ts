@@ -4,7 +4,7 @@
  */
 
 import type { ExecutionContext } from 'ava'
-import { definitionOf } from '../ts/family/loss.js'
+import { definitionOf } from '../ts/definitions.js'
 import * as library from '../ts/index.js'
 import { filled, generator, sameBits } from './data.js'
 import { argumentsOf } from './drawn.js'

@@ -1,8 +1,8 @@
 /** Losses of the library that are expressions: what their definitions say to draw, and calls with it. */
 
+import { definitionOf } from '../ts/definitions.js'
 import type { ExpressionDescription } from '../ts/expression/call.js'
-import type { Draw } from '../ts/expression/define.js'
-import { definitionOf } from '../ts/family/loss.js'
+import type { Draw } from '../ts/expression/inputs.js'
 import * as library from '../ts/index.js'
 import { filled, normal } from './data.js'
 import type { Loose } from './everywhere.js'

@@ -5,7 +5,8 @@
 
 import type { ExecutionContext } from 'ava'
 import type { PointwiseDefinition } from '../ts/definition.js'
-import { definitionOf, type Loss } from '../ts/family/loss.js'
+import { definitionOf } from '../ts/definitions.js'
+import type { Loss } from '../ts/family/loss.js'
 import type { PointwiseOptions } from '../ts/family/pointwise.js'
 import { bce, bceWithLogits, huber, klDiv, l1, mse, nll, sigmoidFocal, smoothL1 } from '../ts/index.js'
 import { filled, generator } from './data.js'

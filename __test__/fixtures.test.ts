@@ -2,7 +2,7 @@
 
 import { readdirSync, readFileSync } from 'node:fs'
 import test from 'ava'
-import { definitionOf } from '../ts/family/loss.js'
+import { definitionOf } from '../ts/definitions.js'
 import * as exported from '../ts/index.js'
 import { missing, platforms } from './platforms.js'
 

@@ -1,6 +1,6 @@
 /** Bad input of the losses over planes, of sums of losses and of class weights. */
 
-import { definitionOf } from '../ts/family/loss.js'
+import { definitionOf } from '../ts/definitions.js'
 import * as library from '../ts/index.js'
 import {
   bceDice,

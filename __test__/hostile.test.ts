@@ -1,7 +1,8 @@
 /** Bad input: a clear error of the right kind that names the parameter, and nothing written. On every backend. */
 
 import vm from 'node:vm'
-import { definitionOf, optionsOf } from '../ts/family/loss.js'
+import { definitionOf } from '../ts/definitions.js'
+import { optionsOf } from '../ts/family/inside.js'
 import * as library from '../ts/index.js'
 import { bce, bceWithLogits, combine, crossEntropy, distillation, klDiv, mse, nll, softmaxFocal } from '../ts/index.js'
 import { generator } from './data.js'

@@ -1,7 +1,7 @@
 /** The softmax reference's chain rule against differences of the whole position. */
 
 import test from 'ava'
-import { definitionOf } from '../ts/family/loss.js'
+import { definitionOf } from '../ts/definitions.js'
 import * as library from '../ts/index.js'
 import { filled, generator, normal } from './data.js'
 import { softmaxDifferences, softmaxGradient } from './reference.js'

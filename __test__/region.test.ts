@@ -5,7 +5,9 @@
  */
 
 import test, { type ExecutionContext } from 'ava'
-import { accumulated, definitionOf, type Loss } from '../ts/family/loss.js'
+import { definitionOf } from '../ts/definitions.js'
+import { accumulated } from '../ts/family/inside.js'
+import type { Loss } from '../ts/family/loss.js'
 import type { CompoundDefinition, RegionDefinition } from '../ts/family/region/index.js'
 import { numbersOf } from '../ts/family/region/settings.js'
 import * as library from '../ts/index.js'

@@ -1,7 +1,8 @@
 /** Infinities, NaN, saturation: what each loss promises at the edges, on every backend. */
 
 import type { ExecutionContext } from 'ava'
-import { accumulated, type Loss } from '../ts/family/loss.js'
+import { accumulated } from '../ts/family/inside.js'
+import type { Loss } from '../ts/family/loss.js'
 import type { PointwiseOptions } from '../ts/family/pointwise.js'
 import {
   bce,

@@ -1,7 +1,8 @@
 /** What a refused call says to do instead, and what is taken that other libraries write. On every backend. */
 
 import test, { type ExecutionContext } from 'ava'
-import { definitionOf, optionsOf } from '../ts/family/loss.js'
+import { definitionOf } from '../ts/definitions.js'
+import { optionsOf } from '../ts/family/inside.js'
 import * as library from '../ts/index.js'
 import {
   bce,

@@ -3,8 +3,9 @@
 import { active } from '../ts/backend/load.js'
 import { everything } from '../ts/call/marks.js'
 import { pointwiseKind } from '../ts/call/pointwise.js'
-import type { Draw } from '../ts/expression/define.js'
-import { type CommonOptions, type Definition, definitionOf, type Loss, type ValueAndGrad } from '../ts/family/loss.js'
+import { type Definition, definitionOf } from '../ts/definitions.js'
+import type { Draw } from '../ts/expression/inputs.js'
+import type { CommonOptions, Loss, ValueAndGrad } from '../ts/family/loss.js'
 import * as library from '../ts/index.js'
 
 type AnyLoss = Loss<Float32Array, Float32Array | Int32Array, CommonOptions>

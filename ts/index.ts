@@ -8,10 +8,11 @@ export {
   type ExpressionOptions,
   type ExpressionResult,
 } from './expression/define.js'
+export type { Floats, Labels, Mask, Probabilities } from './family/arrays.js'
 export { type CombinedLoss, combine, type PartOf, type PartOptions } from './family/combine.js'
 export type { BackwardOptions, CommonOptions, Loss, LossOf, ReductionOf, Value, ValueAndGrad } from './family/loss.js'
-export type { ElementOptions, Floats, PointwiseOptions, Probabilities } from './family/pointwise.js'
-export type { LabelArray, Labels, Mask } from './family/positions.js'
+export type { ElementOptions, PointwiseOptions } from './family/pointwise.js'
+export type { LabelArray } from './family/positions.js'
 export type { Activation, CompoundOptions, PlaneOptions, RegionOptions, RegionTarget } from './family/region/index.js'
 export type { ClassAxisOptions, LabelOptions, SoftmaxOptions } from './family/softmax.js'
 export { type AsymmetricOptions, asymmetric } from './loss/asymmetric.js'

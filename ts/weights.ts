@@ -1,7 +1,8 @@
 /** Weights of classes by how often they occur. */
 
 import { fitsShape, number, tensorOf, word } from './check.js'
-import { ignoredOf, type Labels, labelsOf, wrongLabel } from './family/positions.js'
+import type { Labels } from './family/arrays.js'
+import { ignoredOf, labelsOf, wrongLabel } from './family/positions.js'
 import { readOptions } from './options.js'
 
 /** Options of {@link classWeights}. */

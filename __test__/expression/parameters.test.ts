@@ -2,8 +2,8 @@
 
 import test from 'ava'
 import { expectTypeOf } from 'expect-type'
+import { definitionOf } from '../../ts/definitions.js'
 import * as e from '../../ts/expression/index.js'
-import { definitionOf } from '../../ts/family/loss.js'
 import { combine, defineLoss, gaussianNll, hinge, marginRanking, mse, softMargin } from '../../ts/index.js'
 import { detached, everywhere, loose } from '../everywhere.js'
 import { loosely } from './losses.js'

@@ -18,6 +18,7 @@ import {
   type Tensor,
   wrongValue,
 } from '../check.js'
+import type { Result, Wanted } from '../family/inside.js'
 import {
   accumulates,
   arrayGradOutput,
@@ -27,20 +28,17 @@ import {
   denominatorOf,
   emptyResult,
   meanByOf,
-  type Result,
   type Settings,
   scalarGradOutput,
   targetGradBuffer,
   valuesBuffer,
-  type Wanted,
 } from '../family/loss.js'
 import { checkWeight, weightOf } from '../family/pointwise.js'
 import { areLabels, marksOf, maskOf, outside, sampleWeightOf, sharing, totalWeight } from '../family/positions.js'
 import type { Buffers, Options } from '../options.js'
 import { BLOCK } from '../sum.js'
 import type { Wanted as ProgramOf } from './compile.js'
-import type { Draw } from './define.js'
-import type { InputRange, InputTraits } from './inputs.js'
+import type { Draw, InputRange, InputTraits } from './inputs.js'
 import { isPlainScale } from './interpret.js'
 import { optionsOfParams, type ParamOf } from './params.js'
 import { type Programs, plainUniforms, uniformsOf } from './programs.js'

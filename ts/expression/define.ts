@@ -2,16 +2,14 @@
 
 import { describe, itemsOf, type Tensor, tensorOf, wrongType } from '../check.js'
 import type { Reduction } from '../definition.js'
+import { hiding, type Result, type Wanted } from '../family/inside.js'
 import {
   bind,
   type CommonOptions,
   commonOptions,
   type Denominator,
-  type Result,
-  register,
   type Typed,
   type Value as ValueOf,
-  type Wanted,
 } from '../family/loss.js'
 import type { PointwiseOptions } from '../family/pointwise.js'
 import { type Buffers, type Options, readOptions } from '../options.js'
@@ -27,7 +25,7 @@ import { leavesOf } from './compile.js'
 import { dependsOn, gradientsOf } from './derivative.js'
 import { explain } from './explain.js'
 import { formulasOf } from './formula.js'
-import { type InputSpec, isSpec } from './inputs.js'
+import { type Draw, type InputSpec, isSpec } from './inputs.js'
 import { inGraph, inputNode, isOwn, mul, Node, param, sub, type Value } from './node.js'
 import {
   combinationsOf,
@@ -139,9 +137,6 @@ export interface ExpressionDefinition<I extends Inputs, P extends Params> {
    */
   loss(inputs: Symbols<I>, params: { readonly [K in keyof P]: SymbolOf<P[K], Value> }): Value
 }
-
-/** What the numbers of an input are in tests and benches. */
-export type Draw = 'real' | 'positive' | 'count' | 'probability' | 'logProbability' | 'sign' | 'box'
 
 /** A loss of this library: what tests and benches draw for each input is beside its definition. */
 export interface LibraryDefinition<I extends Inputs, P extends Params> extends ExpressionDefinition<I, P> {
@@ -433,7 +428,7 @@ function makeExpression(description: ExpressionDescription, bound: Options): obj
       return explain(description, settingsOf(options), buffersOf(options, boundBuffers, gradNames))
     },
   })
-  register(loss, {
+  return hiding(loss, {
     definition: description,
     options: known,
     bound,
@@ -442,7 +437,6 @@ function makeExpression(description: ExpressionDescription, bound: Options): obj
       return call(wanted, [input, ...othersOf(description, target).list, options], accumulate)
     },
   })
-  return Object.freeze(loss)
 }
 
 /** The inputs after the first, read: the target of a loss that is part of a sum. */

@@ -1,8 +1,7 @@
 /** What an input of a loss is. */
 
 import { describe } from '../check.js'
-import type { Floats } from '../family/pointwise.js'
-import type { Labels } from '../family/positions.js'
+import type { Floats, Labels } from '../family/arrays.js'
 
 /** Where the numbers of an input must be. */
 export interface InputRange {
@@ -180,3 +179,6 @@ const isColumns = (columns: number) => Number.isInteger(columns) && columns >= 2
 export function isSpec(value: unknown): value is InputSpec {
   return value instanceof Spec
 }
+
+/** What the numbers of an input are in tests and benches. */
+export type Draw = 'real' | 'positive' | 'count' | 'probability' | 'logProbability' | 'sign' | 'box'

@@ -2,23 +2,16 @@
 
 import { type DynamicTensor, floatTensor, gradBuffer, isRecord, number, separate, wrongType } from '../check.js'
 import { nearest, readProperties } from '../options.js'
+import { accumulated, forward, insideOf, optionsOf, type Result, type Wanted } from './inside.js'
 import {
-  accumulated,
   accumulates,
-  boundOf,
   type Denominator,
-  definitionOf,
   type Family,
   type Loss,
   makeLoss,
-  optionsOf,
-  type Result,
-  readTarget,
-  readValueOf,
   type Settings,
   scalarGradOutput,
   type Typed,
-  type Wanted,
 } from './loss.js'
 
 /** What a sum of losses is made of. */
@@ -285,7 +278,7 @@ export function combine<const P extends readonly PartOf[]>(parts: Checked<P>): C
     },
     read(target) {
       if (target instanceof PartTargets) return target
-      return new PartTargets(targetOf(target).map((own, i) => readTarget(definition.parts[i].loss, own)))
+      return new PartTargets(targetOf(target).map((own, i) => insideOf(definition.parts[i].loss)!.read(own)))
     },
     run(wanted, input, { list: targets }, { losses }, buffers): Result {
       const scalar = scalarGradOutput(name, buffers.gradOutput)
@@ -293,7 +286,9 @@ export function combine<const P extends readonly PartOf[]>(parts: Checked<P>): C
       const { data: x } = floatTensor(name, 'input', input)
       if (!wanted.grad) {
         return {
-          value: totalOf(losses.map((loss, i) => readValueOf(loss, input, targets[i]) as number)),
+          value: totalOf(
+            losses.map((loss, i) => insideOf(loss)!.call(forward, input, targets[i], undefined).value as number),
+          ),
           grad: undefined,
         }
       }
@@ -325,14 +320,14 @@ export function combine<const P extends readonly PartOf[]>(parts: Checked<P>): C
 
 function partOf(part: unknown, i: number): Part {
   const [loss, weight = 1, options = {}] = Array.isArray(part) ? part : []
-  if (definitionOf(loss) === undefined) {
+  if (insideOf(loss) === undefined) {
     throw wrongType('combine', `parts[${i}]`, '[loss, weight, options]', Array.isArray(part) ? loss : part)
   }
   const names = new Set([...optionsOf(loss)!, 'target'])
   // The target stays as it is given: each call reads it anew.
   const { target, ...rest } = readProperties(loss.name, options, names)
   const bound = (loss as AnyLoss).with(rest)
-  const all = boundOf(bound)
+  const all = insideOf(bound)!.bound
   if (all.reduction === 'none') {
     throw new RangeError(`combine: parts[${i}] must have the reduction 'mean' or 'sum', got 'none'`)
   }

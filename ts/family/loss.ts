@@ -14,11 +14,9 @@ import {
   word,
   wrongType,
 } from '../check.js'
-import type { BatchReduction, PointwiseDefinition, Reduction, SoftmaxDefinition } from '../definition.js'
-import type { ExpressionDescription } from '../expression/call.js'
+import type { BatchReduction, Reduction } from '../definition.js'
 import { type Buffers, type Compared, type Options, readCall, readOptions, toCompare } from '../options.js'
-import type { CombinedDefinition } from './combine.js'
-import type { CompoundDefinition, RegionDefinition } from './region/index.js'
+import { type AnyDefinition, forward, hiding, type Inside, type Result, type Wanted } from './inside.js'
 
 export type { Buffers }
 
@@ -151,29 +149,6 @@ export interface Settings {
   readonly validate: boolean
 }
 
-/** Which results a verb wants. */
-export interface Wanted {
-  readonly value: boolean
-  readonly grad: boolean
-  /** All checks of a call, and nothing else. */
-  readonly dry?: boolean
-}
-
-/** What `valueAndGrad` returns; the other verbs take their part of it. */
-export interface Result {
-  value: number | Float32Array
-  grad: Float32Array | undefined
-  /** What `'mean'` divides by; of a loss made of several only the parts have one. */
-  denominator?: number
-  targetGrad?: Float32Array
-  /** Values of the parts of a loss made of several. */
-  parts?: Record<string, number> | number[]
-  /** What their means divide by; of a part that has parts itself, those of its parts. */
-  denominators?: Denominators
-}
-
-type Denominators = Record<string, number> | (number | Denominators)[]
-
 /** Without a `targetGrad` where none was asked for. */
 export function result(
   value: number | Float32Array,
@@ -186,7 +161,7 @@ export function result(
 
 /** How a family makes a loss. */
 export interface Family<S extends Settings, T = Tensor<unknown>> {
-  readonly definition: Definition
+  readonly definition: AnyDefinition
   /** Names of all options. */
   readonly options: ReadonlySet<string>
   /** Where there is an option that this loss does not have, in words for a message. */
@@ -200,14 +175,6 @@ export interface Family<S extends Settings, T = Tensor<unknown>> {
   /** Checks everything else and computes. Whatever it gets has been read: no code of the caller runs here. */
   run(wanted: Wanted, input: Tensor<unknown>, target: T, settings: S, buffers: Buffers): Result
 }
-
-export type Definition =
-  | PointwiseDefinition
-  | SoftmaxDefinition
-  | RegionDefinition
-  | CompoundDefinition
-  | CombinedDefinition
-  | ExpressionDescription
 
 export const commonOptions = [
   'reduction',
@@ -227,55 +194,8 @@ const bufferOptions: ReadonlySet<string> = new Set<keyof Buffers>([
   'out',
   'targetGrad',
 ])
-const forward: Wanted = { value: true, grad: false }
 const backward: Wanted = { value: false, grad: true }
 const both: Wanted = { value: true, grad: true }
-
-/** What a public loss does not show. */
-export interface Inside {
-  readonly definition: Definition
-  readonly options: ReadonlySet<string>
-  readonly bound: Options
-  read(target: unknown): unknown
-  call(wanted: Wanted, input: unknown, target: unknown, options: unknown, accumulate?: boolean): Result
-}
-
-const insides = new WeakMap<object, Inside>()
-
-/** Makes what is inside of a public loss known. */
-export function register(loss: object, inside: Inside): void {
-  insides.set(loss, inside)
-}
-
-/** What a public loss is made of: tests and benches read it. Undefined for anything else. */
-export function definitionOf(loss: unknown): Definition | undefined {
-  return typeof loss === 'function' ? insides.get(loss)?.definition : undefined
-}
-
-/** Names of a loss's options. */
-export function optionsOf(loss: object): ReadonlySet<string> | undefined {
-  return insides.get(loss)?.options
-}
-
-/** The target of a loss with nothing in it that runs code of the caller, as the loss takes it again. */
-export function readTarget(loss: object, target: unknown): unknown {
-  return insides.get(loss)!.read(target)
-}
-
-/** The options that a loss has bound. */
-export function boundOf(loss: object): Options {
-  return insides.get(loss)!.bound
-}
-
-/** A call whose gradient is added to what the option `grad` holds: for losses made of several. */
-export function accumulated(loss: object, wanted: Wanted, input: unknown, target: unknown, options: Options): Result {
-  return insides.get(loss)!.call(wanted, input, target, options, true)
-}
-
-/** The value of a loss of a target that has been read: for losses made of several. */
-export function readValueOf(loss: object, input: unknown, target: unknown): Result['value'] {
-  return insides.get(loss)!.call(forward, input, target, undefined).value
-}
 
 /** The frozen callable of a loss with some options bound. */
 export function makeLoss<S extends Settings, L, T = Tensor<unknown>>(family: Family<S, T>, bound: Options = {}): L {
@@ -320,8 +240,7 @@ export function makeLoss<S extends Settings, L, T = Tensor<unknown>>(family: Fam
       return makeLoss(family, { ...bound, ...bind(readOptions(name, options, family.options, family.elsewhere)) })
     },
   })
-  register(loss, { definition, options: family.options, bound, read, call })
-  return Object.freeze(loss) as L
+  return hiding(loss, { definition, options: family.options, bound, read, call }) as L
 }
 
 /** Options that outlive the call, whose arrays the caller may change: all but the buffers are copied. */

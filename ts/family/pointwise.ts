@@ -6,7 +6,6 @@ import { type PointwiseExtra, pointwiseKind } from '../call/pointwise.js'
 import {
   agreedShape,
   attached,
-  type DynamicTensor,
   fitsShape,
   flag,
   floatTensor,
@@ -18,12 +17,13 @@ import {
   smallArray,
   smallWeights,
   type Tensor,
-  type TensorLike,
   wrongType,
   wrongValue,
 } from '../check.js'
 import type { BatchReduction, FlagParam, Param, PointwiseDefinition, Range, Reduction, Values } from '../definition.js'
 import { BLOCK } from '../sum.js'
+import type { Floats, Mask, Probabilities } from './arrays.js'
+import type { Result, Wanted } from './inside.js'
 import {
   accumulates,
   arrayGradOutput,
@@ -37,7 +37,6 @@ import {
   type Loss,
   makeLoss,
   meanByOf,
-  type Result,
   result,
   type Settings,
   samplesOf,
@@ -45,7 +44,6 @@ import {
   separateCall,
   targetGradBuffer,
   valuesBuffer,
-  type Wanted,
 } from './loss.js'
 import {
   areLabels,
@@ -53,8 +51,6 @@ import {
   classAxisOf,
   ignoredOf,
   type LabelArray,
-  type Labels,
-  type Mask,
   marksOf,
   maskOf,
   outside,
@@ -62,12 +58,6 @@ import {
   sharing,
   totalWeight,
 } from './positions.js'
-
-/** An array, or a tensor of another library. */
-export type Floats = Float32Array | TensorLike<Float32Array> | DynamicTensor
-
-/** Floats, or integers of 0 and 1. */
-export type Probabilities = Floats | Labels
 
 /** Options of every pointwise loss. */
 export interface PointwiseOptions<R extends BatchReduction = Reduction> extends CommonOptions<R> {

@@ -8,7 +8,6 @@ import { everything, type LabelArray, type Marks, type NumberArray } from '../ca
 import { outsideKind, weightKind } from '../call/scan.js'
 import {
   attached,
-  type DynamicTensor,
   describe,
   fitsShape,
   float32Of,
@@ -18,19 +17,12 @@ import {
   number,
   smallArray,
   Tensor,
-  type TensorLike,
   tensorOf,
   wrongType,
   wrongValue,
 } from '../check.js'
 
 export type { LabelArray, NumberArray }
-
-/** Class indices, or a tensor of them. */
-export type Labels = LabelArray | TensorLike<LabelArray> | DynamicTensor
-
-/** One value per position, per sample, or for the first axes of the positions: 0, or false, says that they count for nothing. */
-export type Mask = NumberArray | readonly boolean[] | TensorLike<NumberArray> | DynamicTensor
 
 /** The option `classAxis`. */
 export function classAxisOf(loss: string, value: unknown = 1, expected = '1 or -1'): 1 | -1 {

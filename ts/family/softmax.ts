@@ -23,6 +23,8 @@ import {
   wrongValue,
 } from '../check.js'
 import type { BatchReduction, Reduction, SoftmaxDefinition } from '../definition.js'
+import type { Floats, Labels, Mask } from './arrays.js'
+import type { Result, Wanted } from './inside.js'
 import {
   accumulates,
   arrayGradOutput,
@@ -37,16 +39,14 @@ import {
   type LossOptions,
   makeLoss,
   meanByOf,
-  type Result,
   result,
   type Settings,
   scalarGradOutput,
   separateCall,
   targetGradBuffer,
   valuesBuffer,
-  type Wanted,
 } from './loss.js'
-import { type Floats, paramOf } from './pointwise.js'
+import { paramOf } from './pointwise.js'
 import {
   areLabels,
   axisOf,
@@ -55,10 +55,8 @@ import {
   distributionOf,
   ignoredOf,
   type LabelArray,
-  type Labels,
   labelShape,
   labelsOf,
-  type Mask,
   marksOf,
   maskOf,
   positionAxes,

@@ -1,5 +1,6 @@
+import type { Floats, Probabilities } from '../family/arrays.js'
 import type { Loss } from '../family/loss.js'
-import { type Floats, type PointwiseOptions, type Probabilities, pointwise } from '../family/pointwise.js'
+import { type PointwiseOptions, pointwise } from '../family/pointwise.js'
 
 /** Options of {@link bce}. */
 export interface BceOptions extends PointwiseOptions {

@@ -1,6 +1,7 @@
 import type { PointwiseDefinition, SoftmaxDefinition } from '../definition.js'
-import { definitionOf, type Loss } from '../family/loss.js'
-import type { Floats } from '../family/pointwise.js'
+import { definitionOf } from '../definitions.js'
+import type { Floats } from '../family/arrays.js'
+import type { Loss } from '../family/loss.js'
 import {
   type CompoundOptions,
   compound,

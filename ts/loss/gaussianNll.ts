@@ -2,8 +2,9 @@ import { expressionLoss } from '../expression/define.js'
 import { input } from '../expression/inputs.js'
 import { add, custom, detach, div, log, mul, neg, pow, sub } from '../expression/node.js'
 import { lifted } from '../expression/stable.js'
+import type { Floats } from '../family/arrays.js'
 import type { Denominator, LossOf } from '../family/loss.js'
-import type { Floats, PointwiseOptions } from '../family/pointwise.js'
+import type { PointwiseOptions } from '../family/pointwise.js'
 
 /** Options of {@link gaussianNll}. */
 export interface GaussianNllOptions extends Omit<PointwiseOptions, 'ignoreIndex'> {

@@ -1,5 +1,5 @@
+import type { Floats } from '../family/arrays.js'
 import type { Loss } from '../family/loss.js'
-import type { Floats } from '../family/pointwise.js'
 import { type RegionOptions, type RegionTarget, region } from '../family/region/index.js'
 import { diceSlope, diceValue } from './dice.js'
 

@@ -1,8 +1,8 @@
 import { geometryOf, missOf, OF_BOXES } from '../expression/boxes.js'
 import { expressionLoss } from '../expression/define.js'
 import { add, div, mul, sub } from '../expression/node.js'
+import type { Floats } from '../family/arrays.js'
 import type { Loss } from '../family/loss.js'
-import type { Floats } from '../family/pointwise.js'
 import type { BoxOptions } from './iou.js'
 
 /**

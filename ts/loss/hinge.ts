@@ -2,9 +2,9 @@ import { expressionLoss } from '../expression/define.js'
 import { input, softSigns } from '../expression/inputs.js'
 import { mul, sub } from '../expression/node.js'
 import { positivePart } from '../expression/stable.js'
+import type { Floats, Labels } from '../family/arrays.js'
 import type { Loss } from '../family/loss.js'
-import type { ElementOptions, Floats } from '../family/pointwise.js'
-import type { Labels } from '../family/positions.js'
+import type { ElementOptions } from '../family/pointwise.js'
 
 /** Options of {@link hinge} and {@link squaredHinge}. */
 export interface HingeOptions extends ElementOptions {

@@ -1,7 +1,8 @@
 import { type BoxFormat, geometryOf, missOf, OF_BOXES } from '../expression/boxes.js'
 import { expressionLoss } from '../expression/define.js'
+import type { Floats } from '../family/arrays.js'
 import type { Loss } from '../family/loss.js'
-import type { Floats, PointwiseOptions } from '../family/pointwise.js'
+import type { PointwiseOptions } from '../family/pointwise.js'
 
 /** Options of {@link iou}, {@link giou}, {@link diou} and {@link ciou}. */
 export interface BoxOptions extends Omit<PointwiseOptions, 'ignoreIndex'> {

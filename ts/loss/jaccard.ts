@@ -1,5 +1,5 @@
+import type { Floats } from '../family/arrays.js'
 import type { Loss } from '../family/loss.js'
-import type { Floats } from '../family/pointwise.js'
 import {
   type Numbers,
   ofSquares,

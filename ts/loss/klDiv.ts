@@ -1,6 +1,7 @@
 import type { BatchReduction } from '../definition.js'
+import type { Floats } from '../family/arrays.js'
 import type { Loss } from '../family/loss.js'
-import { type Floats, type PointwiseOptions, pointwise } from '../family/pointwise.js'
+import { type PointwiseOptions, pointwise } from '../family/pointwise.js'
 
 const { fround } = Math
 

@@ -2,9 +2,8 @@ import { expressionLoss } from '../expression/define.js'
 import { input, signs } from '../expression/inputs.js'
 import { mul, sub } from '../expression/node.js'
 import { positivePart } from '../expression/stable.js'
+import type { Floats, Labels } from '../family/arrays.js'
 import type { Denominator, LossOf } from '../family/loss.js'
-import type { Floats } from '../family/pointwise.js'
-import type { Labels } from '../family/positions.js'
 import type { HingeOptions } from './hinge.js'
 
 /** Options of {@link marginRanking}. */

@@ -2,8 +2,9 @@ import { expressionLoss } from '../expression/define.js'
 import { input } from '../expression/inputs.js'
 import { abs, add, custom, div, exp, expm1, log, lt, mul, sub, where } from '../expression/node.js'
 import { noticed } from '../expression/stable.js'
+import type { Floats } from '../family/arrays.js'
 import type { Loss } from '../family/loss.js'
-import type { Floats, PointwiseOptions } from '../family/pointwise.js'
+import type { PointwiseOptions } from '../family/pointwise.js'
 
 /** ½·ln 2π */
 const LOG_ROOT_TWO_PI = Math.log(2 * Math.PI) / 2

@@ -1,8 +1,9 @@
 import { expressionLoss } from '../expression/define.js'
 import { input } from '../expression/inputs.js'
 import { abs, lt, mul, sub, where } from '../expression/node.js'
+import type { Floats } from '../family/arrays.js'
 import type { Loss } from '../family/loss.js'
-import type { Floats, PointwiseOptions } from '../family/pointwise.js'
+import type { PointwiseOptions } from '../family/pointwise.js'
 
 /** Options of {@link quantile}. */
 export interface QuantileOptions extends Omit<PointwiseOptions, 'ignoreIndex'> {

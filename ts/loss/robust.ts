@@ -18,8 +18,9 @@ import {
   type Value,
   where,
 } from '../expression/node.js'
+import type { Floats } from '../family/arrays.js'
 import type { Loss } from '../family/loss.js'
-import type { Floats, PointwiseOptions } from '../family/pointwise.js'
+import type { PointwiseOptions } from '../family/pointwise.js'
 
 /** Options of {@link robust}. */
 export interface RobustOptions extends Omit<PointwiseOptions, 'ignoreIndex'> {

@@ -1,5 +1,6 @@
+import type { Floats } from '../family/arrays.js'
 import type { Loss } from '../family/loss.js'
-import { type Floats, type PointwiseOptions, pointwise } from '../family/pointwise.js'
+import { type PointwiseOptions, pointwise } from '../family/pointwise.js'
 import { sign } from '../math.js'
 
 const { fround } = Math

@@ -1,9 +1,9 @@
 import { expressionLoss } from '../expression/define.js'
 import { anySigns, input } from '../expression/inputs.js'
 import { mul, neg, softplus } from '../expression/node.js'
+import type { Floats, Labels } from '../family/arrays.js'
 import type { Loss } from '../family/loss.js'
-import type { Floats, PointwiseOptions } from '../family/pointwise.js'
-import type { Labels } from '../family/positions.js'
+import type { PointwiseOptions } from '../family/pointwise.js'
 
 /** Options of {@link softMargin}. */
 export interface SoftMarginOptions extends Omit<PointwiseOptions, 'ignoreIndex'> {

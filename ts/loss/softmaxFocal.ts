@@ -1,6 +1,5 @@
+import type { Floats, Labels } from '../family/arrays.js'
 import type { Loss } from '../family/loss.js'
-import type { Floats } from '../family/pointwise.js'
-import type { Labels } from '../family/positions.js'
 import { type SoftmaxOptions, softmax } from '../family/softmax.js'
 
 /**

@@ -1,9 +1,8 @@
 import { expressionLoss } from '../expression/define.js'
 import { input, signs } from '../expression/inputs.js'
 import { custom, max, mul, square, sub } from '../expression/node.js'
+import type { Floats, Labels } from '../family/arrays.js'
 import type { Loss } from '../family/loss.js'
-import type { Floats } from '../family/pointwise.js'
-import type { Labels } from '../family/positions.js'
 import type { HingeOptions } from './hinge.js'
 
 /**

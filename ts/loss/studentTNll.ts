@@ -16,8 +16,9 @@ import {
   sub,
   where,
 } from '../expression/node.js'
+import type { Floats } from '../family/arrays.js'
 import type { LossOf } from '../family/loss.js'
-import type { Floats, PointwiseOptions } from '../family/pointwise.js'
+import type { PointwiseOptions } from '../family/pointwise.js'
 
 /** Options of {@link studentTNll}. */
 export interface StudentTNllOptions extends Omit<PointwiseOptions, 'ignoreIndex'> {

@@ -17,8 +17,9 @@ import {
   type Value,
   where,
 } from '../expression/node.js'
+import type { Floats } from '../family/arrays.js'
 import type { Loss } from '../family/loss.js'
-import type { ElementOptions, Floats } from '../family/pointwise.js'
+import type { ElementOptions } from '../family/pointwise.js'
 
 /** Options of {@link tweedie}. */
 export interface TweedieOptions extends ElementOptions {

@@ -4,8 +4,9 @@ import { abs, add, custom, div, log1p, lt, mul, mulsign, sub, where } from '../e
 
 const isModerate = (value: number) => value >= 1e-30 && value <= 1e30
 
+import type { Floats } from '../family/arrays.js'
 import type { Loss } from '../family/loss.js'
-import type { Floats, PointwiseOptions } from '../family/pointwise.js'
+import type { PointwiseOptions } from '../family/pointwise.js'
 
 /** Options of {@link wing}. */
 export interface WingOptions extends Omit<PointwiseOptions, 'ignoreIndex'> {

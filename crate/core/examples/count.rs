@@ -1,10 +1,9 @@
 //! `count LOSS LEVEL N`: value and gradient of N elements, in calls of 10,240, for a tool that counts instructions. Rows of
 //! the losses over classes have 10 scores. `count` alone prints the losses.
 
-use fused_loss_core::family::pointwise::{self, pointwise};
-use fused_loss_core::family::positions::{Positions, Values};
-use fused_loss_core::family::softmax::{self, softmax};
-use fused_loss_core::loss::REGISTRY;
+use fused_loss_core::family::{pointwise, softmax};
+use fused_loss_core::layout::positions::{Positions, Values};
+use fused_loss_core::registry::{Kernel, REGISTRY};
 use fused_loss_core::share::Share;
 use fused_loss_core::simd::{Level, cells};
 use std::hint::black_box;
@@ -54,8 +53,8 @@ fn main() {
         };
     }
     for _ in 0..n / ELEMENTS {
-        black_box(match REGISTRY[op].family {
-            "pointwise" => {
+        black_box(match REGISTRY[op].kernel {
+            Kernel::Pointwise(run) => {
                 let args = pointwise::Args {
                     x,
                     t: Values::F32(t),
@@ -67,9 +66,9 @@ fn main() {
                     share: Share::ALL,
                     extra: None,
                 };
-                pointwise(level, op, args)
+                run(level, &args)
             }
-            _ => {
+            Kernel::Softmax(run) => {
                 let teacher = (loss == "distillation").then_some(softmax::Extra {
                     inner: 1,
                     target: Some(t),
@@ -91,9 +90,9 @@ fn main() {
                     sum: 0.0,
                     params,
                     share: Share::ALL,
-                    extra: teacher,
+                    extra: teacher.as_ref(),
                 };
-                softmax(level, op, args)
+                run(level, &args)
             }
         });
     }

@@ -1,6 +1,8 @@
 //! All that is built in: one row for each loss, and one for each kind of call.
 
-use crate::call::{self, CALL, Call, Description, Extent, Field, Host, LOSS, OWN, Outcome};
+use crate::call::{
+    self, CALL, Call, Description, Elements, Extent, Host, LOSS, OWN, Outcome, Role,
+};
 use crate::expression;
 use crate::family::{pointwise, region, softmax};
 use crate::loss::*;
@@ -174,20 +176,33 @@ pub fn describe() -> String {
             None => call::COMMON[place],
         };
         for field in call.fields {
-            let extent = match field.extent {
-                Extent::Shared(place) => format!("shared {}", number(place)),
-                Extent::Cycled(place) => format!("cycled {}", place.map_or("", number)),
-                Extent::Planes(each) => format!("planes {each}"),
-                extent => format!("{extent:?}").to_lowercase(),
+            // Words of their own: to write a name in lower case takes tables of Unicode, which users would download.
+            let role = match field.role {
+                Role::Input => "input",
+                Role::Output => "output",
+                Role::Total => "total",
+                Role::Gradient => "gradient",
             };
-            let Field {
-                name,
-                role,
-                elements,
-                ..
-            } = field;
-            let words = format!("{role:?} {elements:?}").to_lowercase();
-            lines.push(format!("array {name} {words} {extent}"));
+            let elements = match field.elements {
+                Elements::Floats => "floats",
+                Elements::Doubles => "doubles",
+                Elements::Numbers => "numbers",
+                Elements::Labels => "labels",
+                Elements::Mask => "mask",
+                Elements::Bytes => "bytes",
+            };
+            let (extent, detail) = match field.extent {
+                Extent::Scores => ("scores", String::new()),
+                Extent::Positions => ("positions", String::new()),
+                Extent::Shared(place) => ("shared", number(place).into()),
+                Extent::Cycled(place) => ("cycled", place.map_or("", number).into()),
+                Extent::Classes => ("classes", String::new()),
+                Extent::Samples => ("samples", String::new()),
+                Extent::Planes(each) => ("planes", each.to_string()),
+                Extent::Whole => ("whole", String::new()),
+            };
+            let name = field.name;
+            lines.push(format!("array {name} {role} {elements} {extent} {detail}"));
         }
     }
     lines.join("\n")

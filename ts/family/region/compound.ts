@@ -1,8 +1,8 @@
 /** Losses of planes with a loss of each position beside them that shares their activation. */
 
 import { single, word } from '../../check.js'
+import type { Floats } from '../arrays.js'
 import { type Family, type Loss, makeLoss, meanByOf } from '../loss.js'
-import type { Floats } from '../pointwise.js'
 import type { Activation, CompoundDefinition, CompoundOptions, Parts, RegionTarget } from './definition.js'
 import { runOf } from './run.js'
 import { normalizersOf, partSettings, planeOptions, type RegionSettings, regionSettings } from './settings.js'

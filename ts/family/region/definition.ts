@@ -2,9 +2,8 @@
 
 import type { Activation } from '../../call/region.js'
 import type { Param, PointwiseDefinition, SoftmaxDefinition } from '../../definition.js'
+import type { Floats, Labels, Mask } from '../arrays.js'
 import type { CommonOptions } from '../loss.js'
-import type { Floats } from '../pointwise.js'
-import type { Labels, Mask } from '../positions.js'
 
 export type { Activation }
 

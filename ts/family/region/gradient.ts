@@ -5,8 +5,8 @@ import { tsBackend } from '../../backend/ts/index.js'
 import type { Axis } from '../../call/axis.js'
 import { PLANE, type RegionArrays, targetGradientPass } from '../../call/region.js'
 import type { RegionDefinition } from './definition.js'
-import type { Joint } from './joint.js'
 import type { RegionSettings } from './settings.js'
+import type { Joint } from './sums.js'
 import { isEmpty, ownSums, sumsOfPlane } from './sums.js'
 
 /** The most that numbers of a plane may be in single precision, so that no sum of their products leaves it. */

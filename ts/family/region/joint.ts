@@ -3,15 +3,7 @@
 import { PLANE } from '../../call/region.js'
 import type { RegionDefinition } from './definition.js'
 import type { RegionSettings } from './settings.js'
-import { isEmpty, ownSums } from './sums.js'
-
-/** The classes of each row as one plane. */
-export interface Joint {
-  /** Weight of each class of each row, as it enters the sums. */
-  readonly weights: Float64Array
-  /** Sums of each row. */
-  readonly sums: Float64Array
-}
+import { isEmpty, type Joint, ownSums } from './sums.js'
 
 /** Adds up the sums of the classes, of a loss that has one value for all of them. */
 export function joinClasses(

@@ -2,8 +2,8 @@
 
 import { activations } from '../../call/region.js'
 import { word } from '../../check.js'
+import type { Floats } from '../arrays.js'
 import { commonOptions, type Loss, makeLoss } from '../loss.js'
-import type { Floats } from '../pointwise.js'
 import type { RegionDefinition, RegionOptions, RegionTarget } from './definition.js'
 import { runOf } from './run.js'
 import { planeOptions, regionSettings } from './settings.js'

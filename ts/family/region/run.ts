@@ -4,6 +4,7 @@ import { backendFor } from '../../backend/load.js'
 import { tsBackend } from '../../backend/ts/index.js'
 import { gradientPass, PLANE, type RegionArrays, sumsPass } from '../../call/region.js'
 import { agreedShape, float32Of, floatTensor, gradBuffer } from '../../check.js'
+import type { Result } from '../inside.js'
 import {
   accumulates,
   arrayGradOutput,
@@ -11,7 +12,6 @@ import {
   denominatorOf,
   emptyResult,
   type Family,
-  type Result,
   result,
   scalarGradOutput,
   separateCall,

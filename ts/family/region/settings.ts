@@ -8,7 +8,9 @@ import { auxOf, paramOf } from '../pointwise.js'
 import { classAxisOf, ignoredOf, maskOf, sampleWeightOf } from '../positions.js'
 import { alphaOf, labelSmoothingOf } from '../softmax.js'
 import type { Activation, Numbers, RegionDefinition, WordParam } from './definition.js'
-import { SMALL } from './sums.js'
+
+/** Sums of so little may have lost what single precision does not hold. */
+export const SMALL = 1e-15
 
 /** The checked options of a loss of planes. */
 export interface RegionSettings extends Settings {

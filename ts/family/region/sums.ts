@@ -2,13 +2,19 @@
 
 import { PLANE } from '../../call/region.js'
 import type { RegionDefinition, Sums } from './definition.js'
-import type { Joint } from './joint.js'
-import type { RegionSettings } from './settings.js'
+import { type RegionSettings, SMALL } from './settings.js'
 import { forLogits } from './target.js'
 
-/** Sums of so little, or of products of so little, may have lost what single precision does not hold. */
-export const SMALL = 1e-15
+/** Products of so little may have lost what single precision does not hold, as sums of {@link SMALL} may. */
 const SMALL_PRODUCT = 1e-30
+
+/** The classes of each row as one plane. */
+export interface Joint {
+  /** Weight of each class of each row, as it enters the sums. */
+  readonly weights: Float64Array
+  /** Sums of each row. */
+  readonly sums: Float64Array
+}
 
 /**
  * Whether what single precision does not hold of a plane shows, since nothing more is added to the denominator: then all of the
