@@ -169,18 +169,39 @@ pub struct Description {
     /// The numbers that it has beside the [`COMMON`] ones.
     pub numbers: &'static [&'static str],
     /// Checks a call and runs it; the result, or why the call cannot be run.
-    pub run: fn(&Call, &dyn Host) -> Outcome,
+    pub run: fn(&Call, &Host) -> Outcome,
 }
 
 /// A result, or what is wrong with the call: the facade has checked it, so that only its own faults come to light here.
 pub type Outcome = Result<f64, String>;
 
-/// What runs calls.
-pub trait Host {
+/// Where calls run.
+#[derive(Clone, Copy)]
+pub struct Host<'a> {
     /// The instruction set.
-    fn level(&self) -> Level;
-    /// Runs a call, on several threads where that pays.
-    fn run(&self, work: &dyn Work) -> f64;
+    pub level: Level,
+    /// The threads that a large call may use, where there are several.
+    pub threads: Option<&'a dyn Threads>,
+    /// Whether every call is large.
+    pub split_all: bool,
+}
+
+/// Threads that run a call together.
+pub trait Threads {
+    /// Runs a call, of whose size each thread should have at least `least`.
+    fn run(&self, work: &dyn Work, level: Level, least: usize) -> f64;
+}
+
+impl Host<'_> {
+    #[inline]
+    pub(crate) fn run<W: Work>(&self, work: &W) -> f64 {
+        let (size, least) = work.size();
+        let least = if self.split_all { 1 } else { least };
+        match self.threads {
+            Some(threads) if size >= 2 * least => threads.run(work, self.level, least),
+            _ => work.run(self.level, Share::ALL),
+        }
+    }
 }
 
 /// A call that has been read: nothing can go wrong any more.
@@ -216,16 +237,20 @@ pub enum Array<'a> {
 }
 
 impl Array<'_> {
-    /// Number of elements.
+    /// Number of elements. Floats, which most arrays are, do without the choice among all types.
+    #[inline]
     fn len(&self) -> usize {
         match self {
+            Self::Values(Values::F32(floats)) => floats.len(),
             Self::Values(values) => values.len(),
             Self::F64(values) => values.len(),
         }
     }
 
+    #[inline]
     fn addresses(&self) -> Range<usize> {
         match self {
+            Self::Values(Values::F32(floats)) => addresses(floats),
             Self::Values(values) => values.addresses(),
             Self::F64(values) => addresses(values),
         }
@@ -396,7 +421,7 @@ impl<'a> Call<'a> {
             for (k, other) in self.arrays.iter().enumerate() {
                 let Some(other) = other else { continue };
                 let over = k == 0 && field.role == Role::Gradient && !self.is_set(ACCUMULATE);
-                if k != place && overlap(&own, &other.addresses(), over) {
+                if k != place && share(&own, &other.addresses(), over) {
                     return Err(format!("{} overlaps {}", field.name, fields[k].name));
                 }
             }
@@ -412,7 +437,7 @@ impl<'a> Call<'a> {
         let (inputs, grads) = self.rest.split_at(self.count(INPUTS).min(self.rest.len()));
         for (k, grad) in grads.iter().enumerate() {
             let own = addresses(grad);
-            let with = |other: Range<usize>, over| overlap(&own, &other, over);
+            let with = |other: Range<usize>, over| share(&own, &other, over);
             let mut placed = self.arrays.iter().flatten();
             if placed.any(|array| with(array.addresses(), false))
                 || inputs
@@ -463,7 +488,12 @@ fn addresses<T>(slice: &[T]) -> Range<usize> {
     range.start.addr()..range.end.addr()
 }
 
-/// Whether two ranges share addresses, other than by starting at the same one where `same_start` allows it.
-fn overlap(a: &Range<usize>, b: &Range<usize>, same_start: bool) -> bool {
+/// Whether two slices share memory, other than by starting at the same place where `same_start` allows it.
+#[inline]
+pub(crate) fn overlap<A, B>(a: &[A], b: &[B], same_start: bool) -> bool {
+    share(&addresses(a), &addresses(b), same_start)
+}
+
+fn share(a: &Range<usize>, b: &Range<usize>, same_start: bool) -> bool {
     a.start < b.end && b.start < a.end && !(same_start && a.start == b.start)
 }

@@ -145,7 +145,7 @@ pub const CALLS: &[Description] = &[
 /// # Errors
 /// Where it is none that can be run, before anything is written. The facade has checked the arguments of losses, so that only faults
 /// of its own come to light here.
-pub fn run(call: &Call, host: &dyn Host) -> Outcome {
+pub fn run(call: &Call, host: &Host) -> Outcome {
     let kind = call.count(CALL);
     let description = CALLS.get(kind);
     let run = description

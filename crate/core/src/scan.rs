@@ -100,7 +100,7 @@ pub(crate) mod outside {
     }
 
     /// The index, or −1.
-    pub(crate) fn run(call: &Call, host: &dyn Host) -> Outcome {
+    pub(crate) fn run(call: &Call, host: &Host) -> Outcome {
         let values = call.values(VALUES).ok_or("no values")?;
         let lengths = Lengths {
             scores: values.len(),
@@ -111,7 +111,7 @@ pub(crate) mod outside {
         call.check(FIELDS, lengths)?;
         let marks = call.marks(LABELS, MASK);
         let (low, high) = (call.float(LOW), call.float(HIGH));
-        let found = first_outside(host.level(), values, marks, low, high);
+        let found = first_outside(host.level, values, marks, low, high);
         Ok(found.map_or(-1.0, |i| i as f64))
     }
 }
@@ -133,7 +133,7 @@ pub(crate) mod weight {
     pub(crate) const NUMBERS: &[&str] = &[];
 
     /// The weight, or −1 − i.
-    pub(crate) fn run(call: &Call, _: &dyn Host) -> Outcome {
+    pub(crate) fn run(call: &Call, _: &Host) -> Outcome {
         let (positions, classes) = (call.count(POSITIONS), call.count(CLASSES));
         let lengths = Lengths {
             scores: 0,

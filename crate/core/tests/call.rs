@@ -3,23 +3,19 @@
 use core::cell::Cell;
 use fused_loss_core::call::{
     ACCUMULATE, Array, CALL, CLASSES, COMMON, Call, Extent, Host, IGNORED, INPUTS, LAST, LOSS,
-    MOST_IGNORED, NUMBERS, Numbers, OWN, PLACES, POSITIONS, Role, SUM, Work,
+    MOST_IGNORED, NUMBERS, Numbers, OWN, PLACES, POSITIONS, Role, SUM,
 };
 use fused_loss_core::layout::positions::Values;
-use fused_loss_core::registry::{CALLS, REGISTRY, run};
-use fused_loss_core::share::Share;
+use fused_loss_core::registry::{self, CALLS, REGISTRY};
 use fused_loss_core::simd::{Cells, Level, cells};
 
-struct Alone;
-
-impl Host for Alone {
-    fn level(&self) -> Level {
-        Level::available()[0]
-    }
-
-    fn run(&self, work: &dyn Work) -> f64 {
-        work.run(self.level(), Share::ALL)
-    }
+fn run(call: &Call) -> Result<f64, String> {
+    let host = Host {
+        level: Level::available()[0],
+        threads: None,
+        split_all: false,
+    };
+    registry::run(call, &host)
 }
 
 fn kind(name: &str) -> usize {
@@ -48,15 +44,12 @@ fn call(
     let mut ignored = [0; MOST_IGNORED];
     let ignored = Call::ignored(numbers, &mut ignored);
     let arrays = &arrays;
-    run(
-        &Call {
-            arrays,
-            rest,
-            numbers,
-            ignored,
-        },
-        &Alone,
-    )
+    run(&Call {
+        arrays,
+        rest,
+        numbers,
+        ignored,
+    })
 }
 
 fn floats<'a>(values: Cells<'a>) -> Array<'a> {
@@ -194,7 +187,7 @@ fn what_is_no_call_is_refused_and_nothing_is_written() {
         numbers: &numbers,
         ignored: &[],
     };
-    assert_eq!(run(&unknown, &Alone), Err("there is no call 99".into()));
+    assert_eq!(run(&unknown), Err("there is no call 99".into()));
 }
 
 #[test]

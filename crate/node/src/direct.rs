@@ -10,7 +10,7 @@ use core::cell::Cell;
 use core::ffi::{CStr, c_void};
 use core::ptr;
 use fused_loss_core::call::{
-    Call, Host, MOST_IGNORED, NUMBERS, Numbers, PLACES, SPLIT_ALL, SUM, THREADS, Type, Work,
+    self, Call, Host, MOST_IGNORED, NUMBERS, Numbers, PLACES, SPLIT_ALL, SUM, THREADS, Type, Work,
 };
 use fused_loss_core::registry;
 use fused_loss_core::share::Share;
@@ -185,30 +185,23 @@ unsafe fn run<const N: usize>(
         numbers,
         ignored: Call::ignored(numbers, &mut ignored),
     };
-    registry::run(&call, &Threads(numbers)).map_err(wrong)
+    let threads = Threads(numbers[THREADS].get() as usize);
+    let host = Host {
+        level: crate::level(),
+        threads: Some(&threads),
+        split_all: numbers[SPLIT_ALL].get() != 0.0,
+    };
+    registry::run(&call, &host).map_err(wrong)
 }
 
-/// Runs calls on as many threads as the numbers say.
-struct Threads<'a>(&'a Numbers);
+/// As many threads as the numbers say.
+struct Threads(usize);
 
-impl Host for Threads<'_> {
-    fn level(&self) -> Level {
-        crate::level()
-    }
-
-    fn run(&self, work: &dyn Work) -> f64 {
-        let level = crate::level();
-        let (size, least) = work.size();
-        let least = if self.0[SPLIT_ALL].get() == 0.0 {
-            least
-        } else {
-            1
-        };
-        if size < 2 * least {
-            return work.run(level, Share::ALL);
-        }
+impl call::Threads for Threads {
+    fn run(&self, work: &dyn Work, level: Level, least: usize) -> f64 {
+        let (size, _) = work.size();
         let units = work.units();
-        let threads = threads::count(self.0[THREADS].get() as usize, size, least, units);
+        let threads = threads::count(self.0, size, least, units);
         if threads == 1 {
             return work.run(level, Share::ALL);
         }

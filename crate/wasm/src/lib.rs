@@ -5,13 +5,10 @@
 #![cfg(target_arch = "wasm32")]
 
 use core::cell::Cell;
-use fused_loss_core::call::{
-    Array, Call, Host, MOST_IGNORED, NUMBERS, Numbers, PLACES, SUM, Type, Work,
-};
+use fused_loss_core::call::{Array, Call, Host, MOST_IGNORED, NUMBERS, Numbers, PLACES, SUM, Type};
 use fused_loss_core::expression::OPERANDS;
 use fused_loss_core::layout::positions::Values;
 use fused_loss_core::registry;
-use fused_loss_core::share::Share;
 use fused_loss_core::simd::{Cells, Level, Simd128};
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -87,7 +84,12 @@ pub unsafe fn call(block: *const Block) {
         numbers,
         ignored: Call::ignored(numbers, &mut ignored),
     };
-    match registry::run(&call, &Alone) {
+    let host = Host {
+        level: level(),
+        threads: None,
+        split_all: false,
+    };
+    match registry::run(&call, &host) {
         Ok(result) => numbers[SUM].set(result),
         Err(reason) => panic!("{reason}"),
     }
@@ -119,17 +121,4 @@ unsafe fn elements<'a, T>([at, length]: [usize; 2]) -> &'a [T] {
     }
     // SAFETY: the caller's.
     unsafe { core::slice::from_raw_parts(at as *const T, length) }
-}
-
-/// There is one thread.
-struct Alone;
-
-impl Host for Alone {
-    fn level(&self) -> Level {
-        level()
-    }
-
-    fn run(&self, work: &dyn Work) -> f64 {
-        work.run(level(), Share::ALL)
-    }
 }

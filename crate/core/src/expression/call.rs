@@ -38,7 +38,7 @@ places! {
 const INSTRUCTIONS: usize = 600_000;
 
 /// Checks a call and runs it.
-pub(crate) fn run(call: &Call, host: &dyn Host) -> Outcome {
+pub(crate) fn run(call: &Call, host: &Host) -> Outcome {
     let rows = call.count(POSITIONS);
     if rows == 0 {
         return Ok(call.number(SUM));

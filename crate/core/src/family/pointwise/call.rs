@@ -3,10 +3,11 @@
 use super::{Args, Extra};
 use crate::call::{
     ACCUMULATE, Call, Host, Lengths, MANY, MASK_INNER, OWN, Outcome, SAMPLE_INNER, SOME, SUM, Work,
-    fields, places,
+    fields, overlap, places,
 };
+use crate::layout::positions::Values;
 use crate::share::Share;
-use crate::simd::{Level, SMALL};
+use crate::simd::{Cells, Level, SMALL};
 use crate::sum::BLOCK;
 
 fields! {
@@ -40,8 +41,13 @@ places! {
 pub type Run = fn(Level, &Args) -> f64;
 
 /// Checks a call of the loss that these loops compute, and runs it; `light` says that it takes little more than the memory.
-pub(crate) fn run(call: &Call, host: &dyn Host, run: Run, light: bool) -> Outcome {
+pub(crate) fn run(call: &Call, host: &Host, run: Run, light: bool) -> Outcome {
     let x = call.floats(X).ok_or("no x")?;
+    // What a training step has: its arguments are checked and written where they are read, since to do so for any call takes as long as
+    // a small kernel.
+    if let Some(args) = plain(call, x) {
+        return Ok(host.run(&Pointwise { run, light, args }));
+    }
     let n = x.len();
     let lengths = Lengths {
         scores: n,
@@ -51,9 +57,7 @@ pub(crate) fn run(call: &Call, host: &dyn Host, run: Run, light: bool) -> Outcom
     };
     call.check(FIELDS, lengths)?;
     let t = call.values(T).ok_or("no t")?;
-    // What a training step has: its arguments are written where they are read, since copies of them take as long as a small kernel.
-    let few = call.arrays.len() <= DX + 1 && !call.is_set(ACCUMULATE);
-    let given = if few { None } else { extra_of(call) };
+    let given = extra_of(call);
     let extra = given.as_ref();
     // Where code is scarce there is a loop with a gradient only, which may go over the input: that is the module's own copy.
     let instead = (SMALL && extra.is_none()).then_some(x);
@@ -72,6 +76,31 @@ pub(crate) fn run(call: &Call, host: &dyn Host, run: Run, light: bool) -> Outcom
             extra,
         },
     }))
+}
+
+/// The arguments of a call of no more than input, target and gradient, all floats, if they fit.
+#[inline]
+fn plain<'a>(call: &Call<'a>, x: Cells<'a>) -> Option<Args<'a>> {
+    if call.arrays.len() > DX + 1 || call.is_set(ACCUMULATE) {
+        return None;
+    }
+    let t = call.floats(T)?;
+    let dx = call.floats(DX);
+    let fits = t.len() == x.len()
+        && dx.is_none_or(|dx| {
+            dx.len() == x.len() && !overlap(dx, x, true) && !overlap(dx, t, false)
+        });
+    fits.then(|| Args {
+        x,
+        t: Values::F32(t),
+        dx: dx.or(SMALL.then_some(x)),
+        scale: call.number(SCALE),
+        aux: call.float(AUX_VALUE),
+        sum: call.number(SUM),
+        params: [call.float(P0), call.float(P1)],
+        share: Share::ALL,
+        extra: None,
+    })
 }
 
 #[inline(never)]

@@ -43,7 +43,7 @@ places! {
 /// Checks a pass and runs it; `part_of` finds the loops of a part by the loss's number.
 pub(crate) fn run(
     call: &Call,
-    host: &dyn Host,
+    host: &Host,
     part_of: impl Fn(usize, Activation) -> Option<PartRun>,
 ) -> Outcome {
     let x = call.floats(X).ok_or("no x")?;

@@ -3,10 +3,11 @@
 use super::{Args, Extra};
 use crate::call::{
     ACCUMULATE, CLASSES, Call, Host, LAST, Lengths, MASK_INNER, OWN, Outcome, POSITIONS,
-    SAMPLE_INNER, SOME, SUM, Work, fields, places,
+    SAMPLE_INNER, SOME, SUM, Work, fields, overlap, places,
 };
+use crate::layout::positions::Values;
 use crate::share::Share;
-use crate::simd::{Level, SMALL};
+use crate::simd::{Cells, Level, SMALL};
 
 fields! {
     X = "x": Input Floats Scores;
@@ -36,8 +37,12 @@ places! {
 pub type Run = fn(Level, &Args) -> f64;
 
 /// Checks a call of the loss that these loops compute, and runs it.
-pub(crate) fn run(call: &Call, host: &dyn Host, run: Run) -> Outcome {
+pub(crate) fn run(call: &Call, host: &Host, run: Run) -> Outcome {
     let x = call.floats(X).ok_or("no x")?;
+    // As in a pointwise call.
+    if let Some(args) = plain(call, x) {
+        return Ok(host.run(&Softmax { args, run }));
+    }
     let (marks, target) = (call.marks(LABELS, MASK), call.floats(TARGET));
     let classes = call.count(CLASSES);
     let positions = x.len().checked_div(classes).unwrap_or(0);
@@ -86,6 +91,39 @@ pub(crate) fn run(call: &Call, host: &dyn Host, run: Run) -> Outcome {
         extra,
     };
     Ok(host.run(&Softmax { args, run }))
+}
+
+/// The arguments of a call of no more than rows of scores, labels of 32 bits and gradient, if they fit.
+#[inline]
+fn plain<'a>(call: &Call<'a>, x: Cells<'a>) -> Option<Args<'a>> {
+    if call.arrays.len() > DX + 1 || call.is_set(ACCUMULATE) || !call.is_set(LAST) {
+        return None;
+    }
+    let marks = call.marks(LABELS, MASK);
+    let Some(Values::I32(labels)) = marks.labels else {
+        return None;
+    };
+    let (classes, dx) = (call.count(CLASSES), call.floats(DX));
+    let fits = labels.len().checked_mul(classes) == Some(x.len())
+        && dx.is_none_or(|dx| {
+            dx.len() == x.len() && !overlap(dx, x, true) && !overlap(dx, labels, false)
+        });
+    fits.then(|| Args {
+        x,
+        marks,
+        classes,
+        dx: dx.or(SMALL.then_some(x)),
+        out: None,
+        weight: None,
+        grad_output: None,
+        scale: call.number(SCALE),
+        label_smoothing: call.float(LABEL_SMOOTHING),
+        temperature: call.float(TEMPERATURE),
+        sum: call.number(SUM),
+        params: [call.float(P0), 0.0],
+        share: Share::ALL,
+        extra: None,
+    })
 }
 
 struct Softmax<'a> {
