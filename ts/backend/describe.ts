@@ -62,7 +62,16 @@ export function described(text: string): Description {
   return { registry, numbers: common, calls }
 }
 
-/** Number of each loss by its name. */
-export function opsOf(registry: readonly RegistryRow[]): ReadonlyMap<string, number> {
-  return new Map(registry.map((row, op) => [row.name, op]))
+/** Finds the number of a loss. The map takes 15 ns, and most calls are of the same loss as the one before. */
+export function opsOf(registry: readonly RegistryRow[]): (definition: { readonly name: string }) => number {
+  const ops = new Map(registry.map((row, op) => [row.name, op]))
+  let last: object | undefined
+  let lastOp = 0
+  return (definition) => {
+    if (definition !== last) {
+      last = definition
+      lastOp = ops.get(definition.name)!
+    }
+    return lastOp
+  }
 }

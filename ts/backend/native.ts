@@ -30,7 +30,7 @@ interface Addon {
   availableThreads(): number
   /** The numbers of a call; its result comes back in the first. Those of threads stay from call to call. */
   readonly numbers: Float64Array
-  /** Makes a call of at most three arrays: those that are given, in the order of their places, and those that follow. */
+  /** Makes a call of at most five arrays: those that are given, in the order of their places, and those that follow. */
   few(...arrays: ArrayBufferView[]): void
   /** The same of at most {@link SOME}. */
   some(...arrays: ArrayBufferView[]): void
@@ -103,22 +103,15 @@ function open(): Addon {
 export function loadNative(): NativeBackend {
   const addon = open()
   const description = described(addon.describe())
-  const ops = opsOf(description.registry)
+  const opOf = opsOf(description.registry)
   const { numbers, few, some, many } = addon
   numbers[THREADS] = addon.availableThreads()
-  let last: object | undefined
-  let lastOp = 0
-  // The map takes 15 ns, and most calls are of the same loss as the one before.
-  function opOf(definition: { readonly name: string }): number {
-    if (definition !== last) {
-      last = definition
-      lastOp = ops.get(definition.name)!
-    }
-    return lastOp
-  }
-  /** Arguments cost time even where they are not given. */
+  /** Arguments cost time even where they are not given, and so does a list of them. */
   function callWith(arrays: readonly ArrayBufferView[]): void {
-    if (arrays.length <= SOME) some(...arrays)
+    if (arrays.length === 3) few(arrays[0], arrays[1], arrays[2])
+    else if (arrays.length === 4) few(arrays[0], arrays[1], arrays[2], arrays[3])
+    else if (arrays.length === 5) few(arrays[0], arrays[1], arrays[2], arrays[3], arrays[4])
+    else if (arrays.length <= SOME) some(...arrays)
     else many(...arrays)
   }
   return {
@@ -182,9 +175,17 @@ export function loadNative(): NativeBackend {
 }
 
 /** The arrays that are given, and those that follow. */
-function given(places: readonly (CallArray | undefined)[], ...rest: (readonly Float32Array[] | undefined)[]) {
+function given(
+  places: readonly (CallArray | undefined)[],
+  inputs: readonly Float32Array[] = [],
+  grads: readonly Float32Array[] = [],
+): readonly ArrayBufferView[] {
   const arrays: ArrayBufferView[] = []
-  for (const array of places) if (array !== undefined) arrays.push(array)
-  for (const more of rest) if (more !== undefined) arrays.push(...more)
+  for (let i = 0; i < places.length; i++) {
+    const array = places[i]
+    if (array !== undefined) arrays.push(array)
+  }
+  for (let i = 0; i < inputs.length; i++) arrays.push(inputs[i])
+  for (let i = 0; i < grads.length; i++) arrays.push(grads[i])
   return arrays
 }

@@ -427,7 +427,7 @@ export function loadWasm(set = wasmSets()[0]): WasmBackend {
   const text = memories.reserve('fused-loss', LEAST, LEAST).describe()
   const [version, instructionSet] = text.split('\n', 2)
   const description = described(text)
-  const ops = opsOf(description.registry)
+  const opOf = opsOf(description.registry)
   return {
     name: 'wasm',
     instructionSet,
@@ -490,15 +490,15 @@ export function loadWasm(set = wasmSets()[0]): WasmBackend {
     }
     // There may be more of these than an arena has pages to spare.
     const all = samples * positions
-    for (const array of inputs) words += pages((array.length / all) * count)
-    for (const array of grads) words += pages((array.length / all) * count)
+    for (let k = 0; k < inputs.length; k++) words += pages((inputs[k].length / all) * count)
+    for (let k = 0; k < grads.length; k++) words += pages((grads[k].length / all) * count)
     const arena = memories.reserve(call.loss, words, longest)
 
     const { numbers } = arena
     kind.write(call, numbers)
     numbers[SUM] = sum
     numbers[CALL] = kind.place
-    if (definition !== undefined) numbers[LOSS] = ops.get(definition.name)!
+    if (definition !== undefined) numbers[LOSS] = opOf(definition)
     numbers[POSITIONS] = count
     numbers[INPUTS] = inputs.length
     numbers[GRADS] = grads.length
@@ -541,11 +541,13 @@ export function loadWasm(set = wasmSets()[0]): WasmBackend {
       types += digit * (elements === 'doubles' || elements === 'bytes' ? kindNumbers[kindOf(array)!] : 1)
     }
     numbers[TYPES] = types
-    for (const array of inputs) {
+    for (let k = 0; k < inputs.length; k++) {
+      const array = inputs[k]
       const columns = array.length / all
       arena.give(arena.copyIn(array, first * columns, count * columns), count * columns)
     }
-    for (const array of grads) {
+    for (let k = 0; k < grads.length; k++) {
+      const array = grads[k]
       const columns = array.length / all
       const length = count * columns
       const at = accumulate ? arena.copyIn(array, first * columns, length) : arena.place(length)
@@ -607,8 +609,8 @@ function longestPiece(
   let most = Math.floor(PIECE / (classes * block))
   // With many arrays beside those with places, each has fewer.
   let columns = 0
-  for (const array of inputs) columns += array.length / rows
-  for (const array of grads) columns += array.length / rows
+  for (let k = 0; k < inputs.length; k++) columns += inputs[k].length / rows
+  for (let k = 0; k < grads.length; k++) columns += grads[k].length / rows
   if (columns > 0) most = Math.min(most, Math.floor((3 * PIECE) / (columns * block)))
   return Math.max(1, most) * block
 }

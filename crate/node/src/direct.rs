@@ -23,7 +23,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// differ in how many arrays they take at most, since arguments cost time even where they are not given.
 pub fn export(env: Env, exports: Object) -> Result<()> {
     let exports = Exports::new(env, exports)?;
-    exports.function::<3>(c"few")?;
+    exports.function::<5>(c"few")?;
     exports.function::<PLACES>(c"some")?;
     exports.function::<MOST>(c"many")
 }
