@@ -1,7 +1,7 @@
 /** Positions and their classes: where they lie, their labels, masks and weights. */
 
 import { active } from '../backend/load.js'
-import { tsBackend } from '../backend/ts/index.js'
+import { firstOutside, keptWeight } from '../backend/ts/scan.js'
 import type { Axis } from '../call/axis.js'
 import { MOST_IGNORED } from '../call/call.js'
 import { everything, type LabelArray, type Marks, type NumberArray } from '../call/marks.js'
@@ -302,7 +302,7 @@ export function totalWeight(
     sampleWeight,
     sampleInner,
   }
-  const kept = (positions <= SHORT ? tsBackend : active).run(call)
+  const kept = positions <= SHORT ? keptWeight(call) : active.run(call)
   if (kept >= 0) return kept
   const i = -1 - kept
   // As many labels as scores.
@@ -313,7 +313,7 @@ export function totalWeight(
 /** Index of the first value that counts and is not in [low, high], or −1. */
 export function outside(values: NumberArray, low: number, high: number, marks: Marks): number {
   const call = { kind: outsideKind, loss: '', definition: undefined, marks, values, low, high }
-  return (values.length <= SHORT ? tsBackend : active).run(call)
+  return values.length <= SHORT ? firstOutside(call) : active.run(call)
 }
 
 /** Refuses integers other than 0 and 1 as targets of a probability; `find` is {@link outside} for the layout of the target. */

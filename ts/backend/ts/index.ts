@@ -12,15 +12,8 @@ import { region } from './region.js'
 import { firstOutside, keptWeight } from './scan.js'
 import { softmax } from './softmax.js'
 
-/** The loop for each kind of call. */
-const loops: Readonly<Record<string, (call: never) => number>> = {
-  pointwise,
-  softmax,
-  region,
-  expression: interpret,
-  firstOutside,
-  keptWeight,
-}
+/** The loop for each kind of call, at its place. */
+const loops: readonly ((call: never) => number)[] = [pointwise, softmax, region, interpret, firstOutside, keptWeight]
 
 /** The TypeScript backend: loads everywhere. */
 export const tsBackend: Backend = {
@@ -28,5 +21,5 @@ export const tsBackend: Backend = {
   instructionSet: 'none',
   version,
   description: { registry: [], numbers: [], calls: [] },
-  run: (call) => (loops[call.kind.name] as (call: Call) => number)(call),
+  run: (call) => (loops[call.kind.place] as (call: Call) => number)(call),
 }
