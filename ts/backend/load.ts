@@ -62,9 +62,9 @@ function loadAndTell(name: Name): Backend {
  * `npm run bench:cutoffs` measures them.
  */
 const CUTOFFS = {
-  native: { pointwise: 0, softmax: 0, region: 16, expression: 0 },
-  wasm: { pointwise: 8, softmax: 32, region: 64, expression: 8 },
-  ts: { pointwise: 0, softmax: 0, region: 0, expression: 0 },
+  native: { pointwise: 0, softmax: 0, region: 16, expression: 0, embedding: 0 },
+  wasm: { pointwise: 8, softmax: 32, region: 64, expression: 8, embedding: 32 },
+  ts: { pointwise: 0, softmax: 0, region: 0, expression: 0, embedding: 0 },
 }
 
 type Family = keyof (typeof CUTOFFS)['ts']

@@ -333,13 +333,16 @@ export function checkMeanBy(loss: string, meanBy: 'count' | 'weight', weights: s
  * Whether the gradient is added to a buffer, which must be given then. The gradient by the target of the losses that have kernels of
  * their own is written anew, so that a buffer for it would lose what it holds: it is refused.
  */
-export function accumulates(loss: string, { accumulate = false, grad, targetGrad }: Buffers, wanted: Wanted): boolean {
+export function accumulates(
+  loss: string,
+  { accumulate = false, grad, targetGrad }: Buffers,
+  wanted: Wanted,
+  [name, other]: readonly [name: string, given: Buffers['targetGrad']] = ['targetGrad', targetGrad],
+): boolean {
   if (!flag(loss, 'accumulate', accumulate) || !wanted.grad) return false
   if (grad === undefined) throw new TypeError(`${loss}: accumulate needs grad, the buffer to add to`)
-  if (typeof targetGrad === 'object') {
-    throw new RangeError(
-      `${loss}: targetGrad is not added to, so that it must not be a buffer with accumulate; give true`,
-    )
+  if (typeof other === 'object') {
+    throw new RangeError(`${loss}: ${name} is not added to, so that it must not be a buffer with accumulate; give true`)
   }
   return true
 }

@@ -7,6 +7,7 @@ import type { Call } from '../../call/index.js'
 import { interpret } from '../../expression/interpret.js'
 import { version } from '../../version.js'
 import type { Backend } from '../contract.js'
+import { embedding } from './embedding.js'
 import { pointwise } from './pointwise.js'
 import { region } from './region.js'
 import { firstOutside, keptWeight } from './scan.js'
@@ -20,6 +21,7 @@ const loops: Readonly<Record<string, (call: never) => number>> = {
   expression: interpret,
   firstOutside,
   keptWeight,
+  embedding,
 }
 
 /** The TypeScript backend: loads everywhere. */
