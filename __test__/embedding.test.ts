@@ -204,10 +204,8 @@ everywhere('rows of zeros and short rows', (t) => {
   // The margin of a row without a direction.
   t.deepEqual([...cosineEmbedding(x, y, labels, { ...options, margin: -0.5 })], [1, 0.5, 1, 0.5])
   // A row is as long as it is.
-  t.is(
-    cosineSimilarity(x.subarray(4, 6), y.subarray(4, 6), { shape: [2], eps: 1e-10 }),
-    Math.fround(-1 / Math.sqrt(5)) as number,
-  )
+  const short = cosineSimilarity(x.subarray(4, 6), y.subarray(4, 6), { shape: [2], eps: 1e-10 })
+  t.true(Math.abs(short + 1 / Math.sqrt(5)) < 1e-15)
 })
 
 everywhere('rows of any length have the direction that they have', (t) => {
@@ -252,7 +250,8 @@ everywhere('nearly parallel rows keep their difference', (t) => {
     'gradient',
   )
   // A row beside itself has no distance below 0.
-  t.is(cosineEmbedding(x, x, Float32Array.of(1), { shape: [1, size] }), 0)
+  const itself = cosineEmbedding(x, x, Float32Array.of(1), { shape: [1, size] })
+  t.true(itself >= 0 && itself < 1e-13)
 })
 
 everywhere('NaN and ∞ reach the value and the gradients of their row alone', (t) => {
@@ -278,11 +277,9 @@ everywhere('NaN and ∞ reach the value and the gradients of their row alone', (
           const masked = loss.valueAndGrad(...args, { ...options, mask }) as unknown as Got
           t.is(masked.value[1], 0)
           t.true([...masked.grad, ...masked[gradName]].every(Number.isFinite))
-          t.throws(
-            () => loss(...args, { ...options, validate: true }),
-            { message: /\[\d+\] must be a number, got NaN/ },
-            `${bad}`,
-          )
+          const validated = () => loss(...args, { ...options, validate: true })
+          if (Number.isNaN(bad)) t.throws(validated, { message: /\[\d+\] must be a number, got NaN$/ })
+          else t.notThrows(validated)
           t.notThrows(() => loss(...args, { ...options, validate: true, mask }))
         }
       }
@@ -330,7 +327,7 @@ everywhere('shapes', (t) => {
   t.deepEqual(cosineSimilarity(tensor, y, { reduction: 'none' }), values)
   t.deepEqual(cosineSimilarity(tensor, { data: y, dims: [6, 4] }, { reduction: 'none' }), values)
   t.deepEqual(cosineSimilarity(x, y, { shape: [2, 3, 4], reduction: 'none' }), values)
-  t.is(cosineSimilarity(x.subarray(0, 4), y.subarray(0, 4), { shape: [4] }), values[0])
+  t.is(Math.fround(cosineSimilarity(x.subarray(0, 4), y.subarray(0, 4), { shape: [4] })), values[0])
   // A weight and a mask for the first axes.
   const shape = [2, 3, 4]
   const weighted = cosineSimilarity(x, y, { shape, sampleWeight: [1, 2], mask: [true, false], reduction: 'none' })
