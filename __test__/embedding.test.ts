@@ -1,10 +1,12 @@
 /** Losses of pairs of rows: against double precision and central differences, at the edges, and what is refused. */
 
 import test from 'ava'
+import type { EmbeddingDefinition } from '../ts/definition.js'
 import { definitionOf } from '../ts/definitions.js'
 import * as library from '../ts/index.js'
 import { combine, cosineEmbedding, cosineSimilarity } from '../ts/index.js'
 import { filled, generator, guarded, intact, normal, sameBits } from './data.js'
+import { pairsOf } from './drawn.js'
 import { everywhere, type Loose, loose, refuses } from './everywhere.js'
 import { platforms, registry } from './platforms.js'
 
@@ -67,17 +69,9 @@ function slopes(f: (x: Float64Array) => number, x: Float64Array): Float64Array {
   })
 }
 
-interface Drawn {
-  readonly args: readonly Float32Array[]
-  readonly labels: Float32Array
-}
-
-/** Rows at any angle, and labels where the loss has them. */
-function drawn(signs: boolean, [rows, size]: readonly number[], seed = 1): Drawn {
-  const random = generator(seed)
-  const row = () => filled(rows * size, () => normal(random, 2))
-  const labels = filled(rows, () => (random() < 0.5 ? -1 : 1))
-  return { args: signs ? [row(), row(), labels] : [row(), row()], labels }
+/** The arguments of a loss: rows at any angle, and labels where it has them. */
+function drawn(definition: EmbeddingDefinition, shape: readonly number[], seed = 1): Float32Array[] {
+  return Object.values(pairsOf(definition, shape, generator(seed)))
 }
 
 /** Options that take other paths, for so many rows. */
@@ -114,7 +108,7 @@ test('the registry has all losses of the family, and all give the same bits ever
 test.serial('all platforms give the same bits, whatever the layout of memory', (t) => {
   for (const { name, loss, definition, gradName } of losses) {
     for (const shape of SHAPES) {
-      const { args } = drawn(definition.signs === true, shape)
+      const args = drawn(definition, shape)
       for (const options of choices(shape[0], definition.params)) {
         let first: Got | undefined
         for (const [k, platform] of platforms.entries()) {
@@ -157,7 +151,7 @@ everywhere('values and gradients are those of the formula in double precision', 
       [19, 16],
       [3, 70],
     ]) {
-      const { args, labels } = drawn(definition.signs === true, [rows, size], size)
+      const args = drawn(definition, [rows, size], size)
       const gradOutput = filled(rows, (i) => 1 + i / 8)
       const samples = Object.entries(definition.params).flatMap(([name, param]) =>
         'samples' in param ? param.samples.map((value) => ({ [name]: value })) : [],
@@ -173,7 +167,7 @@ everywhere('values and gradients are those of the formula in double precision', 
         for (let row = 0; row < rows; row++) {
           const of = (array: Float32Array) => Float64Array.from(array.subarray(row * size, (row + 1) * size))
           const [x, y] = args.slice(0, 2).map(of)
-          const f = (x: Float64Array, y: Float64Array) => formulas[name](x, y, labels[row] > 0, params)
+          const f = (x: Float64Array, y: Float64Array) => formulas[name](x, y, args[2]?.[row] > 0, params)
           const near = (got: number, expected: number, scale: number) => {
             t.true(Math.abs(got - expected) <= 2e-7 * scale, `${name} ${rows}x${size} row ${row}: ${got} ${expected}`)
           }
@@ -259,7 +253,7 @@ everywhere('NaN and ∞ reach the value and the gradients of their row alone', (
     for (const size of [3, 40]) {
       for (const bad of [nan, Number.POSITIVE_INFINITY]) {
         for (const side of [0, 1]) {
-          const { args } = drawn(definition.signs === true, [4, size])
+          const args = drawn(definition, [4, size])
           args[side][size + 1] = bad
           // Also where the other row is 0, whose product with NaN or ∞ is NaN.
           args[1 - side].fill(0, size, 2 * size)
@@ -298,7 +292,7 @@ everywhere('the largest factors leave no NaN', (t) => {
 })
 
 everywhere('labels of two classes', (t) => {
-  const { args } = drawn(false, [4, 3])
+  const args = drawn(losses.find(({ name }) => name === 'cosineSimilarity')!.definition, [4, 3])
   const options = { shape: [4, 3], margin: 0.25 }
   const expected = cosineEmbedding(args[0], args[1], Float32Array.of(1, -1, -1, 1), options)
   for (const kind of [Int8Array, Int16Array, Int32Array]) {
@@ -320,7 +314,7 @@ everywhere('labels of two classes', (t) => {
 })
 
 everywhere('shapes', (t) => {
-  const { args } = drawn(false, [6, 4])
+  const args = drawn(losses.find(({ name }) => name === 'cosineSimilarity')!.definition, [6, 4])
   const [x, y] = args
   const values = cosineSimilarity(x, y, { shape: [6, 4], reduction: 'none' })
   const tensor = { data: x, shape: [6, 4] }
@@ -360,7 +354,7 @@ everywhere('shapes', (t) => {
 
 everywhere('memory that two arrays share', (t) => {
   for (const { loss, definition, gradName } of losses) {
-    const { args } = drawn(definition.signs === true, [4, 3])
+    const args = drawn(definition, [4, 3])
     const shape = [4, 3]
     const call = (options: Options) => () => loss.valueAndGrad(...args, { shape, ...options })
     t.throws(call({ grad: args[1] }), { message: /grad must not overlap/ })
@@ -377,7 +371,7 @@ everywhere('memory that two arrays share', (t) => {
 
 everywhere('a mean over nothing, and parts of a sum', (t) => {
   for (const { loss, definition, gradName } of losses) {
-    const { args } = drawn(definition.signs === true, [4, 3])
+    const args = drawn(definition, [4, 3])
     const none = { shape: [4, 3], mask: new Uint8Array(4), [gradName]: true }
     const got = loss.valueAndGrad(...args, none) as unknown as Got
     t.is(got.value as unknown, nan)
