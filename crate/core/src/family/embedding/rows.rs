@@ -3,9 +3,10 @@
 use super::{Args, Embedding, Products};
 use crate::layout::positions::NOTHING;
 use crate::share::Total;
-use crate::simd::{Cells, Kernel, Simd};
+use crate::simd::{Cells, Kernel, Simd, one_by_one};
 use crate::sum::{BLOCK, positions_of_unit};
 use core::cell::Cell;
+use core::hint::black_box;
 
 /// Lanes of the sums, in double precision: element i of a row belongs to lane i mod 8. `ts/backend/ts/embedding.ts` has the same.
 const WIDTH: usize = 8;
@@ -91,7 +92,11 @@ fn products(x: Cells, y: Cells) -> Products {
             lanes[1][j] += x[j] * y[j];
             lanes[2][j] += y[j] * y[j];
         }
+        one_by_one();
     }
+    // The compiler makes vectors of what goes to memory: of sums that it follows to their end it does not, which takes four times as
+    // long.
+    let mut lanes = black_box(lanes);
     for (j, (x, y)) in x_tail.iter().zip(y_tail).enumerate() {
         let (x, y) = (f64::from(x.get()), f64::from(y.get()));
         lanes[0][j] += x * x;
@@ -124,15 +129,19 @@ fn gradient(to: Cells, x: Cells, y: Cells, a: f64, b: f64, accumulate: bool) {
         (to.as_chunks::<WIDTH>(), x.as_chunks(), y.as_chunks());
     for ((to, x), y) in chunks.iter().zip(x).zip(y) {
         let (x, y) = (doubles(x), doubles(y));
-        let before = to.each_ref().map(Cell::get);
         let mut sums = [0.0; WIDTH];
         for j in 0..WIDTH {
-            let own = (a * x[j] + b * y[j]) as f32;
-            sums[j] = if accumulate { before[j] + own } else { own };
+            sums[j] = (a * x[j] + b * y[j]) as f32;
+        }
+        if accumulate {
+            for (sum, to) in sums.iter_mut().zip(to) {
+                *sum += to.get();
+            }
         }
         for (to, sum) in to.iter().zip(sums) {
             to.set(sum);
         }
+        one_by_one();
     }
     for ((to, x), y) in tail.iter().zip(x_tail).zip(y_tail) {
         let own = (a * f64::from(x.get()) + b * f64::from(y.get())) as f32;
