@@ -13,6 +13,7 @@ import {
   type Named,
   sameShape,
   separate,
+  separateGrad,
   shapeOf,
   type Tensor,
   wrongValue,
@@ -70,6 +71,7 @@ export function embedding<L>(definition: EmbeddingDefinition): L {
   const { name: loss, rows: names } = definition
   const [first, second] = names
   const gradName = `${second}Grad`
+  const gradNames = { grad: 'grad', input: first, target: second }
   const params = Object.entries(definition.params)
 
   function resolve(given: Options): EmbeddingSettings {
@@ -113,7 +115,11 @@ export function embedding<L>(definition: EmbeddingDefinition): L {
     const dy = targetGradBuffer(loss, wanted, x.length, given, gradName)
     const out = valuesBuffer(loss, buffers.out, wanted, settings, rows)
     const accumulate = accumulates(loss, buffers, wanted, [gradName, given])
-    if (dx !== undefined || out !== undefined) {
+    const others = arraysOf(settings)
+    // What most calls have is looked at without lists.
+    const isPlain = dy === undefined && out === undefined && gradOutput === undefined && signs === undefined
+    if (isPlain && others.length === 0) separateGrad(loss, dx, x, y, accumulate, gradNames)
+    else if (dx !== undefined || out !== undefined) {
       const written: Named[] = [
         ['grad', dx],
         [gradName, dy],
@@ -125,7 +131,7 @@ export function embedding<L>(definition: EmbeddingDefinition): L {
         ['target', signs],
         ['gradOutput', gradOutput],
       ]
-      separate(loss, written, [...read, ...arraysOf(settings)], accumulate, { grad: first })
+      separate(loss, written, [...read, ...others], accumulate, { grad: first })
     }
     if (settings.validate) {
       const ofRows = marks === everything ? marks : { ...marks, maskInner: marks.maskInner * size }
