@@ -2,6 +2,7 @@
 
 import test from 'ava'
 import * as common from '../ts/call/call.js'
+import type { EmbeddingCall } from '../ts/call/embedding.js'
 import type { ExpressionCall } from '../ts/call/expression.js'
 import { type Call, kinds } from '../ts/call/index.js'
 import type { Marks } from '../ts/call/marks.js'
@@ -10,7 +11,7 @@ import type { RegionCall } from '../ts/call/region.js'
 import type { OutsideCall, WeightCall } from '../ts/call/scan.js'
 import type { SoftmaxCall } from '../ts/call/softmax.js'
 import { definitionOf } from '../ts/definitions.js'
-import { bceWithLogits, crossEntropy } from '../ts/index.js'
+import { bceWithLogits, cosineEmbedding, crossEntropy } from '../ts/index.js'
 import { platforms } from './platforms.js'
 
 /** An array for each name, so that its place shows. */
@@ -200,6 +201,25 @@ const calls: readonly (readonly [call: Call, numbers: Readonly<Record<string, nu
       sampleInner: 11,
     } as WeightCall,
     { ...ofMarks, positions: 5, classes: 3, sampleInner: 11 },
+  ],
+  [
+    {
+      kind: kinds[6],
+      loss: 'cosineEmbedding',
+      definition: definitionOf(cosineEmbedding),
+      marks,
+      x: array('x'),
+      y: array('y'),
+      size: 1,
+      signs: array('signs'),
+      dx: array('dx'),
+      dy: array('dy'),
+      scale: 0.5,
+      p0: 0.25,
+      p1: 0.125,
+      ...streams,
+    } as EmbeddingCall,
+    { ...ofMarks, ...ofStreams, scale: 0.5, p0: 0.25, p1: 0.125, classes: 1, positions: 1, last: 1 },
   ],
 ]
 

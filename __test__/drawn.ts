@@ -1,5 +1,6 @@
 /** Losses of the library that are expressions: what their definitions say to draw, and calls with it. */
 
+import type { EmbeddingDefinition } from '../ts/definition.js'
 import { definitionOf } from '../ts/definitions.js'
 import type { ExpressionDescription } from '../ts/expression/call.js'
 import type { Draw } from '../ts/expression/inputs.js'
@@ -55,6 +56,17 @@ export function argumentsOf(
     if (kinds[k] !== 'box') return array
     return array.map((x, i) => (i % 4 < 2 ? 4 * x : 4 * array[i - 2] + 0.2 + 4 * x))
   })
+}
+
+/** The arguments of a loss of pairs of rows, by name. */
+export function pairsOf(
+  { rows: names, signs }: EmbeddingDefinition,
+  [rows, size]: readonly number[],
+  random: () => number,
+): Record<string, Float32Array> {
+  const arrays = names.map((name) => [name, filled(rows * size, () => draws.real(random))] as const)
+  const all = Object.fromEntries(arrays)
+  return signs ? { ...all, target: filled(rows, () => draws.sign(random)) } : all
 }
 
 /** Options that set one parameter to one of the values that its definition says to try, or none. */

@@ -92,6 +92,9 @@ const ours: Readonly<Record<string, Results>> = {
   'sign of NaN': { value: ['NaN', 'NaN', 'NaN'], grad: ['NaN', 'NaN', 'NaN'], targetGrad: ['NaN', 'NaN', 'NaN'] },
   // torchvision has 0 to the power γ − 1 in the derivative.
   'saturated, gamma below 1': { value: [0, 0, 0.4901291], grad: [0, 0, -0.4760857] },
+  // PyTorch's gradient of a row without a direction is one of a huge step into that of the other.
+  'row of zeros': { value: 0, grad: [0, 0, 0, 0], targetGrad: [0, 0, 0, 0] },
+  'row of zeros beside another row': { value: 1, grad: [0, 0, 0, 0], input2Grad: [0, 0, 0, 0] },
   // PyTorch's formula has ∞ · 0 or ∞ − ∞ at each of these.
   'infinite logits': {
     value: [0, 0, 'Infinity', 'Infinity'],
@@ -122,6 +125,14 @@ function problem(got: unknown, expected: number | string | Numbers): string | un
   return i < 0 ? undefined : `[${i}] is ${a[i]}, not ${b[i]}`
 }
 
+/** Whether the last argument is labels of two classes. */
+function hasSigns(loss: string): boolean {
+  const definition = definitionOf(losses[loss])
+  return definition?.family === 'expression'
+    ? definition.signs >= 0
+    : definition?.family === 'embedding' && definition.signs === true
+}
+
 /** The arguments of a case, in all the types of arrays that it may come in. */
 function* argumentsOf(row: Case): Generator<[readonly Argument[], Options]> {
   const options: Options = { ...row.options }
@@ -133,11 +144,12 @@ function* argumentsOf(row: Case): Generator<[readonly Argument[], Options]> {
     if (Array.isArray(options[name])) options[name] = floats(options[name])
   }
   if (row.arrays !== undefined) {
+    if (Array.isArray(options.mask)) options.mask = Uint8Array.from(options.mask)
     const arrays = row.arrays.map((array) => (typeof array === 'number' ? array : floats(array)))
     yield [arrays, options]
     // Labels may be integers, and unsigned ones where they are 0 and 1.
     const labels = arrays.at(-1)
-    const isSigns = /hinge|margin/i.test(row.loss) && labels instanceof Float32Array && labels.every(Number.isInteger)
+    const isSigns = hasSigns(row.loss) && labels instanceof Float32Array && labels.every(Number.isInteger)
     if (!isSigns || labels.includes(0) !== (options.zeroOne === true)) return
     for (const kind of [Int8Array, Int32Array]) yield [[...arrays.slice(0, -1), kind.from(labels)], options]
     yield [[...arrays.slice(0, -1), BigInt64Array.from(labels, BigInt)], options]

@@ -10,7 +10,7 @@ import { definitionOf } from '../ts/definitions.js'
 import { optionsOf } from '../ts/family/inside.js'
 import * as library from '../ts/index.js'
 import { generator } from './data.js'
-import { argumentsOf } from './drawn.js'
+import { argumentsOf, pairsOf } from './drawn.js'
 import { everywhere, type Loose, loose } from './everywhere.js'
 import { platforms } from './platforms.js'
 
@@ -107,14 +107,23 @@ function makersOf(loss: string, option: string): readonly ((loss: string, labels
   if (own !== undefined) return own
   if (option.endsWith('Grad')) return choices.targetGrad
   const definition = definitionOf((library as Record<string, unknown>)[loss])!
+  if (definition.family === 'embedding') {
+    const param = definition.params[option]
+    return param !== undefined && 'samples' in param ? param.samples.map((value) => () => value) : [() => false]
+  }
   if (definition.family !== 'expression') return number
   const { samples } = definition.params.find(({ name }) => name === option)!
   return samples.length === 0 ? number : samples.map((value) => () => value)
 }
 
-/** Numbers for every input of an expression. */
+/** Numbers for every input of an expression, or of a loss of pairs of rows. */
 function drawnArguments(loss: string): Record<string, Float32Array> | undefined {
   const definition = definitionOf((library as Record<string, unknown>)[loss])!
+  if (definition.family === 'embedding') {
+    const rows = [SCORES / shape[2], shape[2]]
+    const pairs = Object.entries(pairsOf(definition, rows, generator(1)))
+    return Object.fromEntries(pairs.map(([name, array]) => [name, floats(array.length, (i) => array[i])]))
+  }
   if (definition.family !== 'expression') return undefined
   const arrays = argumentsOf(definition as never, SCORES, generator(1))
   return Object.fromEntries(
@@ -134,8 +143,9 @@ function callOf(name: string, { chosen, labels, tensors }: Draw): Call {
   }
   const drawn = drawnArguments(name)
   if (drawn !== undefined) {
-    // Of rows of several numbers the tensors have an axis more.
+    // Of rows of several numbers the tensors have an axis more, and of labels of rows one less.
     const tensor = (data: Float32Array) => {
+      if (data.length < SCORES) return { data, shape: shape.slice(0, -1) }
       return { data, shape: data.length === SCORES ? [...shape] : [...shape, data.length / SCORES] }
     }
     const args = Object.entries(drawn).map(([one, data]) => [one, tensors ? tensor(data) : data])

@@ -40,6 +40,8 @@ export type Verb = (typeof VERBS)[number]
 
 const ROWS = [10, 1000]
 const PLANES = [21]
+/** Numbers of a row of an embedding. */
+const EMBEDDINGS = [32, 768]
 
 /** All by name: the public losses, found by their definitions, so that a new one appears by itself. */
 export const allForms: ReadonlyMap<string, Form> = new Map(
@@ -68,6 +70,8 @@ function formsOf(loss: AnyLoss, definition: Definition): [string, Form][] {
     }
     case 'expression':
       return [[name, base]]
+    case 'embedding':
+      return definition.signs ? [] : [[name, { ...base, classes: EMBEDDINGS }]]
     case 'softmax': {
       const labels = definition.kind !== 'teacher'
       const rows: [string, Form] = [name, { ...base, labels, classes: ROWS }]
@@ -145,6 +149,8 @@ function kindsOf({ definition, options, labels }: Form): readonly Kind[] {
       return [definition.domain.input, definition.domain.target]
     case 'expression':
       return definition.draws!
+    case 'embedding':
+      return ['real', 'real']
     case 'region':
       return [options.activation === undefined ? 'probability' : 'real', labels ? 'label' : 'probability']
     case 'softmax': {

@@ -10,6 +10,7 @@ const families = {
   pointwise: 'of an element',
   softmax: 'of classes',
   boxes: 'of boxes',
+  embedding: 'of pairs of rows',
   region: 'of planes',
   compound: 'of both',
 }
@@ -23,7 +24,9 @@ function familyOf(definition) {
 /** The table as Markdown. */
 export async function table() {
   const library = await import(new URL('dist/ts/index.js', root).href)
-  const { commonOptions, definitionOf, optionsOf } = await import(new URL('dist/ts/family/loss.js', root).href)
+  const { commonOptions } = await import(new URL('dist/ts/family/loss.js', root).href)
+  const { optionsOf } = await import(new URL('dist/ts/family/inside.js', root).href)
+  const { definitionOf } = await import(new URL('dist/ts/definitions.js', root).href)
   const rows = Object.values(library).flatMap((loss) => {
     const definition = definitionOf(loss)
     if (definition === undefined) return []

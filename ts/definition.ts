@@ -95,3 +95,25 @@ export interface SoftmaxDefinition {
   /** −d(loss)/d(ln p_y). */
   slope(logP: number, p0: number): number
 }
+
+/** What a loss of pairs of rows is made of. */
+export interface EmbeddingDefinition {
+  readonly family: 'embedding'
+  readonly name: string
+  /** Names of the arguments that are rows. */
+  readonly rows: readonly [string, string]
+  /** Set where each pair has a label of two classes, the argument `target`: the pair belongs together, or does not. */
+  readonly signs?: true
+  /** Scalar parameters by option name, in the order of the registry row; at most two. */
+  readonly params: Readonly<Record<string, Param>>
+  /** The loss of one pair by the products of its rows: x·x, x·y and y·y. `positive` is its label, where it has one. */
+  formula(xx: number, xy: number, yy: number, positive: boolean, p0: number, p1: number): PairValue
+}
+
+/** The value of a pair. The gradient by x is `xy`·y + `xx`·x, and that by y is `xy`·x + `yy`·y. */
+export interface PairValue {
+  readonly value: number
+  readonly xx: number
+  readonly xy: number
+  readonly yy: number
+}

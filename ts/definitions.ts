@@ -1,6 +1,6 @@
 /** All that a loss can be made of. */
 
-import type { PointwiseDefinition, SoftmaxDefinition } from './definition.js'
+import type { EmbeddingDefinition, PointwiseDefinition, SoftmaxDefinition } from './definition.js'
 import type { ExpressionDescription } from './expression/call.js'
 import type { CombinedDefinition } from './family/combine.js'
 import { insideOf } from './family/inside.js'
@@ -9,6 +9,7 @@ import type { CompoundDefinition, RegionDefinition } from './family/region/defin
 export type Definition =
   | PointwiseDefinition
   | SoftmaxDefinition
+  | EmbeddingDefinition
   | RegionDefinition
   | CompoundDefinition
   | CombinedDefinition

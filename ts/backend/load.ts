@@ -62,9 +62,9 @@ function loadAndTell(name: Name): Backend {
  * `npm run bench:cutoffs` measures them.
  */
 const CUTOFFS = {
-  native: { pointwise: 0, softmax: 16, region: 48, expression: 0 },
-  wasm: { pointwise: 128, softmax: 128, region: 128, expression: 32 },
-  ts: { pointwise: 0, softmax: 0, region: 0, expression: 0 },
+  native: { pointwise: 0, softmax: 16, region: 48, expression: 0, embedding: 48 },
+  wasm: { pointwise: 128, softmax: 128, region: 128, expression: 32, embedding: 192 },
+  ts: { pointwise: 0, softmax: 0, region: 0, expression: 0, embedding: 0 },
 }
 
 type Family = keyof (typeof CUTOFFS)['ts']

@@ -35,14 +35,15 @@ import {
 } from '../family/loss.js'
 import { checkWeight, weightOf } from '../family/pointwise.js'
 import { areLabels, marksOf, maskOf, outside, sampleWeightOf, sharing, totalWeight } from '../family/positions.js'
-import type { Buffers, Options } from '../options.js'
+import type { NamedBuffers } from '../family/several.js'
+import { checkSigns, floatsOf, isUnsigned } from '../family/signs.js'
+import type { Options } from '../options.js'
 import { BLOCK } from '../sum.js'
 import type { Wanted as ProgramOf } from './compile.js'
 import type { Draw, InputRange, InputTraits } from './inputs.js'
 import { isPlainScale } from './interpret.js'
 import { optionsOfParams, type ParamOf } from './params.js'
 import { type Programs, plainUniforms, uniformsOf } from './programs.js'
-import { checkSigns, floatsOf, isUnsigned } from './signs.js'
 import { type Spread, spreadOf, totals, totalsBuffer } from './spread.js'
 
 /** An input, and what its gradient is called in options and results. */
@@ -79,11 +80,6 @@ export interface ExpressionSettings extends Settings {
   readonly paramsOfBits: readonly number[]
   /** Where the numbers of inputs must be, with these options. */
   readonly ranges: readonly (readonly [input: number, range: InputRange])[]
-}
-
-/** Options of one call, with the buffers of the other gradients by their names. */
-export interface ExpressionBuffers extends Buffers {
-  readonly grads: Readonly<Record<string, boolean | Float32Array | undefined>>
 }
 
 /** Checks the options that do not depend on the arrays. */
@@ -132,7 +128,7 @@ export function run(
   wanted: Wanted,
   tensors: readonly Tensor<unknown>[],
   settings: ExpressionSettings,
-  buffers: ExpressionBuffers,
+  buffers: NamedBuffers,
 ): Result {
   const { name: loss } = description
   const { given, all, spreads, rows, shape } = arraysOfCall(description, tensors, settings)
@@ -349,7 +345,7 @@ interface Grad {
 function gradsOf(
   { name: loss, inputs }: ExpressionDescription,
   wanted: Wanted,
-  buffers: ExpressionBuffers,
+  buffers: NamedBuffers,
   given: readonly ArrayLike<unknown>[],
   spreads: Arrays['spreads'],
   rows: number,

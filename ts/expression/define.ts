@@ -1,10 +1,8 @@
 /** Losses as expressions: the definition and its checks, and the public loss. */
 
-import { describe, itemsOf, type Tensor, tensorOf, wrongType } from '../check.js'
+import { describe } from '../check.js'
 import type { Reduction } from '../definition.js'
-import { hiding, type Result, type Wanted } from '../family/inside.js'
 import {
-  bind,
   type CommonOptions,
   commonOptions,
   type Denominator,
@@ -12,15 +10,9 @@ import {
   type Value as ValueOf,
 } from '../family/loss.js'
 import type { PointwiseOptions } from '../family/pointwise.js'
-import { type Buffers, type Options, readOptions } from '../options.js'
-import {
-  type ExpressionBuffers,
-  type ExpressionDescription,
-  type ExpressionSettings,
-  type InputOf,
-  resolve,
-  run,
-} from './call.js'
+import { makeSeveral } from '../family/several.js'
+import type { Options } from '../options.js'
+import { type ExpressionDescription, type ExpressionSettings, type InputOf, resolve, run } from './call.js'
 import { leavesOf } from './compile.js'
 import { dependsOn, gradientsOf } from './derivative.js'
 import { explain } from './explain.js'
@@ -371,97 +363,33 @@ export function checkExpression({ name: loss, inputs, params, programs }: Expres
   }
 }
 
-const forward: Wanted = { value: true, grad: false }
-const backward: Wanted = { value: false, grad: true }
-const both: Wanted = { value: true, grad: true }
-
 /** The public loss, with options bound. */
 function makeExpression(description: ExpressionDescription, bound: Options): object {
-  const { name, inputs } = description
+  const { inputs } = description
   const gradNames = inputs.flatMap(({ grad, gradName }) => (grad && gradName !== 'grad' ? [gradName] : []))
   const params = description.params.map((param) => param.name)
-  const known = new Set<string>([...commonOptions, ...PER_CALL, ...params, ...gradNames])
-  const perCall: ReadonlySet<string> = new Set(['gradOutput', 'grad', 'accumulate', 'out', ...gradNames])
   const first = inputs.find(({ gradName }) => gradName === 'grad')!
-  const elsewhere = (option: string): string | undefined => {
-    if (option === `${first.name}Grad`) return `the gradient by ${first.name} is grad`
-    if (option === 'ignoreIndex') return 'targets are floats here, so that rows are left out by mask'
-    const input = inputs.find(({ name }) => option === `${name}Grad`)
-    return input && `${input.name} is an input without a gradient`
-  }
-
-  const read = (options: unknown): Options => readOptions(name, options, known, elsewhere)
-  const isBound = Object.keys(bound).length > 0
-  const boundSettings = resolve(description, bound)
-  const boundBuffers = buffersOf(bound, { grads: {} }, gradNames)
-
-  const settingsOf = (options: Options): ExpressionSettings => {
-    for (const option in options) {
-      if (!perCall.has(option)) return resolve(description, isBound ? { ...bound, ...options } : options)
-    }
-    return boundSettings
-  }
-  const { length } = inputs
-  const call = (wanted: Wanted, args: readonly unknown[], accumulate = false): Result => {
-    if (args.length > length + 1) {
-      const names = inputs.map((input) => input.name).join(', ')
-      throw new TypeError(`${name}: the arguments are (${names}, options), got ${args.length}`)
-    }
-    // All that may run code of the caller comes first: then what the checks have found cannot change any more.
-    const options = args[length] === undefined ? undefined : read(args[length])
-    const tensors: Tensor<unknown>[] = []
-    for (let k = 0; k < length; k++) tensors.push(tensorOf(name, inputs[k].name, args[k]))
-    if (options === undefined) return run(description, wanted, tensors, boundSettings, boundBuffers)
-    const buffers = buffersOf(options, boundBuffers, gradNames)
-    return run(description, wanted, tensors, settingsOf(options), accumulate ? { ...buffers, accumulate } : buffers)
-  }
-
-  const loss = (...args: unknown[]) => call(forward, args).value
-  Object.defineProperty(loss, 'name', { value: name })
-  Object.assign(loss, {
-    backward: (...args: unknown[]) => call(backward, args).grad,
-    valueAndGrad: (...args: unknown[]) => call(both, args),
-    with: (options: unknown) => makeExpression(description, { ...bound, ...bind(read(options), perCall) }),
-    toString: () => inFormulas(description, boundSettings),
-    explain(given: unknown = {}) {
-      const options = read(given)
-      return explain(description, settingsOf(options), buffersOf(options, boundBuffers, gradNames))
+  return makeSeveral(
+    {
+      definition: description,
+      inputs: inputs.map(({ name }) => name),
+      gradNames,
+      options: new Set<string>([...commonOptions, ...PER_CALL, ...params, ...gradNames]),
+      elsewhere(option) {
+        if (option === `${first.name}Grad`) return `the gradient by ${first.name} is grad`
+        if (option === 'ignoreIndex') return 'targets are floats here, so that rows are left out by mask'
+        const input = inputs.find(({ name }) => option === `${name}Grad`)
+        return input && `${input.name} is an input without a gradient`
+      },
+      resolve: (options) => resolve(description, options),
+      run: (wanted, tensors, settings, buffers) => run(description, wanted, tensors, settings, buffers),
+      verbs: (bound, read) => ({
+        toString: () => inFormulas(description, bound),
+        explain: (given: unknown = {}) => explain(description, ...read(given)),
+      }),
     },
-  })
-  return hiding(loss, {
-    definition: description,
-    options: known,
     bound,
-    read: (target) => othersOf(description, target),
-    call(wanted, input, target, options, accumulate) {
-      return call(wanted, [input, ...othersOf(description, target).list, options], accumulate)
-    },
-  })
-}
-
-/** The inputs after the first, read: the target of a loss that is part of a sum. */
-class Others {
-  constructor(readonly list: readonly Tensor<unknown>[]) {}
-}
-
-function othersOf({ name: loss, inputs }: ExpressionDescription, target: unknown): Others {
-  if (target instanceof Others) return target
-  const names = inputs.slice(1).map(({ name }) => name)
-  if (names.length === 1) return new Others([tensorOf(loss, names[0], target)])
-  if (names.length === 0) return new Others([])
-  if (!Array.isArray(target) || target.length !== names.length) {
-    throw wrongType(loss, 'target', `a list [${names.join(', ')}]`, target)
-  }
-  const given = itemsOf(target)
-  return new Others(names.map((name, k) => tensorOf(loss, name, given[k])))
-}
-
-function buffersOf(options: Options, bound: ExpressionBuffers, gradNames: readonly string[]): ExpressionBuffers {
-  const { gradOutput = bound.gradOutput, grad = bound.grad } = options as Buffers
-  const { out = bound.out, accumulate = bound.accumulate } = options as Buffers
-  let { grads } = bound
-  for (const name of gradNames) if (options[name] !== undefined) grads = { ...grads, [name]: options[name] as boolean }
-  return { gradOutput, grad, out, accumulate, grads } as ExpressionBuffers
+  )
 }
 
 /** The loss and its derivatives, as they are before a program is made of them. */

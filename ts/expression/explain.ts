@@ -1,6 +1,7 @@
 /** What a loss that is an expression is made of, in words. */
 
-import type { ExpressionBuffers, ExpressionDescription, ExpressionSettings } from './call.js'
+import type { NamedBuffers } from '../family/several.js'
+import type { ExpressionDescription, ExpressionSettings } from './call.js'
 import { formulasOf, type Names } from './formula.js'
 import { inGraph, isNotNegative, type Node } from './node.js'
 import type { Ready } from './programs.js'
@@ -20,7 +21,7 @@ const LIMITS: Readonly<Record<string, string>> = {
 export function explain(
   { name, inputs, params, programs }: ExpressionDescription,
   settings: ExpressionSettings,
-  buffers: ExpressionBuffers,
+  buffers: NamedBuffers,
 ): string {
   const isRaw =
     settings.weight !== undefined ||

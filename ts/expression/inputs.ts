@@ -2,6 +2,7 @@
 
 import { describe } from '../check.js'
 import type { Floats, Labels } from '../family/arrays.js'
+import type { SignKind } from '../family/signs.js'
 
 /** Where the numbers of an input must be. */
 export interface InputRange {
@@ -29,9 +30,6 @@ export interface WithinOptions {
   /** Whether calls with these parameters look; by default all do. */
   when?(params: Readonly<Record<string, unknown>>): boolean
 }
-
-/** Labels of two classes: −1 and 1 alone, any number between them too, or any number at all. */
-export type SignKind = 'hard' | 'soft' | 'any'
 
 /** What an input of a loss is, without the ways to change it. */
 export interface InputTraits<Columns extends number = number, Grad extends boolean = boolean> {

@@ -30,7 +30,8 @@ export interface CommonOptions<R extends BatchReduction = Reduction> {
   grad?: Float32Array
   /**
    * Whether the gradient is added to what `grad` holds, which is not the input then. Default false. A loss that is an expression adds
-   * every gradient to what its buffer holds; of the others `targetGrad` must not be a buffer then, since it is written anew.
+   * every gradient to what its buffer holds; of the others `targetGrad` or `input2Grad` must not be a buffer then, since it is written
+   * anew.
    */
   accumulate?: boolean
   /** With `'none'` the values are written here. */
@@ -330,16 +331,19 @@ export function checkMeanBy(loss: string, meanBy: 'count' | 'weight', weights: s
 }
 
 /**
- * Whether the gradient is added to a buffer, which must be given then. The gradient by the target of the losses that have kernels of
- * their own is written anew, so that a buffer for it would lose what it holds: it is refused.
+ * Whether the gradient is added to a buffer, which must be given then. The other gradient of the losses that have kernels of their own, by
+ * the target or by what is named, is written anew, so that a buffer for it would lose what it holds: it is refused.
  */
-export function accumulates(loss: string, { accumulate = false, grad, targetGrad }: Buffers, wanted: Wanted): boolean {
+export function accumulates(
+  loss: string,
+  { accumulate = false, grad, targetGrad }: Buffers,
+  wanted: Wanted,
+  [name, other]: readonly [name: string, given: Buffers['targetGrad']] = ['targetGrad', targetGrad],
+): boolean {
   if (!flag(loss, 'accumulate', accumulate) || !wanted.grad) return false
   if (grad === undefined) throw new TypeError(`${loss}: accumulate needs grad, the buffer to add to`)
-  if (typeof targetGrad === 'object') {
-    throw new RangeError(
-      `${loss}: targetGrad is not added to, so that it must not be a buffer with accumulate; give true`,
-    )
+  if (typeof other === 'object') {
+    throw new RangeError(`${loss}: ${name} is not added to, so that it must not be a buffer with accumulate; give true`)
   }
   return true
 }

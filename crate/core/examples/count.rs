@@ -1,7 +1,7 @@
 //! `count LOSS LEVEL N`: value and gradient of N elements, in calls of 10,240, for a tool that counts instructions. Rows of
-//! the losses over classes have 10 scores. `count` alone prints the losses.
+//! the losses over classes have 10 scores, and those of pairs of rows have as many numbers. `count` alone prints the losses.
 
-use fused_loss_core::family::{pointwise, softmax};
+use fused_loss_core::family::{embedding, pointwise, softmax};
 use fused_loss_core::layout::positions::{Positions, Values};
 use fused_loss_core::registry::{Kernel, REGISTRY};
 use fused_loss_core::share::Share;
@@ -91,6 +91,26 @@ fn main() {
                     params,
                     share: Share::ALL,
                     extra: teacher.as_ref(),
+                };
+                run(level, &args)
+            }
+            Kernel::Embedding(run) => {
+                let args = embedding::Args {
+                    x,
+                    y: t,
+                    size: CLASSES,
+                    signs: None,
+                    marks: Positions::default(),
+                    sample_weight: None,
+                    dx: Some(dx),
+                    dy: None,
+                    out: None,
+                    grad_output: None,
+                    scale: 1.0,
+                    accumulate: false,
+                    sum: 0.0,
+                    params: params.map(f64::from),
+                    share: Share::ALL,
                 };
                 run(level, &args)
             }

@@ -4,7 +4,7 @@ use crate::call::{
     self, CALL, Call, Description, Elements, Extent, Host, LOSS, OWN, Outcome, Role,
 };
 use crate::expression;
-use crate::family::{pointwise, region, softmax};
+use crate::family::{embedding, pointwise, region, softmax};
 use crate::loss::*;
 use crate::scan;
 
@@ -42,6 +42,8 @@ pub enum Kernel {
     Pointwise(pointwise::Run),
     /// Of a class axis.
     Softmax(softmax::Run),
+    /// Of a pair of rows.
+    Embedding(embedding::Run),
 }
 
 macro_rules! registry {
@@ -84,6 +86,10 @@ registry! {
         softmaxFocal ["gamma"] => softmax_focal::SoftmaxFocal, Agreement::Close(32), part;
         nll [] => nll::Nll, Agreement::Exact;
         distillation [] => distillation::Distillation, Agreement::Close(16);
+    }
+    embedding Embedding {
+        cosineSimilarity ["eps"] => cosine_similarity::CosineSimilarity, Agreement::Exact;
+        cosineEmbedding ["margin"] => cosine_embedding::CosineEmbedding, Agreement::Exact;
     }
 }
 
@@ -137,6 +143,18 @@ pub const CALLS: &[Description] = &[
         fields: scan::weight::FIELDS,
         numbers: scan::weight::NUMBERS,
         run: scan::weight::run,
+    },
+    Description {
+        name: "embedding",
+        fields: embedding::FIELDS,
+        numbers: embedding::NUMBERS,
+        run: |call, host| match row_of(call)? {
+            Row {
+                kernel: Kernel::Embedding(run),
+                ..
+            } => embedding::call(call, host, *run),
+            row => Err(format!("{} is no loss of pairs of rows", row.name)),
+        },
     },
 ];
 

@@ -2,6 +2,7 @@
 //! held to references by the contract suite in `__test__`, over every backend.
 
 use core::cell::Cell;
+use fused_loss_core::family::embedding;
 use fused_loss_core::family::pointwise::{self, Extra};
 use fused_loss_core::family::region::{self, Activation};
 use fused_loss_core::family::softmax;
@@ -11,6 +12,7 @@ use fused_loss_core::registry::{Agreement, Kernel, REGISTRY, Row};
 use fused_loss_core::scan::first_outside;
 use fused_loss_core::share::Share;
 use fused_loss_core::simd::{Cells, Level, cells};
+use fused_loss_core::sum::positions_of_unit;
 
 fn op(name: &str) -> usize {
     REGISTRY
@@ -22,14 +24,14 @@ fn op(name: &str) -> usize {
 fn pointwise(level: Level, op: usize, args: pointwise::Args) -> f64 {
     match REGISTRY[op].kernel {
         Kernel::Pointwise(run) => run(level, &args),
-        Kernel::Softmax(_) => panic!("no pointwise loss"),
+        _ => panic!("no pointwise loss"),
     }
 }
 
 fn softmax(level: Level, op: usize, args: softmax::Args) -> f64 {
     match REGISTRY[op].kernel {
         Kernel::Softmax(run) => run(level, &args),
-        Kernel::Pointwise(_) => panic!("no softmax loss"),
+        _ => panic!("no softmax loss"),
     }
 }
 
@@ -680,6 +682,66 @@ fn another_length_panics_before_anything_is_written() {
     }));
     assert!(panic.is_err());
     assert_eq!(dx, vec![9.0; 8]);
+}
+
+/// In one call and in shares of it, and with the gradient over the rows.
+#[test]
+fn instruction_sets_agree_on_pairs_of_rows() {
+    for row in REGISTRY.iter().filter(|row| row.family == "embedding") {
+        let Kernel::Embedding(run) = row.kernel else {
+            panic!("no loss of pairs of rows")
+        };
+        for (rows, size) in [(0, 3), (1, 1), (3, 7), (5, 8), (40, 33), (1100, 2)] {
+            let results = Level::available().into_iter().flat_map(|level| {
+                [false, true].map(|in_shares| {
+                    let mut x = numbers(rows * size);
+                    let (mut y, mut dy) = (x.iter().rev().copied().collect::<Vec<_>>(), x.clone());
+                    let mut signs: Vec<f32> = (0..rows).map(|i| [1.0, -1.0][i % 2]).collect();
+                    let units = rows.div_ceil(positions_of_unit(size, true));
+                    let sums = vec![Cell::new(0.0); units];
+                    let x_cells = cells(&mut x);
+                    let args = embedding::Args {
+                        x: x_cells,
+                        y: cells(&mut y),
+                        size,
+                        signs: Some(Values::F32(cells(&mut signs))),
+                        marks: Positions::default(),
+                        sample_weight: None,
+                        dx: Some(x_cells),
+                        dy: Some(cells(&mut dy)),
+                        out: None,
+                        grad_output: None,
+                        scale: 0.5,
+                        accumulate: false,
+                        sum: 0.0,
+                        params: [0.25, 0.0],
+                        share: Share::ALL,
+                    };
+                    let sum = if in_shares {
+                        for (unit, sum) in sums.iter().enumerate() {
+                            let share = Share {
+                                first: unit,
+                                end: unit + 1,
+                                sums: Some(core::slice::from_ref(sum)),
+                            };
+                            run(level, &embedding::Args { share, ..args });
+                        }
+                        sums.iter().fold(0.0, |total, sum| total + sum.get())
+                    } else {
+                        run(level, &args)
+                    };
+                    let bits = |values: Vec<f32>| -> Vec<u32> {
+                        values.into_iter().map(f32::to_bits).collect()
+                    };
+                    (sum.to_bits(), bits(x), bits(dy))
+                })
+            });
+            let results: Vec<_> = results.collect();
+            for result in &results {
+                assert_eq!(result, &results[0], "{} {rows} {size}", row.name);
+            }
+        }
+    }
 }
 
 #[test]

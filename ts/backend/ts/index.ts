@@ -7,13 +7,22 @@ import type { Call } from '../../call/index.js'
 import { interpret } from '../../expression/interpret.js'
 import { version } from '../../version.js'
 import type { Backend } from '../contract.js'
+import { embedding } from './embedding.js'
 import { pointwise } from './pointwise.js'
 import { region } from './region.js'
 import { firstOutside, keptWeight } from './scan.js'
 import { softmax } from './softmax.js'
 
 /** The loop for each kind of call, at its place. */
-const loops: readonly ((call: never) => number)[] = [pointwise, softmax, region, interpret, firstOutside, keptWeight]
+const loops: readonly ((call: never) => number)[] = [
+  pointwise,
+  softmax,
+  region,
+  interpret,
+  firstOutside,
+  keptWeight,
+  embedding,
+]
 
 /** The TypeScript backend: loads everywhere. */
 export const tsBackend: Backend = {

@@ -1,6 +1,7 @@
 //! The loops, one folder or file for each family of losses. A loss gives the formula of one vector; the family walks the memory, sums,
 //! scales and stores.
 
+pub mod embedding;
 pub mod pointwise;
 pub mod region;
 pub mod softmax;

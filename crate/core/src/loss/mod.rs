@@ -2,6 +2,8 @@
 
 pub mod bce;
 pub mod bce_with_logits;
+pub mod cosine_embedding;
+pub mod cosine_similarity;
 pub mod cross_entropy;
 pub mod distillation;
 pub mod huber;

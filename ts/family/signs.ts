@@ -2,9 +2,11 @@
 
 import { classesOf, everything, type LabelArray, type Marks, NOTHING } from '../call/marks.js'
 import { kindOf, wrongValue } from '../check.js'
-import { outside } from '../family/positions.js'
 import { BLOCK } from '../sum.js'
-import type { SignKind } from './inputs.js'
+import { outside } from './positions.js'
+
+/** Labels of two classes: −1 and 1 alone, any number between them too, or any number at all. */
+export type SignKind = 'hard' | 'soft' | 'any'
 
 /** An array that has no −1: its labels are 0 and 1. */
 export function isUnsigned(array: ArrayBufferView): boolean {

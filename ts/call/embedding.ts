@@ -1,0 +1,69 @@
+/** A call of a loss of pairs of rows. */
+
+import type { EmbeddingDefinition } from '../definition.js'
+import {
+  ACCUMULATE,
+  type AnyCall,
+  type CallKind,
+  CLASSES,
+  LAST,
+  OWN,
+  POSITIONS,
+  SAMPLE_INNER,
+  writeMarks,
+} from './call.js'
+import type { NumberArray } from './marks.js'
+
+export interface EmbeddingCall extends AnyCall {
+  readonly kind: typeof embeddingKind
+  readonly definition: EmbeddingDefinition
+  readonly x: Float32Array
+  readonly y: Float32Array
+  /** Numbers of a row. */
+  readonly size: number
+  /** Labels of the pairs: what is above 0 is positive. */
+  readonly signs: NumberArray | undefined
+  /** Gradient by `x`; may be the memory of that. */
+  readonly dx: Float32Array | undefined
+  /** Gradient by `y`. */
+  readonly dy: Float32Array | undefined
+  /** Upstream gradient over the denominator. */
+  readonly scale: number
+  readonly p0: number
+  readonly p1: number
+  /** Weight of each `sampleInner` neighbouring pairs. */
+  readonly sampleWeight: Float32Array | undefined
+  readonly sampleInner: number
+  /** Upstream gradient per pair, in place of `scale`. */
+  readonly gradOutput: Float32Array | undefined
+  /** The loss of each pair goes here. */
+  readonly out: Float32Array | undefined
+  /** `dx` is added to; it is not the memory of `x` then. */
+  readonly accumulate: boolean
+}
+
+const SCALE = OWN
+const P0 = OWN + 1
+const P1 = OWN + 2
+
+export const embeddingKind: CallKind<EmbeddingCall> = {
+  name: 'embedding',
+  place: 6,
+  axis: ({ x, size }) => ({ samples: 1, classes: size, positions: x.length / size, last: true }),
+  bySample: false,
+  scans: false,
+  arrays({ x, y, dx, dy, signs, sampleWeight, gradOutput, out, marks }) {
+    return [x, y, dx, dy, signs, sampleWeight, gradOutput, out, marks.labels, marks.mask]
+  },
+  write({ x, size, scale, p0, p1, sampleInner, accumulate, marks }, numbers) {
+    numbers[CLASSES] = size
+    numbers[POSITIONS] = x.length / size
+    numbers[LAST] = 1
+    numbers[SCALE] = scale
+    numbers[P0] = p0
+    numbers[P1] = p1
+    numbers[SAMPLE_INNER] = sampleInner
+    numbers[ACCUMULATE] = accumulate ? 1 : 0
+    writeMarks(marks, numbers)
+  },
+}
