@@ -46,6 +46,19 @@ export interface AnyCall {
   readonly marks: Marks
 }
 
+/** What a call may have for each of its values: those of elements, positions or rows. */
+export interface Streams {
+  /** Weight of each `sampleInner` neighbouring values. Where there are other weights too, both count. */
+  readonly sampleWeight: Float32Array | undefined
+  readonly sampleInner: number
+  /** Upstream gradient of each, in place of `scale`. */
+  readonly gradOutput: Float32Array | undefined
+  /** Each goes here, weighted. */
+  readonly out: Float32Array | undefined
+  /** The gradient is added to what is there; it is not the memory of the input then. */
+  readonly accumulate: boolean
+}
+
 /** A kind of call. */
 export interface CallKind<C extends AnyCall> {
   readonly name: string

@@ -10,11 +10,12 @@ import {
   OWN,
   POSITIONS,
   SAMPLE_INNER,
+  type Streams,
   writeMarks,
 } from './call.js'
 import type { NumberArray } from './marks.js'
 
-export interface EmbeddingCall extends AnyCall {
+export interface EmbeddingCall extends AnyCall, Streams {
   readonly kind: typeof embeddingKind
   readonly definition: EmbeddingDefinition
   readonly x: Float32Array
@@ -31,15 +32,6 @@ export interface EmbeddingCall extends AnyCall {
   readonly scale: number
   readonly p0: number
   readonly p1: number
-  /** Weight of each `sampleInner` neighbouring pairs. */
-  readonly sampleWeight: Float32Array | undefined
-  readonly sampleInner: number
-  /** Upstream gradient per pair, in place of `scale`. */
-  readonly gradOutput: Float32Array | undefined
-  /** The loss of each pair goes here. */
-  readonly out: Float32Array | undefined
-  /** `dx` is added to; it is not the memory of `x` then. */
-  readonly accumulate: boolean
 }
 
 const SCALE = OWN

@@ -10,6 +10,7 @@ import {
   OWN,
   POSITIONS,
   SAMPLE_INNER,
+  type Streams,
   writeMarks,
 } from './call.js'
 
@@ -66,20 +67,11 @@ export interface ExpressionCall extends AnyCall {
 }
 
 /** What becomes of the value and the slopes of each row, as of those of a pointwise loss. */
-export interface RawExtra {
+export interface RawExtra extends Streams {
   /** Upstream gradient over the denominator, in double precision; it may lie beyond the range of single precision. */
   readonly scale: number
   /** Weight per row, cycled over the rows. */
   readonly weight: Float32Array | undefined
-  /** Weight of each `sampleInner` neighbouring rows; where both are given both count. */
-  readonly sampleWeight: Float32Array | undefined
-  readonly sampleInner: number
-  /** Upstream gradient per row, in place of `scale`. */
-  readonly gradOutput: Float32Array | undefined
-  /** The weighted value of each row goes here. */
-  readonly out: Float32Array | undefined
-  /** The gradients are added to what is there; none is the memory of an input then. */
-  readonly accumulate: boolean
 }
 
 const REGISTERS = OWN

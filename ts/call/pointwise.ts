@@ -2,7 +2,7 @@
 
 import type { PointwiseDefinition } from '../definition.js'
 import { rowOf } from './axis.js'
-import { ACCUMULATE, type AnyCall, type CallKind, OWN, SAMPLE_INNER, writeMarks } from './call.js'
+import { ACCUMULATE, type AnyCall, type CallKind, OWN, SAMPLE_INNER, type Streams, writeMarks } from './call.js'
 import { everything, type NumberArray } from './marks.js'
 
 export interface PointwiseCall extends AnyCall {
@@ -22,21 +22,12 @@ export interface PointwiseCall extends AnyCall {
   readonly extra: PointwiseExtra | undefined
 }
 
-export interface PointwiseExtra {
+export interface PointwiseExtra extends Streams {
   readonly auxInner: number
   /** Weight per element, cycled over the input. */
   readonly weight: Float32Array | undefined
-  /** Weight of each `sampleInner` neighbouring elements; where both are given both count. */
-  readonly sampleWeight: Float32Array | undefined
-  readonly sampleInner: number
-  /** Upstream gradient per element, in place of `scale`. */
-  readonly gradOutput: Float32Array | undefined
   /** Gradient by the target goes here. */
   readonly targetGrad: Float32Array | undefined
-  /** The loss of each element goes here. */
-  readonly out: Float32Array | undefined
-  /** `dx` is added to; it is not the memory of `x` then. */
-  readonly accumulate: boolean
 }
 
 const SCALE = OWN

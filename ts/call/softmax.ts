@@ -11,6 +11,7 @@ import {
   OWN,
   POSITIONS,
   SAMPLE_INNER,
+  type Streams,
   writeMarks,
 } from './call.js'
 
@@ -30,24 +31,15 @@ export interface SoftmaxCall extends AnyCall {
   readonly extra: SoftmaxExtra | undefined
 }
 
-export interface SoftmaxExtra {
+export interface SoftmaxExtra extends Streams {
   /** In place of classes: a distribution, or the scores of a teacher. */
   readonly target: Float32Array | undefined
   /** Weight per class. */
   readonly weight: Float32Array | undefined
   /** In its place, in double precision, for the backend in TypeScript alone: products that are no floats. */
   readonly exactWeight: Float64Array | undefined
-  /** Weight of each `sampleInner` neighbouring positions. */
-  readonly sampleWeight: Float32Array | undefined
-  readonly sampleInner: number
-  /** Upstream gradient per position, in place of `scale`. */
-  readonly gradOutput: Float32Array | undefined
   /** Gradient by the target goes here. */
   readonly targetGrad: Float32Array | undefined
-  /** The loss of each position goes here. */
-  readonly out: Float32Array | undefined
-  /** `dx` is added to; it is not the memory of `x` then. */
-  readonly accumulate: boolean
 }
 
 const SCALE = OWN
