@@ -136,6 +136,7 @@ async function buildTypeScript() {
   await run('tsc', ['-p', '.'])
 }
 
+const started = performance.now()
 if (found('cargo')) {
   await Promise.all([buildNative(), buildWasm()])
 } else {
@@ -144,3 +145,6 @@ if (found('cargo')) {
   if (process.env.CI === 'true') process.exit(1)
 }
 await buildTypeScript()
+const seconds = (performance.now() - started) / 1000
+// Nothing is said where nothing was to be built.
+if (seconds > 10) console.log(`built in ${seconds.toFixed(0)} s`)
