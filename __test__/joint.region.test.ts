@@ -357,6 +357,33 @@ everywhere('generalizedDice keeps its digits at every gap', (t) => {
   }
 })
 
+everywhere('generalizedDice keeps its digits through a softmax at every gap', (t) => {
+  // Classes of as many positions have the very same slope, and one of the positions is predicted as another class.
+  const [classes, positions] = [3, 12]
+  const shape = [1, classes, positions]
+  const labels = Int32Array.from({ length: positions }, (_, i) => i % classes)
+  const y = filled(36, (i) => Number(labels[i % positions] === Math.floor(i / positions)))
+  for (const gap of [0, 1, 8, 14, 16.5, 20, 32, 40]) {
+    const x = filled(36, (i) => (y[i] === 1 ? 6 + (i % 5) / 8 : 0))
+    x[0] = 0
+    x[positions] = gap
+    x[2 * positions] = 1
+    const powers = Array.from(x, (x) => real(x).exp())
+    const p = powers.map((power, i) => power.div(sumOf(powers.filter((_, j) => (i - j) % positions === 0))))
+    for (const weightType of ['uniform', 'square'] as const) {
+      const options = { weightType, smoothNr: 1e-5, smoothDr: 1e-5 }
+      const title = `gap ${gap}, ${weightType}`
+      const { byP } = truthOf(title, { samples: 1, classes, options }, p, Array.from(y, real))
+      const grad = generalizedDice.backward(x, labels, { ...options, shape, activation: 'softmax' })
+      const expected = byP.map((g, i) => {
+        const others = p.map((q, j) => ((i - j) % positions === 0 ? q.times(g.minus(byP[j])) : ZERO))
+        return p[i].times(sumOf(others))
+      })
+      near(t, `${title}, by x`, grad, expected, 1)
+    }
+  }
+})
+
 everywhere('options of generalizedDice', (t) => {
   const loss = loose(generalizedDice)
   const x = filled(6, (i) => i / 8)

@@ -33,6 +33,9 @@ export function fillCoefficients(
   const { samples, classes } = axis
   const { includeBackground, weight, sampleWeight, squared } = settings
   const numbers = (byTarget && definition.mirrored?.(settings.numbers)) || settings.numbers
+  // Of classes with one value for all, many have the very same slope.
+  const isShifted = joint !== undefined && settings.activation === 'softmax' && !byTarget
+  const own = new Float64Array(isShifted ? PLANE * classes : 0)
   let fits = true
   coefficients.fill(0)
   let plane = 0
@@ -42,8 +45,8 @@ export function fillCoefficients(
       const ofClass = joint === undefined ? (weight?.[c] ?? 1) : joint.weights[at / PLANE]
       const up = (gradOutput?.[joint === undefined ? plane : row] ?? factor) * ofClass * (sampleWeight?.[row] ?? 1)
       if (up === 0 || isEmpty(settings, sums, at)) continue
-      const own = joint === undefined ? at : PLANE * row
-      const slope = definition.slope(sumsOfPlane(settings, joint?.sums ?? sums, own, byTarget), numbers, squared)
+      const of = joint === undefined ? at : PLANE * row
+      const slope = definition.slope(sumsOfPlane(settings, joint?.sums ?? sums, of, byTarget), numbers, squared)
       const { p, y } = ownSums(settings, sums, at)
       // What a is a factor of may be 0 everywhere: then it need not be more than single precision holds.
       const isUnused = (byTarget ? p : y) === 0 && sums[at + 2] === 0
@@ -51,6 +54,7 @@ export function fillCoefficients(
       const k = up * slope[1]
       const b = up * slope[2]
       if (Math.max(Math.abs(a), Math.abs(k), Math.abs(b)) > LARGE) fits = false
+      if (isShifted) own.set([a, k, b], PLANE * c)
       for (let sample = row; sample < samples; sample += rows) {
         const to = PLANE * (sample * classes + c)
         coefficients[to] = a
@@ -58,8 +62,26 @@ export function fillCoefficients(
         coefficients[to + 2] = b
       }
     }
+    if (!isShifted) continue
+    shiftCommon(own)
+    for (let sample = row; sample < samples; sample += rows) coefficients.set(own, PLANE * sample * classes)
+    own.fill(0)
   }
   return fits
+}
+
+/**
+ * Takes the median b of the classes from every a and b. Through a softmax, p_c·(g_c − Σ g·p), what all g have in common has no effect;
+ * but where g is nearly the same for two classes and a third one has hardly any probability, the difference would keep no digit of it.
+ */
+function shiftCommon(own: Float64Array): void {
+  const slopes = Float64Array.from({ length: own.length / PLANE }, (_, c) => own[PLANE * c + 2]).sort()
+  const common = slopes[slopes.length >> 1]
+  if (!Number.isFinite(common)) return
+  for (let at = 0; at < own.length; at += PLANE) {
+    own[at] -= common
+    own[at + 2] -= common
+  }
 }
 
 /** The gradient by the target. */

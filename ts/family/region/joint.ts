@@ -5,13 +5,14 @@ import type { RegionDefinition } from './definition.js'
 import type { RegionSettings } from './settings.js'
 import { isEmpty, type Joint, ownSums } from './sums.js'
 
-/** Adds up the sums of the classes, of a loss that has one value for all of them. */
+/** Adds up the sums of the classes, of a loss that has one value for all of them; `areLabels` says that the target is classes. */
 export function joinClasses(
   definition: RegionDefinition,
   settings: RegionSettings,
   sums: Float64Array,
   rows: number,
   classes: number,
+  areLabels: boolean,
 ): Joint | undefined {
   if (definition.joint === undefined) return undefined
   const { includeBackground, weight, numbers } = settings
@@ -19,7 +20,12 @@ export function joinClasses(
   const joint = { weights: new Float64Array(rows * classes), sums: new Float64Array(rows * PLANE) }
   for (let row = 0; row < rows; row++) {
     const targets: number[] = []
-    for (let c = first; c < classes; c++) targets.push(ownSums(settings, sums, PLANE * (row * classes + c)).y)
+    for (let c = first; c < classes; c++) {
+      const { y } = ownSums(settings, sums, PLANE * (row * classes + c))
+      // Of labels it is a number of positions, of which a sum in single precision may have lost the last digits: classes of as many
+      // positions must weigh the same.
+      targets.push(areLabels ? Math.round(y) : y)
+    }
     const weights = definition.joint(targets, numbers)
     for (let c = first; c < classes; c++) {
       const plane = row * classes + c

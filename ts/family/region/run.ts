@@ -100,7 +100,7 @@ export function runOf(
       partSum = kernels.run(sumsPass(rest, sums.fill(0), undefined))
       if (settings.batch) addSamples(sums, samples, classes)
     }
-    const joint = joinClasses(definition, settings, sums, rows, classes)
+    const joint = joinClasses(definition, settings, sums, rows, classes, given.values === undefined)
     const { total, counted } = reducePlanes(definition, settings, sums, joint, rows, classes, out)
     const denominator = denominatorOf(settings, settings.normalizers.dice ?? counted)
     const reported = settings.reduction === 'mean' ? denominator : counted
