@@ -54,7 +54,10 @@ export function fillCoefficients(
       const k = up * slope[1]
       const b = up * slope[2]
       if (Math.max(Math.abs(a), Math.abs(k), Math.abs(b)) > LARGE) fits = false
-      if (isShifted) own.set([a, k, b], PLANE * c)
+      if (isShifted) {
+        own.set([a, k, b], PLANE * c)
+        continue
+      }
       for (let sample = row; sample < samples; sample += rows) {
         const to = PLANE * (sample * classes + c)
         coefficients[to] = a
