@@ -2,7 +2,7 @@
  * Losses of one input element and one target element.
  *
  * A loss gives a loop over a block, not a function of one element: a callback per element turns megamorphic as soon as
- * several losses are in use, which is 2.5 times slower (measured).
+ * several losses are in use, and takes 2.5 times as long.
  */
 
 import { classesOf, everything, NOTHING } from '../../call/marks.js'

@@ -430,8 +430,8 @@ impl Kernel for Exponentials<'_> {
         let (x, x_tail) = self.x.as_chunks::<LANES>();
         let (e, e_tail) = self.e.as_chunks::<LANES>();
         // The next row comes in while this one is computed: the pass for the maximum has nothing else to do than to wait for it.
-        // With 4 million scores of 1,000 classes that takes 0.51 ns instead of 0.75 for a score, and in the cache next to nothing.
-        // Stores past the caches take 1.4, since rows seldom end with a line.
+        // Out of the caches that takes two thirds of the time, and in the cache it changes next to nothing. Stores past the caches
+        // take nearly twice as long, since rows seldom end with a line of the cache.
         for (x, e) in x.iter().zip(e) {
             s.prefetch(x, self.ahead);
             s.prefetch(e, self.ahead);
