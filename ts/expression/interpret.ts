@@ -2,8 +2,15 @@
  * The block interpreter in TypeScript. A register is a block of floats in the first-level cache, an instruction one loop over the block,
  * and the choice of the loop stands outside of it. Inputs and outputs are operands like registers, so that nothing is copied.
  *
- * The rows go by units of {@link BLOCK}, whose values are summed as those of every other loss. A unit that leaves the range of single
- * precision is looked at again row by row in double.
+ * For each unit of {@link BLOCK} rows:
+ *
+ * 1. each of its blocks of {@link ROWS} rows runs the instructions, one after the other. Outputs go to the caller's arrays, or to arrays
+ *    of the unit where they go over inputs, or where weights and masks come in;
+ * 2. with weights and masks, values are weighed and slopes become gradients ({@link finishRaw});
+ * 3. what has left the range of single precision is computed again row by row in double;
+ * 4. the values are summed as those of every other loss ({@link total}), and what was held back is stored.
+ *
+ * Units add up in double precision.
  */
 
 import type { ExpressionCall, Program, RawExtra } from '../call/expression.js'

@@ -1,4 +1,10 @@
-/** The exponentials of a position, which all losses of a softmax share. */
+/**
+ * The exponentials of a position, which all losses of a softmax have in common.
+ *
+ * A position has its scores `step` apart, from `first` to before `last`. The loops over them are one after the other: the largest score,
+ * e^z with Σ e^z in the order of the classes, and the sum without the largest class, which is added up anew where that is nearly
+ * certain, since a difference would have lost it.
+ */
 
 import { exp } from '../../math.js'
 

@@ -1,4 +1,17 @@
-/** Passes of losses of planes. */
+/**
+ * Passes of losses of planes.
+ *
+ * A call is one pass: it adds three sums for each plane of a sample and a class, or it writes the gradient by the scores or by the
+ * target from three coefficients of each plane.
+ *
+ * - Without a softmax the planes go one after the other, by blocks of 1,024 positions. {@link activate} fills arrays of the block with
+ *   probabilities, their complements and slopes, and with value and slope of a loss of each position beside the planes; a loop over
+ *   them adds up ({@link addUp}) or writes.
+ * - With a softmax the positions of a sample go one after the other, and of each all classes: the largest score, e^z and their sum, and
+ *   then the classes with their planes. Where a class is nearly certain, 1 − p is the sum over the others, of which nothing is lost.
+ *
+ * Sums are in double precision and in the order of the positions: nothing is computed again.
+ */
 
 import type { Axis } from '../../call/axis.js'
 import { classesOf, type Marks, NOTHING, type NumberArray } from '../../call/marks.js'

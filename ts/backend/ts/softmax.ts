@@ -1,4 +1,16 @@
-/** Losses of the softmax of scores, and of scores that are ln p already. */
+/**
+ * Losses of the softmax of scores, and of scores that are ln p already.
+ *
+ * Positions go one after the other, in units whose labels are read at once. For each position:
+ *
+ * 1. a pass over its scores gives the largest, and another e^z and their sum, in double precision;
+ * 2. at the label, or class by class for distributions and smoothing, value and slopes follow. Where a class is nearly certain,
+ *    1 − p is the sum over the others, of which nothing is lost;
+ * 3. a last pass writes the gradient: e^z times a factor, less the part of the class.
+ *
+ * Values go into 16 lanes by the number of the position in its unit; the lanes fold at its end, and units add up. Since all of it is
+ * in double precision until it is stored, nothing is computed again. Two softmaxes are in `teacher.ts`.
+ */
 
 import { firstScore } from '../../call/axis.js'
 import { classesOf, NOTHING } from '../../call/marks.js'

@@ -1,4 +1,15 @@
-/** Two softmaxes and their divergence. */
+/**
+ * Two softmaxes and their divergence.
+ *
+ * Positions go one after the other. For each of them:
+ *
+ * 1. passes over both arrays give the largest scores, the e^z and their sums, and the mean of the differences of the scores;
+ * 2. where the divergence is large it is that of the logarithms of the sums; elsewhere a pass adds up terms of second order, of
+ *    which none is negative, and leaves what the gradient is made of in place of e^z;
+ * 3. the gradient by the teacher is written before that pass, and the one by the student after it.
+ *
+ * Values add up in the order of the positions, in double precision throughout: nothing is computed again.
+ */
 
 import { firstScore } from '../../call/axis.js'
 import { classesOf, everything, NOTHING } from '../../call/marks.js'

@@ -1,5 +1,12 @@
-//! Which positions of a call count, and their classes. Labels and masks come in whatever type the caller has them, and are
-//! read a few at a time: no copy of them is made.
+//! Which positions of a call count, and their classes. Labels and masks come in whatever type the caller has them, and are read a few at a
+//! time: no copy of them is made.
+//!
+//! [`Positions::classes`] gives the classes of a few neighbours, in two steps: labels become 32-bit integers, and those that are ignored
+//! or masked become [`NOTHING`]. All loops ask it, once for each tile or unit. The common case, 32-bit labels of which one number is
+//! ignored, has a loop without a choice for each label.
+//!
+//! [`Positions::weight`] walks all positions by blocks of 1,024 for the denominator of `mean`, and looks for labels that are no class on
+//! the way. Counts of a block are integers; weights add up in double precision, in the order of the positions.
 
 use super::stream::Stream;
 use crate::simd::{Cells, LANES, Room};

@@ -1,5 +1,19 @@
-//! Rows of few scores with class indices, 16 rows at a time: lanes are rows, so that nothing is summed across lanes and no lane
-//! is empty.
+//! Rows of few scores with class indices, 16 rows at a time: lanes are rows, so that nothing is summed across lanes and no lane is
+//! empty.
+//!
+//! For each 64 rows of a unit, or fewer where scratch holds no more:
+//!
+//! 1. the scores are transposed into scratch, where 16 rows have one vector for each class;
+//! 2. classes, weights and upstream gradients are read, one for each row ([`NewRows`]);
+//! 3. of each 16 rows ([`Rows::values`]) a pass gives the largest scores, another e^z and Σ e^z without the label, and a last one the
+//!    gradients in place of e^z; in between come the values;
+//! 4. the gradients are transposed back, into `dx`.
+//!
+//! Sums over classes add up by groups of 8. Of the values of a unit, row i is in lane i mod 16; the lanes fold at its end, and units add
+//! up in double precision.
+//!
+//! Rows of which single precision loses something, as [`Watch`] says, are computed again in double ([`in_double`]) from their scores in
+//! `x`, which are all there before step 4; their values add up beside those of the lanes.
 
 use super::double::{Watch, position};
 use super::rows::{Below, Call, Gradient, Sums};

@@ -1,7 +1,11 @@
 //! Positions in double precision, one after the other: those whose numbers leave the range of single precision on the way, or lose
 //! digits there, though the result does not.
 //!
-//! There are three kinds of them. Weights and upstream gradients far from 1 are seen before the loops start, and so is a γ so large
+//! [`run`] walks the units of a call, [`positions`] a few neighbours and [`position`], or [`distilled`] of two softmaxes, one of them: a
+//! pass over its scores gives the largest, another Σ e^z without it, and further ones values and gradients. Values add up in the order of
+//! the positions, and units in that of the call.
+//!
+//! Three kinds of positions come here. Weights and upstream gradients far from 1 are seen before the loops start, and so is a γ so large
 //! that it multiplies the rounding of 1 − p; the whole call comes here then. Results below the normal numbers that a weight or an
 //! upstream gradient lifts are seen by the loops, as [`Watch`] says, which send the position, or its tile, here.
 

@@ -1,4 +1,20 @@
 //! Rows of many scores with class indices, one after the other.
+//!
+//! The rows of a unit go 16 at a time. Each row is finished while it is in the first-level cache:
+//!
+//! 1. the largest score;
+//! 2. e^((x − max)/T), by blocks of 1,024 scores, into `dx` or, without a gradient, into scratch. The e^z of the label is taken out of
+//!    their sum, so that 1 − p_y keeps its digits where p_y is nearly 1;
+//! 3. the gradient in place of e^z, which is one factor times e^z less what smoothing asks for; the label's element comes last.
+//!
+//! After 16 rows their sums are one vector each ([`Batch`]), of which logarithms and values are computed at once.
+//!
+//! Within a block the vectors add up by fours, in four sums that overlap; blocks add up in double precision. Of the values of a unit,
+//! row i is in lane i mod 16; the lanes fold at its end, and units add up in double precision.
+//!
+//! A row is computed again in double precision ([`position`]) where [`Watch`] says that a factor lifts what is below the normal numbers,
+//! or that its value is too small since the label is nearly certain. The latter shows only when `dx` is written: where that is `x`, there
+//! is a copy of the row.
 
 use super::double::{Watch, position};
 use super::tiles::{GROUP, weigh};

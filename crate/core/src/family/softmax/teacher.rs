@@ -1,18 +1,19 @@
 //! T²·KL(softmax(t/T) ‖ softmax(x/T)): the target is a second softmax.
 //!
 //! The divergence of two softmaxes that are nearly the same is of second order in the difference of the scores, and that of the
-//! logarithms of both has no digit of it. So the difference of the scores comes first, D_c = (x_c − t_c) − (x_k − t_k) with the
-//! teacher's largest class k, and then u_c = (Σ t·D − D_c)/T, whose mean is 0. With Q = Σ t·(e^−u − 1 + u), where no term is
-//! negative, it is
+//! logarithms of both has no digit of it. So the difference of the scores comes first, D_c = (x_c − t_c) − (x_k − t_k) with the teacher's
+//! largest class k, and then u_c = (Σ t·D − D_c)/T, whose mean is 0. With Q = Σ t·(e^−u − 1 + u), where no term is negative,
+//! KL = ln(1 + Q), p_c − t_c = (t_c·(e^−u − 1) − t_c·Q)/(1 + Q) and t_c·(ln t_c − ln p_c − KL) = t_c·u_c.
 //!
-//! - KL = ln(1 + Q),
-//! - p_c − t_c = (t_c·(e^−u − 1) − t_c·Q)/(1 + Q),
-//! - t_c·(ln t_c − ln p_c − KL) = t_c·u_c.
+//! Tiles and their blocks are those of [`super::tiles`]. For each tile:
 //!
-//! Where |u| < 1 the exponential is a polynomial, elsewhere t·e^−u = p·(1 + Q) is of the student's own softmax, and nothing
-//! cancels. Of two softmaxes that are far apart, with KL > 1, the logarithms of their sums do as well.
-//! The factors of T stay with the differences, which keeps all of it in range for every T, and the differences are quarters of
-//! those of the scores, which keeps them in range too where scores are ±3e38.
+//! 1. a pass over both arrays gives their largest scores ([`Pair::common`]);
+//! 2. another D, the e^z of both, their sums and Σ D·e^z of the teacher ([`Pair::exponentials`]);
+//! 3. another the terms of Q, t·u and t·(e^−u − 1), in place of D and of e^z ([`Pair::terms`]);
+//! 4. a last one the gradients by both.
+//!
+//! Where |u| < 1 the exponential is a polynomial, elsewhere t·e^−u = p·(1 + Q) is of the student's own softmax, and nothing cancels. Of two
+//! softmaxes that are far apart, with KL > 1, the logarithms of their sums do as well. A tile that loses something goes to [`double`].
 
 use super::double::{self, Watch};
 use super::tiles::{EachTile, GROUP, KEPT, Sum, blocks, upstreams, walk};
@@ -30,7 +31,8 @@ pub(super) fn run(level: Level, args: Args, watch: Watch) -> f64 {
     walk(level, args, Distilled(args, extra, target, watch))
 }
 
-/// What of a score differences are made of: one of two differences of scores has four times as much as a score at most.
+/// Differences are made of a quarter of each score, since a difference of two differences has four times as much as a score at most:
+/// so they are in range where scores are ±3e38. The factors of T stay with the differences, which keeps all of it in range for every T.
 const UNIT: f32 = 0.25;
 
 #[derive(Clone, Copy)]

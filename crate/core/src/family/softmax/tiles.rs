@@ -1,4 +1,20 @@
 //! Any class axis, any target, all options, over tiles of positions.
+//!
+//! A tile is 16 neighbouring positions, whose vectors have one class each, or one position of at least [`WIDE`] classes that are last,
+//! whose vectors have 16 classes each. For each tile of a unit:
+//!
+//! 1. labels, masks and weights are read ([`Call::positions`]);
+//! 2. passes over the scores give the softmax ([`Normalize`]): the largest score, then e^z, Σ e^z and that sum without the largest
+//!    class. They go by blocks of 64 vectors: a tile of one block is read once, a longer one is read and computed again in each pass;
+//! 3. values and slopes follow, at the labels ([`AtLabels`]) or over a distribution ([`OverDistribution`]);
+//! 4. a last pass writes the gradients, each block after it was read for the last time, since `dx` may be `x`;
+//! 5. the values are weighed, stored and summed ([`Call::finish`]).
+//!
+//! Sums over classes add up by groups of 8 vectors, groups by blocks, and blocks in double precision ([`Sum`]). The values of a tile are
+//! one vector, whose lanes fold; tiles and units add up in double precision.
+//!
+//! A tile goes to [`double`] as a whole where [`Watch`] says that single precision loses something: before its sums are known, where a
+//! factor lifts what is below the normal numbers, and after them, where a class is so certain that the value is too small.
 
 use super::double::{self, Watch};
 use super::{Args, Extra, Kind, Scale, Softmax};
@@ -106,7 +122,7 @@ pub(super) fn run(level: Level, loss: &dyn Formula, args: Args, watch: Watch) ->
     }
 }
 
-/// What is done with the tiles of a call, with room for `N` arrays of [`Memory`].
+/// What is done with the tiles of a call, with `N` arrays of scratch for its first block.
 pub(super) trait EachTile<const N: usize>: Copy {
     /// Value and gradients; the sum of the values. Must be `#[inline(always)]`.
     fn tile<S: Simd>(&self, s: S, tile: Tile, kept: [&[Chunk]; N]) -> f64;
