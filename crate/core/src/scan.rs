@@ -146,9 +146,9 @@ pub(crate) mod weight {
             samples: 1,
         };
         call.check(FIELDS, lengths)?;
-        let (weight, own) = (call.floats(WEIGHT), call.sample_weight(SAMPLE_WEIGHT));
+        let (weight, sample_weight) = (call.floats(WEIGHT), call.sample_weight(SAMPLE_WEIGHT));
         Ok(call
             .marks(LABELS, MASK)
-            .weight(positions, classes, weight, own))
+            .weight(positions, classes, weight, sample_weight))
     }
 }

@@ -121,11 +121,11 @@ impl Picked<'_> {
             return None;
         }
         let weight = args.weight.map_or(1.0, |weight| weight[y].get());
-        let own = args
+        let sample_weight = args
             .extra
             .and_then(|extra| extra.sample_weight)
-            .map_or(1.0, |own| own.at(position));
+            .map_or(1.0, |sample_weight| sample_weight.at(position));
         // Of two floats: nothing is rounded.
-        Some((y, f64::from(weight) * f64::from(own)))
+        Some((y, f64::from(weight) * f64::from(sample_weight)))
     }
 }
