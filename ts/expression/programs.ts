@@ -190,12 +190,12 @@ function exponentsIn(value: Value): Omit<Built, 'root'> {
 function scales(): (node: Node) => boolean {
   const known = new Map<Node, boolean>()
   const hasScale = (node: Node): boolean => {
-    let own = known.get(node)
-    if (own === undefined) {
-      own = node.kind === 'scale' || node.args.some(hasScale) || node.conditions.some(hasScale)
-      known.set(node, own)
+    let isScaled = known.get(node)
+    if (isScaled === undefined) {
+      isScaled = node.kind === 'scale' || node.args.some(hasScale) || node.conditions.some(hasScale)
+      known.set(node, isScaled)
     }
-    return own
+    return isScaled
   }
   return hasScale
 }

@@ -8,12 +8,14 @@
 
 import { exp } from '../../math.js'
 
-// Of one position, by class: e^((x − max)/T), and the class's own part of the gradient.
-let scratch = { exps: new Float64Array(0), owns: new Float64Array(0) }
+// Of one position, by class: e^((x − max)/T), and its target times the slope or, of a teacher, e^z too.
+let scratch = { exps: new Float64Array(0), targetSlopes: new Float64Array(0) }
 
 /** Memory for so many classes. */
 export function scratchOf(classes: number): typeof scratch {
-  if (scratch.exps.length !== classes) scratch = { exps: new Float64Array(classes), owns: new Float64Array(classes) }
+  if (scratch.exps.length !== classes) {
+    scratch = { exps: new Float64Array(classes), targetSlopes: new Float64Array(classes) }
+  }
   return scratch
 }
 

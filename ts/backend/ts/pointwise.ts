@@ -96,10 +96,10 @@ export function pointwise(call: PointwiseCall): number {
     }
     // Without weights a derivative of class exact is only infinite where the value is.
     if (targetGrad !== undefined && !(plain && loss.inDouble !== undefined)) probe += probed(dts, count)
-    let own = total(values, count)
+    let sumOfBlock = total(values, count)
     let left = plain ? factor : 1
     if (out !== undefined) scaled(values, 1, out, start, count)
-    if (wide || lifted || !(Math.abs(own + probe) < LARGE)) {
+    if (wide || lifted || !(Math.abs(sumOfBlock + probe) < LARGE)) {
       if (plain) {
         scaled(dxs, factor, dxs, 0, count)
         scaled(dts, factor, dts, 0, count)
@@ -107,7 +107,7 @@ export function pointwise(call: PointwiseCall): number {
       }
       const apart = again(call, start, count, wide, lifted)
       for (const at of large) values.fill(0, at, at + LANES)
-      own = total(values, count) + apart
+      sumOfBlock = total(values, count) + apart
     }
     if (left === 1) {
       dx?.set(count === BLOCK ? dxs : dxs.subarray(0, count), start)
@@ -116,7 +116,7 @@ export function pointwise(call: PointwiseCall): number {
       if (dx !== undefined) scaled(dxs, left, dx, start, count)
       if (targetGrad !== undefined) scaled(dts, left, targetGrad, start, count)
     }
-    sum += own
+    sum += sumOfBlock
   }
   return sum
 }
@@ -177,7 +177,7 @@ function again(
       }
       loss.kernel(inputs, floats, auxs.subarray(at), 0, length, p0, p1, values64, dxs64, dts64)
     }
-    let own = 0
+    let sumOfVector = 0
     for (let j = 0, i = at; j < length; j++, i++) {
       let [value, slope, targetSlope] = [values64[j], dxs64[j], dts64[j]]
       if (loss.inDouble !== undefined) {
@@ -196,14 +196,14 @@ function again(
       }
       const low = extra !== undefined && delicate(value, w)
       value *= w
-      own += apart ? value : low ? value - values[i] : 0
+      sumOfVector += apart ? value : low ? value - values[i] : 0
       if (extra?.out !== undefined && (low || !Number.isFinite(values[i]))) extra.out[start + i] = value
       if (dx !== undefined && (!keeps(dxs[i]) || delicate(slope, f))) {
         dxs[i] = (extra?.accumulate ? dx[start + i] : 0) + slope * f
       }
       if (targetGrad !== undefined && (!keeps(dts[i]) || delicate(targetSlope, f))) dts[i] = targetSlope * f
     }
-    sum += own
+    sum += sumOfVector
     if (apart) large.push(at)
   }
   return sum

@@ -44,8 +44,8 @@ export function keptWeight({ marks, positions, classes, weight, sampleWeight, sa
       const y = classNumbers[i]
       if (y === NOTHING) continue
       if (classes > 0 && (y < 0 || y >= classes)) return -1 - first - i
-      const own = sampleWeight === undefined ? 1 : sampleWeight[Math.floor((first + i) / sampleInner)]
-      total += weight === undefined ? own : weight[y] * own
+      const positionWeight = sampleWeight === undefined ? 1 : sampleWeight[Math.floor((first + i) / sampleInner)]
+      total += weight === undefined ? positionWeight : weight[y] * positionWeight
     }
   }
   return total

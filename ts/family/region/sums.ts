@@ -86,9 +86,9 @@ export function reducePlanes(
     for (let c = first; c < end; c++, plane++) {
       const at = PLANE * (row * end + c)
       const empty = isEmpty(settings, sums, at)
-      const own = empty ? 0 : definition.value(sumsOfPlane(settings, sums, at), numbers)
+      const unweighted = empty ? 0 : definition.value(sumsOfPlane(settings, sums, at), numbers)
       const factor = (weight?.[c] ?? 1) * (sampleWeight?.[row] ?? 1)
-      const value = factor === 1 ? own : factor * own
+      const value = factor === 1 ? unweighted : factor * unweighted
       if (!empty || emptyClass === 'zero') counted += meanBy === 'weight' ? factor : 1
       if (out !== undefined) out[plane] = value
       total += value
