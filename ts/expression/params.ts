@@ -98,7 +98,7 @@ function numberParam(loss: string, name: string, spec: NumberSpec): ParamOf {
     if (typeof answer === 'boolean') return answer
     throw new TypeError(`${loss}: params.${name}.holds must return true or false, got ${describe(answer)}`)
   }
-  const check = (parameter: string, given: unknown): number => {
+  const numberOf = (parameter: string, given: unknown): number => {
     if (typeof given !== 'number') throw wrongType(loss, parameter, expected, given)
     const isInfinite = constant && (given === Infinity || given === -Infinity)
     if (!(isInfinite || Number.isFinite(given)) || !isRight(given)) throw wrongValue(loss, parameter, expected, given)
@@ -109,11 +109,11 @@ function numberParam(loss: string, name: string, spec: NumberSpec): ParamOf {
   }
   return {
     name,
-    default: check(`params.${name}.default`, spec.default),
+    default: numberOf(`params.${name}.default`, spec.default),
     constant,
     values: undefined,
     samples,
-    numberOf: (given) => check(name, given),
+    numberOf: (given) => numberOf(name, given),
     optionOf: (value) => value,
   }
 }

@@ -8,7 +8,7 @@ import type { PartSettings, RegionSettings } from './settings.js'
 import type { CheckedTarget } from './target.js'
 
 /** Refuses parameters of the part that are not one per class. */
-export function checkPart(loss: string, part: PartSettings | undefined, classes: number): void {
+export function assertPart(loss: string, part: PartSettings | undefined, classes: number): void {
   if (part === undefined) return
   const { aux, alpha } = part
   const { definition } = part

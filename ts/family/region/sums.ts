@@ -98,7 +98,7 @@ export function reducePlanes(
 }
 
 /** Refuses sums that no probabilities in [0, 1] have: a look at three numbers of each plane, where one at each score costs a pass. */
-export function checkSums(loss: string, sums: Float64Array, settings: RegionSettings): void {
+export function assertSums(loss: string, sums: Float64Array, settings: RegionSettings): void {
   for (let at = 0; at < sums.length; at += PLANE) {
     const py = sums[at + 2]
     const { p, y } = ownSums(settings, sums, at)

@@ -27,7 +27,7 @@ use crate::sum::BLOCK;
 use core::cell::Cell;
 
 /// Scores that are asked for before they are needed, at least.
-const AHEAD: usize = 512;
+const MIN_SCORES_AHEAD: usize = 512;
 
 /// The numbers that are the same for all rows of a call.
 pub(super) struct Call {
@@ -389,7 +389,7 @@ fn wide_sums<S: Simd>(
             e,
             max,
             inverse_temperature: call.inverse_temperature,
-            ahead: x.len().max(AHEAD),
+            ahead: x.len().max(MIN_SCORES_AHEAD),
         });
         if let Some(at_label) = e.get(y.wrapping_sub(b * BLOCK)) {
             e_y = at_label.get();

@@ -1,6 +1,6 @@
 //! Any class axis, any target, all options, over tiles of positions.
 //!
-//! A tile is 16 neighbouring positions, whose vectors have one class each, or one position of at least [`WIDE`] classes that are last,
+//! A tile is 16 neighbouring positions, whose vectors have one class each, or one position of at least [`MIN_CLASSES_OF_ROW`] classes that are last,
 //! whose vectors have 16 classes each. For each tile of a unit:
 //!
 //! 1. labels, masks and weights are read ([`Call::positions`]);
@@ -27,7 +27,7 @@ use crate::simd::{Cells, Chunk, Kernel, LANES, Lanes, Level, Map, Room, Simd, ce
 use core::ops::Range;
 
 /// Rows of at least so many scores are a tile of their own: gathering 16 of them costs more than their sums.
-pub(super) const WIDE: usize = 64;
+pub(super) const MIN_CLASSES_OF_ROW: usize = 64;
 
 /// Vectors of a tile that are in memory of its own at a time: a block. A tile that is one block stays there from pass to pass, so
 /// that a score is read once where planes are apart by a power of two, which puts all classes of a position into the same few
@@ -143,7 +143,7 @@ impl<E: EachTile<N>, const N: usize> Kernel for Walk<'_, E, N> {
     fn run<S: Simd>(self, s: S) -> f64 {
         let Self(args, each) = self;
         let axis = args.axis();
-        let by_row = axis.last && axis.classes >= WIDE;
+        let by_row = axis.last && axis.classes >= MIN_CLASSES_OF_ROW;
         let mut memory = memory();
         let steps = if by_row {
             args.classes.div_ceil(LANES)
