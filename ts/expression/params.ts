@@ -98,7 +98,7 @@ function numberParam(loss: string, name: string, spec: NumberSpec): ParamOf {
     if (typeof answer === 'boolean') return answer
     throw new TypeError(`${loss}: params.${name}.holds must return true or false, got ${describe(answer)}`)
   }
-  const numberOf = (parameter: string, given: unknown): number => {
+  const accepted = (parameter: string, given: unknown): number => {
     if (typeof given !== 'number') throw wrongType(loss, parameter, expected, given)
     const isInfinite = constant && (given === Infinity || given === -Infinity)
     if (!(isInfinite || Number.isFinite(given)) || !isRight(given)) throw wrongValue(loss, parameter, expected, given)
@@ -109,11 +109,11 @@ function numberParam(loss: string, name: string, spec: NumberSpec): ParamOf {
   }
   return {
     name,
-    default: numberOf(`params.${name}.default`, spec.default),
+    default: accepted(`params.${name}.default`, spec.default),
     constant,
     values: undefined,
     samples,
-    numberOf: (given) => numberOf(name, given),
+    numberOf: (given) => accepted(name, given),
     optionOf: (value) => value,
   }
 }
