@@ -359,7 +359,7 @@ export function sameShape(loss: string, parameter: string, got: readonly number[
   }
 }
 
-/** Whether two arrays share memory. The getter `buffer` takes 30 ns, so offsets are read only where it matters. */
+/** Whether two arrays share memory. The getter `buffer` is slow, so offsets are read only where it matters. */
 function overlaps(a: ArrayBufferView, b: ArrayBufferView): boolean {
   return (
     a.buffer === b.buffer && a.byteOffset < b.byteOffset + b.byteLength && b.byteOffset < a.byteOffset + a.byteLength

@@ -1,6 +1,6 @@
 /**
- * Exponential and logarithm where the losses need them. V8's own are right to the last bit of a double and take 12 ns; these
- * take 3, with an error below 1e-9, a hundredth of what a Float32Array keeps.
+ * Exponential and logarithm where the losses need them. V8's own are right to the last bit of a double; these take a
+ * quarter of their time, with an error below 1e-9, a hundredth of what a Float32Array keeps.
  */
 
 const EXP_STEPS = 16
@@ -35,7 +35,7 @@ export function power(x: number, y: number): number {
   return y === 0 ? 1 : Math.exp(y * Math.log(x))
 }
 
-/** −1, 1, or x itself where that is 0 or NaN. Signs are hard to guess for a branch: where they are random it takes 4 ns. */
+/** −1, 1, or x itself where that is 0 or NaN. Where signs are random, a branch is guessed wrong half the time. */
 export function sign(x: number): number {
   return Math.abs(x) > 0 ? 1 - 2 * Number(x < 0) : x
 }

@@ -63,9 +63,9 @@ export function classWeights(labels: Labels, classes: number, given: ClassWeight
     total++
   }
   if (total === 0) return new Float32Array(classes).fill(1)
-  return Float32Array.from(counts, (own) => {
-    const count = Math.max(own, 1)
-    if (method === 'inverse') return (total - own) / total
+  return Float32Array.from(counts, (found) => {
+    const count = Math.max(found, 1)
+    if (method === 'inverse') return (total - found) / total
     if (method === 'balanced') return total / (classes * count)
     return (1 - beta) / (1 - beta ** count)
   })

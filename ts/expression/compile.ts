@@ -62,15 +62,15 @@ function compileInGraph(value: Value, inputs: readonly InputTraits[], wanted: Wa
   const widths = columns.map(({ length }) => length)
   const outputs = isPlain ? widths : [...columns.flat().map(() => 1), ...(wanted.value ? [1] : [])]
   if (isPlain) {
-    columns.forEach((own, output) => {
-      if (own.length === 1) roots.push(written(own[0], output))
-      else if (own.length === 4) roots.push(newItem('store4', own, { output }))
-      else roots.push(...own.map((item, column) => newItem('storec', [item], { output, column })))
+    columns.forEach((items, output) => {
+      if (items.length === 1) roots.push(written(items[0], output))
+      else if (items.length === 4) roots.push(newItem('store4', items, { output }))
+      else roots.push(...items.map((item, column) => newItem('storec', [item], { output, column })))
     })
     if (wanted.value) roots.push(valueItem)
   } else {
-    const own = wanted.value ? [...columns.flat(), valueItem] : columns.flat()
-    roots.push(...own.map(written))
+    const results = wanted.value ? [...columns.flat(), valueItem] : columns.flat()
+    roots.push(...results.map(written))
   }
   // What the value needs no more may now be one instruction with what needs it.
   fuse(roots, 'exact')

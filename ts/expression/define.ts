@@ -175,8 +175,8 @@ export function defineLoss<const I extends Inputs, const P extends Params = Reco
 export function expressionLoss<L, const I extends Inputs = Inputs, const P extends Params = Record<never, never>>(
   definition: LibraryDefinition<I, P>,
 ): L {
-  const { draws, ...own } = definition
-  const description = describeLoss(own as unknown as ExpressionDefinition<Inputs, Params>)
+  const { draws, ...described } = definition
+  const description = describeLoss(described as unknown as ExpressionDefinition<Inputs, Params>)
   return makeExpression({ ...description, draws: Object.values(draws) }, {}) as L
 }
 
@@ -307,8 +307,8 @@ function resultOf(
     const isBits = signs !== undefined && constants.get(zeroOne) === 1
     return [name, isBits ? sub(mul(2, inputNode(k)), 1) : inputNode(k)]
   })
-  const own = params.filter((_, k) => k !== zeroOne)
-  const numbers = own.map((one, k): [string, Value | number | boolean | string] => [
+  const passed = params.filter((_, k) => k !== zeroOne)
+  const numbers = passed.map((one, k): [string, Value | number | boolean | string] => [
     one.name,
     one.constant ? one.optionOf(constants.get(k)!) : param(k),
   ])
@@ -356,8 +356,8 @@ export function checkExpression({ name: loss, inputs, params, programs }: Expres
     // So do those for whole numbers, odd and even, that are no products.
     if (programs.hasPowers(values)) others.push(all(WHOLE), all(WHOLE + 1))
     for (const kind of ['plain', 'raw'] as const) {
-      for (const own of [values, ...others]) {
-        programs.roomy({ kind, grads, value: true, inPlace: false }, own)
+      for (const tried of [values, ...others]) {
+        programs.roomy({ kind, grads, value: true, inPlace: false }, tried)
       }
     }
   }

@@ -97,9 +97,9 @@ function united(a: Adjoint, b: Adjoint): Adjoint {
   const either = (x: readonly Literal[], y: readonly Literal[]): readonly Literal[] =>
     x.length > 0 && y.length > 0 ? [...common, literalOf(or(allOf(x), allOf(y)), true)] : common
   // With c of one and ¬c ∧ d of the other, one choice is enough, and c ∨ (¬c ∧ d) is c ∨ d.
-  const absorbed = (x: Adjoint, y: Adjoint, own: readonly Literal[], other: readonly Literal[]) => {
-    if (own.length !== 1 || !has(other, opposite(own[0]))) return undefined
-    return { guard: either(own, without(other, [opposite(own[0])])), slope: chosen(own[0], x.slope, y.slope) }
+  const absorbed = (x: Adjoint, y: Adjoint, alone: readonly Literal[], other: readonly Literal[]) => {
+    if (alone.length !== 1 || !has(other, opposite(alone[0]))) return undefined
+    return { guard: either(alone, without(other, [opposite(alone[0])])), slope: chosen(alone[0], x.slope, y.slope) }
   }
   const absorption = absorbed(a, b, onlyA, onlyB) ?? absorbed(b, a, onlyB, onlyA)
   if (absorption !== undefined) return absorption
@@ -120,10 +120,10 @@ function dependenceOf(value: Value, leaves: readonly Value[]): Map<Value, boolea
   const visit = (node: Value): boolean => {
     const before = depends.get(node)
     if (before !== undefined) return before
-    let own = leaves.includes(node)
-    for (const arg of differentiable(node)) own = visit(arg) || own
-    depends.set(node, own)
-    return own
+    let isDependent = leaves.includes(node)
+    for (const arg of differentiable(node)) isDependent = visit(arg) || isDependent
+    depends.set(node, isDependent)
+    return isDependent
   }
   visit(value)
   return depends
@@ -141,20 +141,20 @@ export function gradientsOf(value: Value, leaves: readonly Value[]): Value[] {
   const adjoints = new Map<Value, Adjoint[]>([[value, [{ guard: [], slope: constant(1) }]]])
   const gradients = new Map<Value, Value>()
   for (const node of [...depends.keys()].reverse()) {
-    const own = adjoints.get(node)
-    if (own === undefined || !isActive(node)) continue
-    const { guard, slope } = merged(own)
+    const incoming = adjoints.get(node)
+    if (incoming === undefined || !isActive(node)) continue
+    const { guard, slope } = merged(incoming)
     if (leaves.includes(node)) {
       gradients.set(node, guarded(guard, slope))
       continue
     }
-    for (const [to, share, ...conditions] of sharesOf(node, slope, isActive)) {
-      if (!isActive(to) || (share.kind === 'const' && share.value === 0)) continue
+    for (const [to, contribution, ...conditions] of contributionsOf(node, slope, isActive)) {
+      if (!isActive(to) || (contribution.kind === 'const' && contribution.value === 0)) continue
       const added = without(conditions, guard)
       // What must hold and must not never counts.
       if (added.some((literal) => has(guard, opposite(literal)))) continue
       const list = adjoints.get(to) ?? []
-      list.push({ guard: [...guard, ...added], slope: share })
+      list.push({ guard: [...guard, ...added], slope: contribution })
       adjoints.set(to, list)
     }
   }
@@ -167,21 +167,21 @@ const BOUNDED: ReadonlySet<string> = new Set(
 
 /** Whether no slope within is infinite, whatever the inputs are. */
 function isBounded(node: Value): boolean {
-  let own = bounded.get(node)
-  if (own === undefined) {
-    own = node.uniform || (BOUNDED.has(node.kind) && node.args.every(isBounded))
-    bounded.set(node, own)
+  let known = bounded.get(node)
+  if (known === undefined) {
+    known = node.uniform || (BOUNDED.has(node.kind) && node.args.every(isBounded))
+    bounded.set(node, known)
   }
-  return own
+  return known
 }
 
 const bounded = new WeakMap<Value, boolean>()
 
 /** What an argument gets of the slope of a node, and under which conditions. */
-type Share = readonly [to: Value, slope: Value, ...guard: Literal[]]
+type Contribution = readonly [to: Value, slope: Value, ...guard: Literal[]]
 
-/** The shares of all arguments in a slope. */
-function sharesOf(node: Value, slope: Value, isActive: (arg: Value) => boolean): readonly Share[] {
+/** What all arguments get of a slope. */
+function contributionsOf(node: Value, slope: Value, isActive: (arg: Value) => boolean): readonly Contribution[] {
   const [a, b, c] = node.args
   const times = (factor: Operand) => mul(slope, factor)
   const guardOf = (isNeeded: boolean, condition: () => Literal): Literal[] => (isNeeded ? [condition()] : [])
@@ -212,11 +212,11 @@ function sharesOf(node: Value, slope: Value, isActive: (arg: Value) => boolean):
     }
     case 'div': {
       // One factor for all rows merges with others.
-      const share = b.uniform ? mul(div(1, b), slope) : div(slope, b)
+      const byQuotient = b.uniform ? mul(div(1, b), slope) : div(slope, b)
       // By the quotient, since b² may leave the range.
       return [
-        [a, share],
-        [b, neg(mul(share, node))],
+        [a, byQuotient],
+        [b, neg(mul(byQuotient, node))],
       ]
     }
     case 'neg':
@@ -252,7 +252,7 @@ function sharesOf(node: Value, slope: Value, isActive: (arg: Value) => boolean):
     case 'pow': {
       // y·x^y/x and x^y·ln x, both finite at 0 for y > 0.
       const base = max(a, LEAST)
-      const byBase: Share = [a, times(div(mul(b, node), base))]
+      const byBase: Contribution = [a, times(div(mul(b, node), base))]
       return isActive(b) ? [byBase, [b, times(mul(node, log(base)))]] : [byBase]
     }
     case 'min':
@@ -287,7 +287,7 @@ function sharesOf(node: Value, slope: Value, isActive: (arg: Value) => boolean):
       ]
     }
     case 'custom':
-      return node.args.flatMap((arg, i): Share[] => (i % 2 === 1 ? [[arg, times(node.args[i + 1])]] : []))
+      return node.args.flatMap((arg, i): Contribution[] => (i % 2 === 1 ? [[arg, times(node.args[i + 1])]] : []))
     default:
       throw new Error(`there is no derivative of ${node.kind}`)
   }

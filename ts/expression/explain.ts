@@ -84,8 +84,8 @@ function limitOf({ kind, args }: Node, params: readonly number[]): string | unde
   if (kind !== 'pow') return LIMITS[kind]
   const [, exponent] = args
   if (!exponent.uniform) return 'counts a negative base as 0, since the exponent is not the same for all rows'
-  const [own] = evaluateUniforms([exponent], params, 1).values
-  return Number.isInteger(own) ? undefined : 'counts a negative base as 0, since the exponent is no whole number'
+  const [evaluated] = evaluateUniforms([exponent], params, 1).values
+  return Number.isInteger(evaluated) ? undefined : 'counts a negative base as 0, since the exponent is no whole number'
 }
 
 /** A line for each operation that may leave the range, or its domain. */

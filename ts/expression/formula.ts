@@ -31,14 +31,14 @@ export function formulasOf(roots: readonly (readonly [name: string, node: Value]
   const lines: string[] = []
   const known = new Map<Node, string>()
   const text = (node: Node): Text => {
-    const own = known.get(node)
-    if (own !== undefined) return [own, ATOM]
+    const name = known.get(node)
+    if (name !== undefined) return [name, ATOM]
     const written = write(node, text, names)
     if (uses.get(node)! < 2 || node.args.length + node.conditions.length === 0) return written
-    const name = `t${known.size + 1}`
-    known.set(node, name)
-    lines.push(`${name} = ${written[0]}`)
-    return [name, ATOM]
+    const fresh = `t${known.size + 1}`
+    known.set(node, fresh)
+    lines.push(`${fresh} = ${written[0]}`)
+    return [fresh, ATOM]
   }
   for (const [name, node] of roots) {
     const [written] = text(node)
@@ -51,8 +51,8 @@ function write(node: Node, text: (node: Node) => Text, names: Names): Text {
   const all = [...node.conditions, ...node.args]
   /** An operand that stands beside an operator of this binding. */
   const beside = (operand: Node, binding: number): string => {
-    const [written, own] = text(operand)
-    return own >= binding ? written : `(${written})`
+    const [written, strength] = text(operand)
+    return strength >= binding ? written : `(${written})`
   }
   const infix = (operator: string, binding: number, right = binding): Text => [
     `${beside(all[0], binding)} ${operator} ${beside(all[1], right)}`,

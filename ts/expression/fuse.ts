@@ -161,9 +161,9 @@ export function fuse(roots: readonly Item[], kind: 'exact' | 'close'): void {
     if (rounds === 'fused' && SUMS.has(operation) && !single.has(item)) return false
     const orders = COMMUTES.has(operation) ? [item.args, [...item.args].reverse()] : [item.args]
     return orders.some((args) => {
-      const own = new Map<string, Item>()
-      if (!parts.every((part, k) => match(part, rounds, args[k], own, false))) return false
-      for (const [name, operand] of own) found.set(name, operand)
+      const operands = new Map<string, Item>()
+      if (!parts.every((part, k) => match(part, rounds, args[k], operands, false))) return false
+      for (const [name, operand] of operands) found.set(name, operand)
       return true
     })
   }

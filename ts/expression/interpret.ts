@@ -2,8 +2,15 @@
  * The block interpreter in TypeScript. A register is a block of floats in the first-level cache, an instruction one loop over the block,
  * and the choice of the loop stands outside of it. Inputs and outputs are operands like registers, so that nothing is copied.
  *
- * The rows go by units of {@link BLOCK}, whose values are summed as those of every other loss. A unit that leaves the range of single
- * precision is looked at again row by row in double.
+ * For each unit of {@link BLOCK} rows:
+ *
+ * 1. each of its blocks of {@link ROWS} rows runs the instructions, one after the other. Outputs go to the caller's arrays, or to arrays
+ *    of the unit where they go over inputs, or where weights and masks come in;
+ * 2. with weights and masks, values are weighed and slopes become gradients ({@link finishRaw});
+ * 3. what has left the range of single precision is computed again row by row in double;
+ * 4. the values are summed as those of every other loss ({@link total}), and what was held back is stored.
+ *
+ * Units add up in double precision.
  */
 
 import type { ExpressionCall, Program, RawExtra } from '../call/expression.js'
@@ -41,21 +48,21 @@ const prepared = new WeakMap<Program, Prepared>()
 
 /** The loops of a program, and a machine whose registers are in place. */
 function prepare(program: Program): Prepared {
-  let own = prepared.get(program)
-  if (own === undefined) {
+  let made = prepared.get(program)
+  if (made === undefined) {
     const instructions = decode(program)
     const readsBits = instructions.some(({ loop }) => READING_BITS.has(loop))
-    own = { instructions, readsBits, machine: { floats: [], ints: [], at: [] }, file: NOTHING_YET }
-    prepared.set(program, own)
+    made = { instructions, readsBits, machine: { floats: [], ints: [], at: [] }, file: NOTHING_YET }
+    prepared.set(program, made)
   }
   const count = program.registers + program.uniforms
   if (registerFile.length < count * ROWS) {
     registerFile = new Float32Array(count * ROWS)
     registerBits = bits(registerFile)
   }
-  if (own.file !== registerFile) {
-    own.file = registerFile
-    const { floats, ints, at } = own.machine
+  if (made.file !== registerFile) {
+    made.file = registerFile
+    const { floats, ints, at } = made.machine
     for (let k = 0; k < count; k++) {
       floats[k] = registerFile
       ints[k] = registerBits
@@ -70,7 +77,7 @@ function prepare(program: Program): Prepared {
     ints[VALUES] = valueBits
     at[VALUES] = 0
   }
-  return own
+  return made
 }
 
 function decode({ code, registers, uniforms, inputs, outputs }: Program): readonly Instruction[] {
@@ -255,17 +262,17 @@ function finishPlain(call: ExpressionCall, staged: readonly Float32Array[], unit
     const first = isStaged ? 0 : unit * width
     probe += 0 * sizeOf(isStaged ? staged[k] : grad, first, first + count * width)
   })
-  let own = 0
+  let sumOfUnit = 0
   if (probe < LARGE / 4) {
-    if (program.value) own = total(values, count)
-  } else own = againPlain(call, staged, unit, count)
+    if (program.value) sumOfUnit = total(values, count)
+  } else sumOfUnit = againPlain(call, staged, unit, count)
   if (isStaged) {
     grads.forEach((grad, k) => {
       const width = program.grads[k]
       grad.set(staged[k].subarray(0, count * width), unit * width)
     })
   }
-  return own
+  return sumOfUnit
 }
 
 /** Σ |x|, in double; NaN where one is NaN. Four sums, since each waits for the one before. */
@@ -290,7 +297,7 @@ function againPlain(call: ExpressionCall, staged: readonly Float32Array[], unit:
   for (let four = 0; four < count; four += FOUR) {
     const isApart = program.value && isLarge(values, four)
     for (let vector = four; vector < Math.min(four + FOUR, count); vector += LANES) {
-      let own = 0
+      let sumOfVector = 0
       for (let i = vector; i < Math.min(vector + LANES, count); i++) {
         const isLost = grads.some((grad, k) => {
           const width = program.grads[k]
@@ -298,7 +305,7 @@ function againPlain(call: ExpressionCall, staged: readonly Float32Array[], unit:
           return !array.subarray(row * width, (row + 1) * width).every(Number.isFinite)
         })
         if (!isApart && !isLost) continue
-        own += rowInDouble(program, uniforms, inputs, unit + i)
+        sumOfVector += rowInDouble(program, uniforms, inputs, unit + i)
         let column = 0
         grads.forEach((grad, k) => {
           const width = program.grads[k]
@@ -308,7 +315,7 @@ function againPlain(call: ExpressionCall, staged: readonly Float32Array[], unit:
           }
         })
       }
-      if (isApart) apart += own
+      if (isApart) apart += sumOfVector
     }
     if (isApart) values.fill(0, four, four + FOUR)
   }
@@ -369,10 +376,10 @@ function finishRaw(
     first += width
   })
   const isWide = gradOutput === undefined && grads.length > 0 && !isSingle(raw.scale)
-  let own = 0
+  let sumOfUnit = 0
   if (!isWide && !isLifted && probe < LARGE / 4) {
-    if (value !== undefined) own = total(values, count)
-  } else own = againRaw(call, raw, outputs, unit, count, isWide, isLifted)
+    if (value !== undefined) sumOfUnit = total(values, count)
+  } else sumOfUnit = againRaw(call, raw, outputs, unit, count, isWide, isLifted)
   if (out !== undefined && value !== undefined) out.set(value.subarray(0, count), unit)
   first = 0
   grads.forEach((grad, k) => {
@@ -382,7 +389,7 @@ function finishRaw(
     }
     first += width
   })
-  return own
+  return sumOfUnit
 }
 
 /** Which rows of a unit count, the weight of each, and the factor of its gradients. */
@@ -447,7 +454,7 @@ function againRaw(
   for (let four = 0; four < count; four += FOUR) {
     const isApart = value !== undefined && isLarge(values, four)
     for (let vector = four; vector < Math.min(four + FOUR, count); vector += LANES) {
-      let own = 0
+      let sumOfVector = 0
       for (let i = vector; i < Math.min(vector + LANES, count); i++) {
         const row = unit + i
         if (classNumbers[i] === NOTHING) continue
@@ -458,8 +465,8 @@ function againRaw(
         const exact = rowInDouble(program, uniforms, inputs, row)
         if (value !== undefined) {
           const isLow = isDelicate(exact, w)
-          if (isApart) own += exact * w
-          else if (isLow) own += exact * w - value[i]
+          if (isApart) sumOfVector += exact * w
+          else if (isLow) sumOfVector += exact * w - value[i]
           if (isLow || !Number.isFinite(value[i])) value[i] = exact * w
         }
         const factor = w * (gradOutput === undefined ? scale : gradOutput[row])
@@ -469,7 +476,7 @@ function againRaw(
           column[i] = (accumulate ? grad[row * width + at] : 0) + slopes[k] * factor
         })
       }
-      lacking += own
+      lacking += sumOfVector
     }
     if (isApart) values.fill(0, four, four + FOUR)
   }

@@ -210,9 +210,9 @@ export function nameLogistics(roots: readonly Item[]): Map<Item, Map<number, Ite
     const [all] = item.args
     results.set(all, (results.get(all) ?? new Map<number, Item>()).set(item.result, item))
   }
-  for (const [all, own] of results) {
+  for (const [all, used] of results) {
     const fits = (name: LogisticName) =>
-      [...own.keys()].every((result) => LOGISTIC[name].results.includes(result as never))
+      [...used.keys()].every((result) => LOGISTIC[name].results.includes(result as never))
     all.operation = fits('sigmoid') ? 'sigmoid' : fits('softplus') ? 'softplus' : 'logistic'
   }
   return results

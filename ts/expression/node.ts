@@ -140,18 +140,18 @@ function make(
   value = 0,
   column = -1,
 ): Node<never> {
-  const own = inUse(kind)
+  const nodes = inUse(kind)
   const operands = [...args, ...conditions]
   const ids = operands.map((node) => node.id)
   const key = `${kind} ${ids} ${Object.is(value, -0) ? '-0' : value} ${column}`
-  let node = own.get(key)
+  let node = nodes.get(key)
   if (node === undefined) {
     const uniform = kind !== 'input' && args.every((a) => a.uniform) && conditions.every((c) => c.uniform)
     const type = CONDITIONS.has(kind) ? 'condition' : 'number'
     const depth = operands.reduce((deepest, operand) => Math.max(deepest, operand.depth), 0) + 1
-    if (own.size >= most || (depth > MOST_DEEP && most < Number.POSITIVE_INFINITY)) throw tooLarge()
-    node = new Node(own, own.size, type, kind, args, conditions, value, column, uniform, depth)
-    own.set(key, node)
+    if (nodes.size >= most || (depth > MOST_DEEP && most < Number.POSITIVE_INFINITY)) throw tooLarge()
+    node = new Node(nodes, nodes.size, type, kind, args, conditions, value, column, uniform, depth)
+    nodes.set(key, node)
   }
   return node as Node<never>
 }
@@ -470,12 +470,12 @@ const notNegative = new WeakMap<Node, boolean>()
 
 /** Whether a value is surely not negative, but for NaN. */
 export function isNotNegative(node: Value): boolean {
-  let own = notNegative.get(node)
-  if (own === undefined) {
-    own = lookedUp(node)
-    notNegative.set(node, own)
+  let known = notNegative.get(node)
+  if (known === undefined) {
+    known = lookedUp(node)
+    notNegative.set(node, known)
   }
-  return own
+  return known
 }
 
 function lookedUp({ kind, args, value }: Value): boolean {
@@ -655,16 +655,16 @@ export function rebuilt(
 ): Value {
   const done = new Map<Node, Node>()
   const visit = <T extends Type>(node: Node<T>): Node<T> => {
-    let own = done.get(node)
-    if (own === undefined) {
+    let made = done.get(node)
+    if (made === undefined) {
       const [args, odd] = [node.args.map(visit), isOdd.get(node)]
-      own =
+      made =
         odd !== undefined && args[1].kind !== 'const'
           ? wholePower(args[0], args[1], odd)
           : rebuild(node, args, node.conditions.map(visit), constants)
-      done.set(node, own)
+      done.set(node, made)
     }
-    return own as Node<T>
+    return made as Node<T>
   }
   return visit(root)
 }

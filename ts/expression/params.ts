@@ -71,20 +71,20 @@ const listed = (members: readonly string[]) => members.join(', ').replace(/, (\w
 
 /** Checks the definition of a parameter. */
 export function paramOf(loss: string, name: string, spec: ParamSpec): ParamOf {
-  const own = typeof spec === 'number' || typeof spec === 'boolean' ? { default: spec } : spec
-  if (typeof own !== 'object' || own === null) {
+  const given = typeof spec === 'number' || typeof spec === 'boolean' ? { default: spec } : spec
+  if (typeof given !== 'object' || given === null) {
     const expected = 'a number or { default, expected, holds }, true or false, or { default, words }'
     throw wrongType(loss, `params.${name}`, expected, spec)
   }
-  const members = 'words' in own ? OF_WORDS : typeof own.default === 'boolean' ? OF_FLAGS : OF_NUMBERS
-  const other = Object.keys(own).find((member) => !members.includes(member))
+  const members = 'words' in given ? OF_WORDS : typeof given.default === 'boolean' ? OF_FLAGS : OF_NUMBERS
+  const other = Object.keys(given).find((member) => !members.includes(member))
   if (other !== undefined) {
     throw new TypeError(`${loss}: params.${name} has ${listed(members)}, and not ${other}`)
   }
-  if ('words' in own) return wordParam(loss, name, own)
-  return typeof own.default === 'boolean'
-    ? flagParam(loss, name, own.default)
-    : numberParam(loss, name, own as NumberSpec)
+  if ('words' in given) return wordParam(loss, name, given)
+  return typeof given.default === 'boolean'
+    ? flagParam(loss, name, given.default)
+    : numberParam(loss, name, given as NumberSpec)
 }
 
 function numberParam(loss: string, name: string, spec: NumberSpec): ParamOf {
@@ -98,7 +98,7 @@ function numberParam(loss: string, name: string, spec: NumberSpec): ParamOf {
     if (typeof answer === 'boolean') return answer
     throw new TypeError(`${loss}: params.${name}.holds must return true or false, got ${describe(answer)}`)
   }
-  const check = (parameter: string, given: unknown): number => {
+  const accepted = (parameter: string, given: unknown): number => {
     if (typeof given !== 'number') throw wrongType(loss, parameter, expected, given)
     const isInfinite = constant && (given === Infinity || given === -Infinity)
     if (!(isInfinite || Number.isFinite(given)) || !isRight(given)) throw wrongValue(loss, parameter, expected, given)
@@ -109,11 +109,11 @@ function numberParam(loss: string, name: string, spec: NumberSpec): ParamOf {
   }
   return {
     name,
-    default: check(`params.${name}.default`, spec.default),
+    default: accepted(`params.${name}.default`, spec.default),
     constant,
     values: undefined,
     samples,
-    numberOf: (given) => check(name, given),
+    numberOf: (given) => accepted(name, given),
     optionOf: (value) => value,
   }
 }

@@ -7,7 +7,7 @@ import { inDefinition, isNotNegative, type Node, rebuilt, type Value } from './n
 import { evaluateUniforms } from './uniforms.js'
 
 /** For how many sets of constants programs are kept. */
-const MOST_KEPT = 16
+const MOST_CACHED = 16
 
 /** For how many sets expressions are kept: more than there are combinations of true, false and words. */
 const MOST_BUILT = 64
@@ -44,7 +44,7 @@ export interface Ready extends Compiled {
 /** The programs of a loss. */
 export class Programs {
   // The last one used is the last in the map.
-  readonly #kept = new Map<string, Map<number, Ready>>()
+  readonly #cached = new Map<string, Map<number, Ready>>()
   readonly #built = new Map<string, Built>()
   // Those of a training step are the same from call to call.
   #last: { readonly params: readonly number[]; readonly programs: Map<number, Ready> } | undefined
@@ -127,13 +127,13 @@ export class Programs {
     if (this.#last?.params === params) return this.#last.programs
     const odd = this.#oddOf(params)
     const key = `${[...this.#constantsOf(params)]} ${this.#builtOf(params).powers.map((power) => odd.get(power))}`
-    let programs = this.#kept.get(key)
+    let programs = this.#cached.get(key)
     if (programs === undefined) {
       programs = new Map()
-      const [first] = this.#kept.keys()
-      if (this.#kept.size >= MOST_KEPT) this.#kept.delete(first)
-    } else this.#kept.delete(key)
-    this.#kept.set(key, programs)
+      const [first] = this.#cached.keys()
+      if (this.#cached.size >= MOST_CACHED) this.#cached.delete(first)
+    } else this.#cached.delete(key)
+    this.#cached.set(key, programs)
     this.#last = { params, programs }
     return programs
   }
@@ -190,12 +190,12 @@ function exponentsIn(value: Value): Omit<Built, 'root'> {
 function scales(): (node: Node) => boolean {
   const known = new Map<Node, boolean>()
   const hasScale = (node: Node): boolean => {
-    let own = known.get(node)
-    if (own === undefined) {
-      own = node.kind === 'scale' || node.args.some(hasScale) || node.conditions.some(hasScale)
-      known.set(node, own)
+    let isScaled = known.get(node)
+    if (isScaled === undefined) {
+      isScaled = node.kind === 'scale' || node.args.some(hasScale) || node.conditions.some(hasScale)
+      known.set(node, isScaled)
     }
-    return own
+    return isScaled
   }
   return hasScale
 }

@@ -30,18 +30,18 @@ const NONE: Place = ['column', 0]
  * output.
  */
 export function outputsAfterInputs(sequence: readonly Item[], covered: readonly number[]): Item[] {
-  const kept: Item[] = []
+  const first: Item[] = []
   const moves: Item[] = []
   sequence.forEach((item, at) => {
     const input = item.output === undefined ? undefined : covered[item.output]
     const isRead = (arg: Item) => arg.leaf?.kind === 'input' && arg.leaf.value === input
     const later = input !== undefined && sequence.slice(at + 1).some(({ args }) => args.some(isRead))
-    kept.push(item)
+    first.push(item)
     if (!later || item.column !== undefined || item.operation === 'store4') return
     moves.push(newItem('mov', [item], { output: item.output }))
     item.output = undefined
   })
-  return [...kept, ...moves]
+  return [...first, ...moves]
 }
 
 /** Allocates and encodes. `inputs` and `outputs` are their columns, `results` the items that are results of another one. */
@@ -111,13 +111,13 @@ export function encode(
     const { operation: mnemonic, output } = item
     if (mnemonic in LOGISTIC) {
       // The argument is read after the first results are written, so that its register is none of theirs.
-      const own = results.get(item)!
+      const used = results.get(item)!
       const to = [0, 1, 2, 3].map((result) => {
         const register = take()
-        if (own.has(result)) registerOf.set(own.get(result)!, register)
+        if (used.has(result)) registerOf.set(used.get(result)!, register)
         return register
       })
-      free.push(...to.filter((_, result) => !own.has(result)))
+      free.push(...to.filter((_, result) => !used.has(result)))
       code.push({ mnemonic, operands: [...to.map((register): Place => ['register', register]), ...args] })
       release()
       return

@@ -37,14 +37,14 @@ export function spreadOf(
   if (kindOf(tensor.data) !== 'Float32Array') {
     throw wrongType(loss, name, 'a Float32Array or a number', tensor.data, conversion(tensor.data))
   }
-  const { data: given, shape: own } = floatTensor(loss, name, tensor)
+  const { data: given, shape: ownShape } = floatTensor(loss, name, tensor)
   const inner = shape === undefined || shape.length === 0 ? 1 : shape[shape.length - 1]
   const rows = inner === 0 ? 0 : elements / inner
-  if (given.length === elements && (own === undefined || shape === undefined || isShape(own, shape))) {
+  if (given.length === elements && (ownShape === undefined || shape === undefined || isShape(ownShape, shape))) {
     return { given, spread: undefined }
   }
   const expected = shape === undefined ? undefined : [shape.slice(0, -1), [...shape.slice(0, -1), 1]]
-  if (given.length !== rows || (own !== undefined && !expected?.some((one) => isShape(own, one)))) {
+  if (given.length !== rows || (ownShape !== undefined && !expected?.some((one) => isShape(ownShape, one)))) {
     const perRow = shape === undefined ? '' : `, of ${rows}, one per row of the shape [${shape}]`
     throw wrongValue(
       loss,

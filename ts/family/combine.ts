@@ -278,7 +278,9 @@ export function combine<const P extends readonly PartOf[]>(parts: Checked<P>): C
     },
     read(target) {
       if (target instanceof PartTargets) return target
-      return new PartTargets(targetOf(target).map((own, i) => insideOf(definition.parts[i].loss)!.read(own)))
+      return new PartTargets(
+        targetOf(target).map((partTarget, i) => insideOf(definition.parts[i].loss)!.read(partTarget)),
+      )
     },
     run(wanted, input, { list: targets }, { losses }, buffers): Result {
       const scalar = scalarGradOutput(name, buffers.gradOutput)

@@ -213,7 +213,7 @@ function leadingShapes(axes: readonly number[]): string {
 /** The option `mask`, whose length is not yet known. */
 export function maskOf(loss: string, value: unknown): Tensor<NumberArray> | undefined {
   if (value === undefined) return undefined
-  if (Array.isArray(value) && value.every((kept) => typeof kept === 'boolean')) {
+  if (Array.isArray(value) && value.every((one) => typeof one === 'boolean')) {
     return new Tensor(Uint8Array.from(value, Number), undefined)
   }
   const tensor = tensorOf(loss, 'mask', value)

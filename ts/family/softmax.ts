@@ -231,7 +231,7 @@ export function softmax(definition: SoftmaxDefinition): unknown {
       separateCall(loss, { grad, out, targetGrad }, x, target, settings, buffers, accumulate)
     }
     if (settings.validate && distribution !== undefined && kind === 'scores') {
-      checkDistributions(loss, distribution, axis, marks)
+      assertDistributions(loss, distribution, axis, marks)
     }
 
     const ofClass = distribution === undefined ? weight : undefined
@@ -306,7 +306,7 @@ export function softmax(definition: SoftmaxDefinition): unknown {
 const SUM_TOLERANCE = 1e-3
 
 /** Refuses what is no distribution over the classes, where a position counts. */
-function checkDistributions(
+function assertDistributions(
   loss: string,
   target: Float32Array,
   { classes, positions, last, samples }: Axis,

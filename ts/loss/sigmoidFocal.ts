@@ -3,7 +3,7 @@ import type { Loss } from '../family/loss.js'
 import { type PointwiseOptions, pointwise } from '../family/pointwise.js'
 import { exp, log1p, power } from '../math.js'
 
-/** Above this γ the rounding of a miss near 1 shows in its power. */
+/** Above this γ the rounding of a q_t near 1 shows in its power. */
 const STEEP = 8
 
 /** Larger than the cross-entropy of any finite logit. */
@@ -18,11 +18,11 @@ export interface SigmoidFocalOptions extends PointwiseOptions {
 }
 
 /**
- * Sigmoid focal loss: α_t·m^γ·bce(x, t), the binary cross-entropy of σ(x) played down where the miss
- * m = σ(x)·(1 − t) + σ(−x)·t is small; α_t = α·t + (1 − α)·(1 − t).
+ * Sigmoid focal loss: α_t·q_t^γ·bce(x, t), the binary cross-entropy of σ(x) played down where
+ * q_t = 1 − p_t = σ(x)·(1 − t) + σ(−x)·t is small; α_t = α·t + (1 − α)·(1 − t).
  *
- * The gradient is α_t·m^γ·(σ(x) − t − γ·bce·(2t − 1)·σ(x)·σ(−x)/m) · gradOutput / denominator; by the target it is
- * m^γ·((2α − 1)·bce − α_t·(γ·bce·(σ(x) − σ(−x))/m + x)) times the same, where 2α − 1 is 0 without α.
+ * The gradient is α_t·q_t^γ·(σ(x) − t − γ·bce·(2t − 1)·σ(x)·σ(−x)/q_t) · gradOutput / denominator; by the target it is
+ * q_t^γ·((2α − 1)·bce − α_t·(γ·bce·(σ(x) − σ(−x))/q_t + x)) times the same, where 2α − 1 is 0 without α.
  *
  * - `input`: logits. `target`: probabilities of the same length, or integers of 0 and 1.
  * - `weight`: factor per element, or per element of one sample with `shape: [N, …]`.
@@ -60,8 +60,8 @@ export const sigmoidFocal: Loss<Floats, Probabilities, SigmoidFocalOptions> = /*
   formula(x, t, _aux, gamma, alpha) {
     const log1p = Math.log1p(Math.exp(-Math.abs(x)))
     const bce = t * (Math.max(-x, 0) + log1p) + (1 - t) * (Math.max(x, 0) + log1p)
-    const miss = (1 - t) / (1 + Math.exp(-x)) + t / (1 + Math.exp(x))
-    return (alpha < 0 ? 1 : alpha * t + (1 - alpha) * (1 - t)) * miss ** gamma * bce
+    const qT = (1 - t) / (1 + Math.exp(-x)) + t / (1 + Math.exp(x))
+    return (alpha < 0 ? 1 : alpha * t + (1 - alpha) * (1 - t)) * qT ** gamma * bce
   },
   kernel(x, t, _aux, start, count, gamma, alpha, value, dx, dt) {
     const tilt = alpha < 0 ? 0 : 2 * alpha - 1
@@ -79,25 +79,26 @@ export const sigmoidFocal: Loss<Floats, Probabilities, SigmoidFocalOptions> = /*
       const side = below * on + above * off
       const size = Math.min(Math.abs(xi), Number.MAX_VALUE)
       const bce = size * side + log1p(e)
-      const miss = side * (large - small) + small
-      // Near 1 a miss is rounded by more than a large γ forgives: what it lacks of 1 is known better.
-      const near = gamma > STEEP && miss > 0.5
-      const steep = near ? Math.exp(gamma * Math.log1p(-side * small - (1 - side) * large)) : power(miss, gamma)
-      const weight = (tilt * on + base) * steep
+      const qT = side * (large - small) + small
+      // Near 1 q_t is rounded by more than a large γ forgives: what it lacks of 1 is known better.
+      const near = gamma > STEEP && qT > 0.5
+      const modulator = near ? Math.exp(gamma * Math.log1p(-side * small - (1 - side) * large)) : power(qT, gamma)
+      const alphaT = tilt * on + base
+      const weight = alphaT * modulator
       // At most 1; an infinite bce has a quotient of 0.
       const product = large * small
-      const turn = product === 0 ? 0 : (gamma * (1 - 2 * side) * product) / miss
+      const turn = product === 0 ? 0 : (gamma * (1 - 2 * side) * product) / qT
       // An infinite logit has a finite size above, for its gradient; only a power of 0 makes its value finite.
       value[i] = bce > ENDLESS ? (weight === 0 ? 0 : Infinity) : weight * bce
       dx[i] = (above - below) * weight * (side - small - (turn === 0 ? 0 : bce * turn))
       if (dt !== undefined) {
-        // At a miss of 0 bce is 0 too, and bce/m is 1. e^−|x| is 0 below −320, but a small power of it is not.
-        const ratio = miss === 0 ? 1 : bce / miss
-        const missed = miss === 0 ? Math.exp(-gamma * Math.abs(xi)) : steep
+        // At a q_t of 0 bce is 0 too, and bce/q_t is 1. e^−|x| is 0 below −320, but a small power of it is not.
+        const ratio = qT === 0 ? 1 : bce / qT
+        const exact = qT === 0 ? Math.exp(-gamma * Math.abs(xi)) : modulator
         // σ(|x|) − σ(−|x|), of which a subtraction leaves nothing near 0.
         const apart = -Math.expm1(-Math.abs(xi)) * large
-        const turned = (tilt * on + base) * (gamma * ratio * apart + size)
-        dt[i] = missed === 0 ? 0 : missed * (tilt * bce + (below - above) * turned)
+        const turned = alphaT * (gamma * ratio * apart + size)
+        dt[i] = exact === 0 ? 0 : exact * (tilt * bce + (below - above) * turned)
       }
     }
   },

@@ -55,7 +55,7 @@ export const smape: Loss<Floats, Floats, SmapeOptions> = /* @__PURE__ */ express
     // be a difference of two numbers that are nearly equal where the other argument is near 0.
     const agreement = add(1, mul(sign(input), sign(target)))
     const slope = div(mul(100, sign(d)), m)
-    const share = (other: typeof x) => where(ge(half, least), div(mul(mul(0.5, agreement), other), m), 1)
-    return custom(mul(100, div(abs(d), m)), [input, mul(slope, share(t))], [target, neg(mul(slope, share(x)))])
+    const ratio = (other: typeof x) => where(ge(half, least), div(mul(mul(0.5, agreement), other), m), 1)
+    return custom(mul(100, div(abs(d), m)), [input, mul(slope, ratio(t))], [target, neg(mul(slope, ratio(x)))])
   },
 })

@@ -60,7 +60,7 @@ export const softmaxFocal: Loss<Floats, Labels | Floats, SoftmaxFocalOptions> = 
     const q = -Math.expm1(logP)
     const p = 1 - q
     // The ratio goes to 1 as q goes to 0, and p·ln p to 0 as p does.
-    const share = p === 0 ? 0 : q === 0 ? 1 : (p * -logP) / q
-    return modulator(logP, q, gamma) * (1 + gamma * share)
+    const ratio = p === 0 ? 0 : q === 0 ? 1 : (p * -logP) / q
+    return modulator(logP, q, gamma) * (1 + gamma * ratio)
   },
 })

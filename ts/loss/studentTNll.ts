@@ -108,12 +108,12 @@ export const studentTNll: LossOf<[input: Floats, target: Floats, scale: Floats |
       const u = mul(1 / Math.sqrt(df), size)
       const isFar = ge(u, FAR)
       const squared = square(u)
-      const tail = log1p(where(isFar, u, squared))
-      const value = add(mul(where(isFar, df + 1, (df + 1) / 2), tail), log(s))
+      const logTerm = log1p(where(isFar, u, squared))
+      const value = add(mul(where(isFar, df + 1, (df + 1) / 2), logTerm), log(s))
       // ν/(ν + z²)
-      const share = div(1, add(1, squared))
-      const slope = where(isFar, div(df + 1, d), mul((df + 1) / df, mul(div(mulsign(size, d), s), share)))
-      const byScale = div(where(isFar, -df, mul(mul(sub(1, size), add(1, size)), share)), s)
+      const reciprocal = div(1, add(1, squared))
+      const slope = where(isFar, div(df + 1, d), mul((df + 1) / df, mul(div(mulsign(size, d), s), reciprocal)))
+      const byScale = div(where(isFar, -df, mul(mul(sub(1, size), add(1, size)), reciprocal)), s)
       const all = full ? add(value, constantOf(df)) : value
       return custom(all, [input, slope], [target, neg(slope)], [scale, byScale])
     },

@@ -190,7 +190,7 @@ pub fn describe() -> String {
     for call in CALLS {
         lines.push(format!("call {} {}", call.name, call.numbers.join(" ")));
         let number = |place: usize| match place.checked_sub(OWN) {
-            Some(own) => call.numbers[own],
+            Some(index) => call.numbers[index],
             None => call::COMMON[place],
         };
         for field in call.fields {

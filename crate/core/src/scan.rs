@@ -1,4 +1,8 @@
 //! Looks at the numbers of a call before it runs: whether values are where a loss is defined, and what the positions weigh.
+//!
+//! [`first_outside`] goes by blocks of 1,024 values. Within a block it only finds out whether any value is outside, without a branch for
+//! each, by vectors where the values are floats that all count and by elements elsewhere; where one is, a second look says which is the
+//! first. Weights are summed by [`Positions::weight`].
 
 use crate::layout::positions::{NOTHING, Positions, Values};
 use crate::simd::{Cells, Kernel, LANES, Level, Simd, cells};
@@ -142,9 +146,9 @@ pub(crate) mod weight {
             samples: 1,
         };
         call.check(FIELDS, lengths)?;
-        let (weight, own) = (call.floats(WEIGHT), call.sample_weight(SAMPLE_WEIGHT));
+        let (weight, sample_weight) = (call.floats(WEIGHT), call.sample_weight(SAMPLE_WEIGHT));
         Ok(call
             .marks(LABELS, MASK)
-            .weight(positions, classes, weight, own))
+            .weight(positions, classes, weight, sample_weight))
     }
 }

@@ -56,12 +56,12 @@ impl<'a> Total<'a> {
 
     /// The sum of the next unit.
     #[inline(always)]
-    pub(crate) fn add(&mut self, own: f64) {
+    pub(crate) fn add(&mut self, unit: f64) {
         match &mut self.sums {
-            None => self.sum += own,
+            None => self.sum += unit,
             Some(sums) => {
                 if let Some(sum) = sums.next() {
-                    sum.set(own);
+                    sum.set(unit);
                 }
             }
         }

@@ -44,15 +44,15 @@ pub(crate) fn sum_of_fours<S: Simd>(s: S, fours: &[Chunk], positive: bool) -> (f
     let zero = s.splat(0.0);
     let (mut sum, mut sizes) = (zero, zero);
     for sixteen in fours.chunks(FOUR) {
-        let mut own = zero;
+        let mut of_sixteen = zero;
         for four in sixteen {
             let four = s.load(four);
-            own = s.add(own, four);
+            of_sixteen = s.add(of_sixteen, four);
             if !positive {
                 sizes = s.add(sizes, s.abs(four));
             }
         }
-        sum = s.add(sum, own);
+        sum = s.add(sum, of_sixteen);
     }
     if s.all(s.lt(if positive { sum } else { sizes }, s.splat(LARGE))) {
         (f64::from(s.sum(sum)), 0)

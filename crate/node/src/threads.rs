@@ -29,13 +29,13 @@ pub fn count(threads: usize, elements: usize, least: usize, units: usize) -> usi
 pub unsafe fn run<W: Fn(Share)>(threads: usize, units: usize, numbers: usize, work: W) -> Vec<f64> {
     let mut sums = vec![0.0; units * numbers];
     let shares = units.min(threads * SHARES);
-    let own = Shared {
+    let shared = Shared {
         work,
         sums: Cell::from_mut(&mut sums[..]).as_slice_of_cells(),
     };
     let compute = |Range { start, end }: Range<usize>| {
         // The whole, of which a closure would otherwise take the fields.
-        let Shared { work, sums } = &own;
+        let Shared { work, sums } = &shared;
         work(Share {
             first: start,
             end,

@@ -1,4 +1,11 @@
-/** Losses of pairs of rows, in double precision and in the order of `crate/core/src/family/embedding/rows.rs`. */
+/**
+ * Losses of pairs of rows, in double precision and in the order of `crate/core/src/family/embedding/rows.rs`.
+ *
+ * The pairs go by units, whose labels are read at once. For each pair, a pass over both rows gives their products, element i in lane
+ * i mod 8; the lanes fold 8 → 4 → 2 → 1; the formula of the loss makes the value and the factors of the rows of them; and a second pass
+ * writes the gradients, that by the second row first, since that by the first may be written over its row. Values add up in the order
+ * of the rows, and units in that of the call. Nothing is computed again.
+ */
 
 import type { EmbeddingCall } from '../../call/embedding.js'
 import { classesOf, NOTHING } from '../../call/marks.js'

@@ -1,13 +1,21 @@
-/** The exponentials of a position, which all losses of a softmax share. */
+/**
+ * The exponentials of a position, which all losses of a softmax have in common.
+ *
+ * A position has its scores `step` apart, from `first` to before `last`. The loops over them are one after the other: the largest score,
+ * e^z with Σ e^z in the order of the classes, and the sum without the largest class, which is added up anew where that is nearly
+ * certain, since a difference would have lost it.
+ */
 
 import { exp } from '../../math.js'
 
-// Of one position, by class: e^((x − max)/T), and the class's own part of the gradient.
-let scratch = { exps: new Float64Array(0), owns: new Float64Array(0) }
+// Of one position, by class: e^((x − max)/T), and its target times the slope or, of a teacher, e^z too.
+let scratch = { exps: new Float64Array(0), targetSlopes: new Float64Array(0) }
 
 /** Memory for so many classes. */
 export function scratchOf(classes: number): typeof scratch {
-  if (scratch.exps.length !== classes) scratch = { exps: new Float64Array(classes), owns: new Float64Array(classes) }
+  if (scratch.exps.length !== classes) {
+    scratch = { exps: new Float64Array(classes), targetSlopes: new Float64Array(classes) }
+  }
   return scratch
 }
 

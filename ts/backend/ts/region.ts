@@ -1,4 +1,17 @@
-/** Passes of losses of planes. */
+/**
+ * Passes of losses of planes.
+ *
+ * A call is one pass: it adds three sums for each plane of a sample and a class, or it writes the gradient by the scores or by the
+ * target from three coefficients of each plane.
+ *
+ * - Without a softmax the planes go one after the other, by blocks of 1,024 positions. {@link activate} fills arrays of the block with
+ *   probabilities, their complements and slopes, and with value and slope of a loss of each position beside the planes; a loop over
+ *   them adds up ({@link addUp}) or writes.
+ * - With a softmax the positions of a sample go one after the other, and of each all classes: the largest score, e^z and their sum, and
+ *   then the classes with their planes. Where a class is nearly certain, 1 − p is the sum over the others, of which nothing is lost.
+ *
+ * Sums are in double precision and in the order of the positions: nothing is computed again.
+ */
 
 import type { Axis } from '../../call/axis.js'
 import { classesOf, type Marks, NOTHING, type NumberArray } from '../../call/marks.js'
@@ -40,7 +53,7 @@ function addToSums(call: RegionCall, sums: Float64Array, keep: Float32Array | un
       const count = Math.min(positions - start, BLOCK)
       activate(call, sample, plane % classes, start, count)
       addUp(sums, PLANE * plane, squared, count)
-      if (part !== undefined) for (let i = 0; i < count; i++) value += kept[i] === 0 ? 0 : partValues[i]
+      if (part !== undefined) for (let i = 0; i < count; i++) value += counted[i] === 0 ? 0 : partValues[i]
       if (keep === undefined) continue
       let at = indexOf(axis, sample, plane % classes, start)
       // Never 0, so that it has a sign.
@@ -69,7 +82,7 @@ function writeGradient(call: RegionCall, planes: Planes, scale: number, dx: Floa
       let at = indexOf(axis, sample, plane % classes, start)
       for (let i = 0; i < count; i++, at += step) {
         let g = 0
-        if (kept[i] !== 0) {
+        if (counted[i] !== 0) {
           const y = targets[i]
           g = byP(squared, a, k, b, probabilities[i], complements[i], y, 1 - y) * slopes[i]
           if (part !== undefined) g += scale * partSlopes[i]
@@ -99,7 +112,7 @@ function writeTargetGradient(call: RegionCall, planes: Planes, dt: Float32Array)
       let at = indexOf(axis, sample, plane % classes, start)
       for (let i = 0; i < count; i++, at += step) {
         const y = targets[i]
-        dt[at] = kept[i] === 0 ? 0 : byP(squared, a, k, b, y, 1 - y, probabilities[i], complements[i])
+        dt[at] = counted[i] === 0 ? 0 : byP(squared, a, k, b, y, 1 - y, probabilities[i], complements[i])
       }
     }
   }
@@ -108,7 +121,7 @@ function writeTargetGradient(call: RegionCall, planes: Planes, dt: Float32Array)
 // Of one block of positions and one class: what a region loss and its part are made of.
 const scores = new Float32Array(BLOCK)
 const targets = new Float32Array(BLOCK)
-const kept = new Uint8Array(BLOCK)
+const counted = new Uint8Array(BLOCK)
 const probabilities = new Float64Array(BLOCK)
 /** 1 − p, from the activation, so that it keeps its digits where p is nearly 1. */
 const complements = new Float64Array(BLOCK)
@@ -135,7 +148,7 @@ function addUp(sums: Float64Array, plane: number, squared: boolean, count: numbe
   let both = sums[plane + 2]
   if (squared) {
     for (let i = 0; i < count; i++) {
-      if (kept[i] === 0) continue
+      if (counted[i] === 0) continue
       const p = probabilities[i]
       const y = targets[i]
       // The difference p − y.
@@ -146,7 +159,7 @@ function addUp(sums: Float64Array, plane: number, squared: boolean, count: numbe
     }
   } else {
     for (let i = 0; i < count; i++) {
-      if (kept[i] === 0) continue
+      if (counted[i] === 0) continue
       const p = probabilities[i]
       const y = targets[i]
       first += p * (1 - y)
@@ -174,7 +187,7 @@ function activate(call: RegionCall, sample: number, c: number, start: number, co
   gather(x, first, step, scores, count)
   if (target !== undefined) gather(target, first, step, targets, count)
   else for (let i = 0; i < count; i++) targets[i] = Number(classNumbers[i] === c)
-  for (let i = 0; i < count; i++) kept[i] = Number(classNumbers[i] !== NOTHING)
+  for (let i = 0; i < count; i++) counted[i] = Number(classNumbers[i] !== NOTHING)
   if (activation === 'none') {
     for (let i = 0; i < count; i++) {
       probabilities[i] = scores[i]
@@ -230,19 +243,19 @@ function sumsOfSoftmax(call: RegionCall, sums: Float64Array): number {
   let value = 0
   for (let sample = 0; sample < samples; sample++) {
     const firstPlane = PLANE * classes * sample
-    const own = part?.sampleWeight?.[sample] ?? 1
+    const weight = part?.sampleWeight?.[sample] ?? 1
     for (let position = 0; position < positions; position++) {
       const label = labelOf(marks, axis, sample, position)
       if (label === NOTHING) continue
       const first = indexOf(axis, sample, 0, position)
       const max = largest(x, first, first + classes * step, step)
       const sum = exponentials(x, first, first + classes * step, step, max, 1, exps)
-      const share = 1 / sum
+      const inverse = 1 / sum
       const certain = sum < CERTAIN
-      const rest = certain ? restOf(exps) * share : 0
+      const rest = certain ? restOf(exps) * inverse : 0
       const logSum = part === undefined ? 0 : logOf(sum, exps)
       for (let c = 0, at = first, plane = firstPlane; c < classes; c++, at += step, plane += PLANE) {
-        const p = exps[c] * share
+        const p = exps[c] * inverse
         const y = target === undefined ? Number(c === label) : Number(target[at])
         const q = certain && exps[c] === 1 ? rest : 1 - p
         if (squared) {
@@ -255,7 +268,7 @@ function sumsOfSoftmax(call: RegionCall, sums: Float64Array): number {
         }
         sums[plane + 2] += p * y
         if (part === undefined) continue
-        const t = (part.weight?.[c] ?? 1) * own * ((1 - smoothing) * y + spread)
+        const t = (part.weight?.[c] ?? 1) * weight * ((1 - smoothing) * y + spread)
         if (t !== 0) value += t * loss.value(x[at] - max - logSum, part.p0)
       }
     }
@@ -289,7 +302,7 @@ function throughSoftmax(
   const spread = smoothing / classes
   const loss = part?.definition as SoftmaxDefinition
   const g = new Float64Array(classes)
-  const { exps: p, owns } = scratchOf(classes)
+  const { exps: p, targetSlopes } = scratchOf(classes)
   for (let sample = 0; sample < samples; sample++) {
     const firstPlane = PLANE * classes * sample
     const weight = part?.sampleWeight?.[sample] ?? 1
@@ -302,31 +315,31 @@ function throughSoftmax(
       }
       const max = largest(x, first, first + classes * step, step)
       const sum = exponentials(x, first, first + classes * step, step, max, 1, p)
-      const share = 1 / sum
+      const inverse = 1 / sum
       const certain = sum < CERTAIN
-      const rest = certain ? restOf(p) * share : 0
+      const rest = certain ? restOf(p) * inverse : 0
       const logSum = part === undefined ? 0 : logOf(sum, p)
       let mean = 0
       let slope = 0
       for (let c = 0, at = first, plane = firstPlane; c < classes; c++, at += step, plane += PLANE) {
         const isTop = certain && p[c] === 1
-        p[c] *= share
+        p[c] *= inverse
         const q = isTop ? rest : 1 - p[c]
         const y = target === undefined ? Number(c === label) : Number(target[at])
         g[c] = byP(squared, planes[plane], planes[plane + 1], planes[plane + 2], p[c], q, y, 1 - y)
         mean += g[c] * p[c]
-        owns[c] = 0
+        targetSlopes[c] = 0
         if (part === undefined) continue
         const t = (part.weight?.[c] ?? 1) * weight * ((1 - smoothing) * y + spread)
         if (t === 0) continue
-        const own = scale * t * loss.slope(x[at] - max - logSum, part.p0)
-        slope += own
-        owns[c] = own
+        const targetSlope = scale * t * loss.slope(x[at] - max - logSum, part.p0)
+        slope += targetSlope
+        targetSlopes[c] = targetSlope
       }
-      if (certain) settle(p, g, owns, slope)
+      if (certain) settle(p, g, targetSlopes, slope)
       const past = slope - mean
       for (let c = 0, at = first; c < classes; c++, at += step) {
-        const by = p[c] * (g[c] + past) - owns[c]
+        const by = p[c] * (g[c] + past) - targetSlopes[c]
         dx[at] = accumulate ? dx[at] + by : by
       }
     }
@@ -337,7 +350,7 @@ function throughSoftmax(
  * At a class that is nearly certain both parts of the gradient are written with 1 − p_c and the sums over the other classes, of
  * which nothing is lost. All of it takes the place of s, and 0 that of p.
  */
-function settle(p: Float64Array, g: Float64Array, owns: Float64Array, slope: number): void {
+function settle(p: Float64Array, g: Float64Array, targetSlopes: Float64Array, slope: number): void {
   let top = 0
   let rest = 0
   let otherMean = 0
@@ -349,9 +362,9 @@ function settle(p: Float64Array, g: Float64Array, owns: Float64Array, slope: num
     }
     rest += p[c]
     otherMean += g[c] * p[c]
-    otherSlope += owns[c]
+    otherSlope += targetSlopes[c]
   }
-  owns[top] = rest * slope - otherSlope - p[top] * (rest * g[top] - otherMean)
+  targetSlopes[top] = rest * slope - otherSlope - p[top] * (rest * g[top] - otherMean)
   p[top] = 0
 }
 
@@ -370,11 +383,11 @@ function bySoftmaxTarget({ x, target, marks, axis, squared }: RegionCall, planes
         continue
       }
       const sum = exponentials(x, first, end, step, largest(x, first, end, step), 1, exps)
-      const share = 1 / sum
+      const inverse = 1 / sum
       const certain = sum < CERTAIN
-      const rest = certain ? restOf(exps) * share : 0
+      const rest = certain ? restOf(exps) * inverse : 0
       for (let c = 0, at = first, plane = firstPlane; c < classes; c++, at += step, plane += PLANE) {
-        const p = exps[c] * share
+        const p = exps[c] * inverse
         const q = certain && exps[c] === 1 ? rest : 1 - p
         const y = Number(target![at])
         dt[at] = byP(squared, planes[plane], planes[plane + 1], planes[plane + 2], y, 1 - y, p, q)

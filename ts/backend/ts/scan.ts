@@ -1,4 +1,10 @@
-/** Looks at numbers before a loss is computed; short arrays are looked at here whatever the backend. */
+/**
+ * Looks at numbers before a loss is computed; short arrays are looked at here whatever the backend.
+ *
+ * Both go by blocks of 1,024, whose labels and masks are read at once, and leave at the first value that is outside, or label that is no
+ * class. Weights add up in double precision, in the order of the positions. What most calls have, an array without labels or plain labels
+ * without weights, goes in one loop over the array, without a copy.
+ */
 
 import { classesOf, everything, NOTHING } from '../../call/marks.js'
 import type { OutsideCall, WeightCall } from '../../call/scan.js'
@@ -38,8 +44,8 @@ export function keptWeight({ marks, positions, classes, weight, sampleWeight, sa
       const y = classNumbers[i]
       if (y === NOTHING) continue
       if (classes > 0 && (y < 0 || y >= classes)) return -1 - first - i
-      const own = sampleWeight === undefined ? 1 : sampleWeight[Math.floor((first + i) / sampleInner)]
-      total += weight === undefined ? own : weight[y] * own
+      const positionWeight = sampleWeight === undefined ? 1 : sampleWeight[Math.floor((first + i) / sampleInner)]
+      total += weight === undefined ? positionWeight : weight[y] * positionWeight
     }
   }
   return total

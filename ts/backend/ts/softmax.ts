@@ -1,4 +1,16 @@
-/** Losses of the softmax of scores, and of scores that are ln p already. */
+/**
+ * Losses of the softmax of scores, and of scores that are ln p already.
+ *
+ * Positions go one after the other, in units whose labels are read at once. For each position:
+ *
+ * 1. a pass over its scores gives the largest, and another e^z and their sum, in double precision;
+ * 2. at the label, or class by class for distributions and smoothing, value and slopes follow. Where a class is nearly certain,
+ *    1 − p is the sum over the others, of which nothing is lost;
+ * 3. a last pass writes the gradient: e^z times a factor, less the part of the class.
+ *
+ * Values go into 16 lanes by the number of the position in its unit; the lanes fold at its end, and units add up. Since all of it is
+ * in double precision until it is stored, nothing is computed again. Two softmaxes are in `teacher.ts`.
+ */
 
 import { firstScore } from '../../call/axis.js'
 import { classesOf, NOTHING } from '../../call/marks.js'
@@ -32,7 +44,7 @@ export function softmax(call: SoftmaxCall): number {
   const atOne = target === undefined && labelSmoothing === 0
   const size = positionsOfBlock(classes, inner === 1)
   const sharpness = 1 / temperature
-  const { exps, owns } = scratchOf(classes)
+  const { exps, targetSlopes } = scratchOf(classes)
   let total = 0
   for (let block = 0; block < positions; block += size) {
     const end = Math.min(positions, block + size)
@@ -56,11 +68,11 @@ export function softmax(call: SoftmaxCall): number {
       const rest = certain ? restOf(exps) : sum - 1
       const whole = certain ? 1 + rest : sum
       const logSum = certain ? Math.log1p(rest) : Math.log(sum)
-      const own = sampleWeight === undefined ? 1 : sampleWeight[Math.floor(position / sampleInner)]
-      const factor = ((gradOutput === undefined ? finite : gradOutput[position]) * own) / temperature
+      const positionWeight = sampleWeight === undefined ? 1 : sampleWeight[Math.floor(position / sampleInner)]
+      const factor = ((gradOutput === undefined ? finite : gradOutput[position]) * positionWeight) / temperature
       // A softmax that is none shows, also where no class is asked for.
       let value = 0 * sum
-      // Σ t_c · slope(ln p_c), t_c the weighted target of a class; each term stays in `owns`.
+      // Σ t_c · slope(ln p_c), t_c the weighted target of a class; each term stays in `targetSlopes`.
       let slope = 0
       if (atOne) {
         const logP = (x[first + y * inner] - max) * sharpness - logSum
@@ -77,30 +89,30 @@ export function softmax(call: SoftmaxCall): number {
           const t = w * (keep * q + spread)
           const logP = (x[i] - max) * sharpness - logSum
           if (targetGrad !== undefined) targetGrad[i] = keep * w * loss.value(logP, p0) * factor * temperature
-          owns[c] = 0
+          targetSlopes[c] = 0
           // 0 · ∞ is 0 here: a class that cannot be and is not asked for costs nothing.
           if (t === 0) continue
           value += t * loss.value(logP, p0)
-          slope += owns[c] = t * loss.slope(logP, p0)
+          slope += targetSlopes[c] = t * loss.slope(logP, p0)
         }
       }
-      value *= own
+      value *= positionWeight
       if (out !== undefined) out[position] = value
       lanes[(position - block) & (LANES - 1)] += value
       if (dx === undefined) continue
-      const share = slope / whole
+      const slopeOverSum = slope / whole
       if (certain && !atOne) {
         // p_c·Σ s − s_c is the sum of the others' s less (1 − p_c)·Σ s, of which nothing is lost.
         const top = exps.indexOf(1)
-        owns[top] = 0
+        targetSlopes[top] = 0
         let others = 0
-        for (let c = 0; c < classes; c++) others += owns[c]
-        owns[top] = share * rest - others
+        for (let c = 0; c < classes; c++) others += targetSlopes[c]
+        targetSlopes[top] = slopeOverSum * rest - others
         exps[top] = 0
       }
-      const all = share * factor
+      const all = slopeOverSum * factor
       for (let c = 0, i = first; c < classes; c++, i += inner) {
-        const g = atOne ? exps[c] * all : exps[c] * all - owns[c] * factor
+        const g = atOne ? exps[c] * all : exps[c] * all - targetSlopes[c] * factor
         dx[i] = accumulate ? dx[i] + g : g
       }
     }
@@ -141,8 +153,8 @@ function picked({ definition: loss, x, marks, axis, dx, scale, extra }: SoftmaxC
   const at = (position: number, y: number) => firstScore(position, inner, classes) + y * inner
   const weightOf = (position: number, y: number) => {
     if (y < 0 || y >= classes) return 0
-    const own = sampleWeight === undefined ? 1 : sampleWeight[Math.floor(position / sampleInner)]
-    return (weight === undefined ? 1 : weight[y]) * own
+    const positionWeight = sampleWeight === undefined ? 1 : sampleWeight[Math.floor(position / sampleInner)]
+    return (weight === undefined ? 1 : weight[y]) * positionWeight
   }
   const size = positionsOfBlock(classes, inner === 1)
   let sum = 0

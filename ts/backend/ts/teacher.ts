@@ -1,4 +1,15 @@
-/** Two softmaxes and their divergence. */
+/**
+ * Two softmaxes and their divergence.
+ *
+ * Positions go one after the other. For each of them:
+ *
+ * 1. passes over both arrays give the largest scores, the e^z and their sums, and the mean of the differences of the scores;
+ * 2. where the divergence is large it is that of the logarithms of the sums; elsewhere a pass adds up terms of second order, of
+ *    which none is negative, and leaves what the gradient is made of in place of e^z;
+ * 3. the gradient by the teacher is written before that pass, and the one by the student after it.
+ *
+ * Values add up in the order of the positions, in double precision throughout: nothing is computed again.
+ */
 
 import { firstScore } from '../../call/axis.js'
 import { classesOf, everything, NOTHING } from '../../call/marks.js'
@@ -31,7 +42,7 @@ export function distilled({ x, marks, axis, dx, scale, temperature, extra }: Sof
   const { target, sampleWeight, sampleInner, gradOutput, targetGrad, out, accumulate } = extra!
   const t = target!
   const finite = bounded(scale)
-  const { exps, owns: expsT } = scratchOf(classes)
+  const { exps, targetSlopes: expsT } = scratchOf(classes)
   const sharpness = 1 / temperature
   let sum = 0
   for (let position = 0; position < x.length / classes; position++) {
@@ -47,7 +58,7 @@ export function distilled({ x, marks, axis, dx, scale, temperature, extra }: Sof
         continue
       }
     }
-    const own = sampleWeight === undefined ? 1 : sampleWeight[Math.floor(position / sampleInner)]
+    const positionWeight = sampleWeight === undefined ? 1 : sampleWeight[Math.floor(position / sampleInner)]
     const maxX = largest(x, first, last, inner)
     const maxT = largest(t, first, last, inner)
     const expX = exponentials(x, first, last, inner, maxX, sharpness, exps)
@@ -57,32 +68,32 @@ export function distilled({ x, marks, axis, dx, scale, temperature, extra }: Sof
     // Where the student rules out what the teacher is surest of, the value is ∞ and no difference of infinities.
     const atTop = Math.max(x[top], -Number.MAX_VALUE)
     const from = atTop - maxT
-    const shareX = 1 / expX
-    const shareT = 1 / expT
+    const inverseX = 1 / expX
+    const inverseT = 1 / expT
     // With d_c the difference past that of this class, Σ t·d. What the teacher rules out costs nothing.
     let mean = 0
     for (let c = 0, i = first; c < classes; c++, i += inner) {
       if (expsT[c] !== 0) mean += expsT[c] * (x[i] - t[i] - from)
     }
-    mean *= shareT
+    mean *= inverseT
     const divergence = Math.log(expX) - Math.log(expT) - (atTop - maxX + mean) * sharpness
-    const factor = own * (gradOutput === undefined ? finite : gradOutput[position])
+    const factor = positionWeight * (gradOutput === undefined ? finite : gradOutput[position])
     if (targetGrad !== undefined) {
       for (let c = 0, i = first; c < classes; c++, i += inner) {
-        targetGrad[i] = expsT[c] === 0 ? 0 : expsT[c] * shareT * (mean - (x[i] - t[i] - from)) * factor
+        targetGrad[i] = expsT[c] === 0 ? 0 : expsT[c] * inverseT * (mean - (x[i] - t[i] - from)) * factor
       }
     }
     let value = divergence * temperature * temperature
     // The gradient is that of p − t, or of (t·(e^−u − 1) − t·Q)/(1 + Q) with the first in the place of the student's e^z.
     const by = temperature * factor
-    let back = shareT
-    let share = shareX
+    let back = inverseT
+    let byExp = inverseX
     if (!(divergence > FAR)) {
       // e^−u of a class that is not near is of the student's p, as t·e^−u = p·e^KL.
-      const ratio = shareX * Math.exp(divergence)
+      const ratio = inverseX * Math.exp(divergence)
       value = 0
       for (let c = 0, i = first; c < classes; c++, i += inner) {
-        const p = expsT[c] * shareT
+        const p = expsT[c] * inverseT
         const u = (mean - (x[i] - t[i] - from)) * sharpness
         if (Math.abs(u) <= 1) {
           const pu = p * u
@@ -94,19 +105,19 @@ export function distilled({ x, marks, axis, dx, scale, temperature, extra }: Sof
           value += exps[c] + (p === 0 ? 0 : p * u)
         }
       }
-      share = 1 / (1 + value)
-      back = shareT * value * share
+      byExp = 1 / (1 + value)
+      back = inverseT * value * byExp
       value = Math.log1p(value) * temperature * temperature
     }
     if (dx !== undefined) {
-      share *= by
+      byExp *= by
       back *= by
       for (let c = 0, i = first; c < classes; c++, i += inner) {
-        const g = exps[c] * share - expsT[c] * back
+        const g = exps[c] * byExp - expsT[c] * back
         dx[i] = accumulate ? dx[i] + g : g
       }
     }
-    value *= own
+    value *= positionWeight
     if (out !== undefined) out[position] = value
     sum += value
   }

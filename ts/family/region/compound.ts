@@ -13,7 +13,7 @@ export function compound<Options extends CompoundOptions, Name extends string>(
 ): Loss<Floats, RegionTarget, Options, 'mean', Parts<Name>> {
   const { name: loss, region, part, parts, partOptions } = definition
   const choices = Object.keys(parts) as Activation[]
-  const [own, other] = ['diceWeight', `${part}Weight`]
+  const [diceWeight, partWeight] = ['diceWeight', `${part}Weight`]
   const options = new Set([
     ...[
       'reduction',
@@ -24,8 +24,8 @@ export function compound<Options extends CompoundOptions, Name extends string>(
       'normalizer',
       'validate',
       'squaredPred',
-      own,
-      other,
+      diceWeight,
+      partWeight,
     ],
     ...planeOptions,
     ...Object.keys(partOptions),
@@ -45,14 +45,14 @@ export function compound<Options extends CompoundOptions, Name extends string>(
       const weightOf = (name: string) => {
         return single(loss, name, given[name] ?? 1, 'a finite number', () => true)
       }
-      const settings = partSettings(loss, part, parts[chosen]!, weightOf(other), { ...partOptions, ...given })
+      const settings = partSettings(loss, part, parts[chosen]!, weightOf(partWeight), { ...partOptions, ...given })
       const { normalizer, ...rest } = given
       const names = [part, 'dice']
       const normalizers = normalizersOf(loss, normalizer, names, given.reduction)
       // What has no normalizer still has its weights.
       const all = names.every((name) => normalizers[name] !== undefined)
       meanByOf(loss, given.meanBy ?? 'count', 'mean', all ? 1 : undefined)
-      return regionSettings(loss, region, rest, chosen, weightOf(own), settings, normalizers)
+      return regionSettings(loss, region, rest, chosen, weightOf(diceWeight), settings, normalizers)
     },
     run: runOf(loss, region, choices, definition.foreground),
   }

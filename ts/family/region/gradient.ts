@@ -35,7 +35,7 @@ export function fillCoefficients(
   const numbers = (byTarget && definition.mirrored?.(settings.numbers)) || settings.numbers
   // Of classes with one value for all, many have the very same slope.
   const isShifted = joint !== undefined && settings.activation === 'softmax' && !byTarget
-  const own = new Float64Array(isShifted ? PLANE * classes : 0)
+  const ofClasses = new Float64Array(isShifted ? PLANE * classes : 0)
   let fits = true
   coefficients.fill(0)
   let plane = 0
@@ -55,7 +55,7 @@ export function fillCoefficients(
       const b = up * slope[2]
       if (Math.max(Math.abs(a), Math.abs(k), Math.abs(b)) > LARGE) fits = false
       if (isShifted) {
-        own.set([a, k, b], PLANE * c)
+        ofClasses.set([a, k, b], PLANE * c)
         continue
       }
       for (let sample = row; sample < samples; sample += rows) {
@@ -66,9 +66,9 @@ export function fillCoefficients(
       }
     }
     if (!isShifted) continue
-    shiftCommon(own)
-    for (let sample = row; sample < samples; sample += rows) coefficients.set(own, PLANE * sample * classes)
-    own.fill(0)
+    shiftCommon(ofClasses)
+    for (let sample = row; sample < samples; sample += rows) coefficients.set(ofClasses, PLANE * sample * classes)
+    ofClasses.fill(0)
   }
   return fits
 }
@@ -77,13 +77,13 @@ export function fillCoefficients(
  * Takes the median b of the classes from every a and b. Through a softmax, p_c·(g_c − Σ g·p), what all g have in common has no effect;
  * but where g is nearly the same for two classes and a third one has hardly any probability, the difference would keep no digit of it.
  */
-function shiftCommon(own: Float64Array): void {
-  const slopes = Float64Array.from({ length: own.length / PLANE }, (_, c) => own[PLANE * c + 2]).sort()
+function shiftCommon(ofClasses: Float64Array): void {
+  const slopes = Float64Array.from({ length: ofClasses.length / PLANE }, (_, c) => ofClasses[PLANE * c + 2]).sort()
   const common = slopes[slopes.length >> 1]
   if (!Number.isFinite(common)) return
-  for (let at = 0; at < own.length; at += PLANE) {
-    own[at] -= common
-    own[at + 2] -= common
+  for (let at = 0; at < ofClasses.length; at += PLANE) {
+    ofClasses[at] -= common
+    ofClasses[at + 2] -= common
   }
 }
 

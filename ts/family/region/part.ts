@@ -8,7 +8,7 @@ import type { PartSettings, RegionSettings } from './settings.js'
 import type { CheckedTarget } from './target.js'
 
 /** Refuses parameters of the part that are not one per class. */
-export function checkPart(loss: string, part: PartSettings | undefined, classes: number): void {
+export function assertPart(loss: string, part: PartSettings | undefined, classes: number): void {
   if (part === undefined) return
   const { aux, alpha } = part
   const { definition } = part
@@ -27,17 +27,17 @@ export function callOf(
   { activation, squared, part, weight, sampleWeight, includeBackground }: RegionSettings,
   foreground: boolean,
 ): RegionArrays {
-  let own: RegionPart | undefined
+  let regionPart: RegionPart | undefined
   if (part !== undefined) {
     let weights = weightsOf({ weight, alpha: part.alpha }, axis.classes)
     if (foreground && !includeBackground && part.definition.family === 'pointwise') {
       weights = Float32Array.from({ length: axis.classes }, (_, c) => (c === 0 ? 0 : (weights?.[c] ?? 1)))
     }
     const { definition, p0, p1, aux, labelSmoothing } = part
-    own = { definition, p0, p1, aux, weight: weights, sampleWeight, labelSmoothing }
+    regionPart = { definition, p0, p1, aux, weight: weights, sampleWeight, labelSmoothing }
   }
-  const definition = own?.definition
-  return { kind: regionKind, loss, definition, x, target: values, marks, axis, activation, squared, part: own }
+  const definition = regionPart?.definition
+  return { kind: regionKind, loss, definition, x, target: values, marks, axis, activation, squared, part: regionPart }
 }
 
 /** What the mean of the part divides by. */
@@ -48,12 +48,14 @@ export function partCount(
   { part, weight, sampleWeight, meanBy, includeBackground }: RegionSettings,
   foreground: boolean,
 ): number {
-  const own = meanBy === 'weight' ? sampleWeight : undefined
+  const positionWeight = meanBy === 'weight' ? sampleWeight : undefined
   const count = samples * positions
   if (part!.definition.family === 'softmax' && values === undefined) {
-    return own === undefined ? labelWeight! : totalWeight(loss, marks, count, classes, weight, own, positions)
+    return positionWeight === undefined
+      ? labelWeight!
+      : totalWeight(loss, marks, count, classes, weight, positionWeight, positions)
   }
-  const ofPositions = totalWeight(loss, marks, count, 0, undefined, own, positions)
+  const ofPositions = totalWeight(loss, marks, count, 0, undefined, positionWeight, positions)
   if (part!.definition.family === 'softmax') return ofPositions
   const first = foreground && !includeBackground ? 1 : 0
   if (meanBy === 'count' || weight === undefined) return ofPositions * (classes - first)

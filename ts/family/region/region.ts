@@ -12,8 +12,8 @@ import { planeOptions, regionSettings } from './settings.js'
 export function region<Options extends RegionOptions>(
   definition: RegionDefinition,
 ): Loss<Floats, RegionTarget, Options> {
-  const own = Object.keys(definition.params)
-  const options = new Set([...commonOptions, 'targetGrad', 'activation', ...planeOptions, ...own])
+  const params = Object.keys(definition.params)
+  const options = new Set([...commonOptions, 'targetGrad', 'activation', ...planeOptions, ...params])
   if (definition.squared) options.add('squaredPred')
   return makeLoss({
     definition,

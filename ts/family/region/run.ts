@@ -22,11 +22,11 @@ import { checkClassWeight } from '../positions.js'
 import type { Activation, RegionDefinition } from './definition.js'
 import { coefficientsInDouble, fillCoefficients, LARGE, writeTargetGradient } from './gradient.js'
 import { joinClasses } from './joint.js'
-import { callOf, checkPart, partCount } from './part.js'
+import { assertPart, callOf, partCount } from './part.js'
 import { scratchCoefficients, scratchSums } from './scratch.js'
 import type { RegionSettings } from './settings.js'
-import { addSamples, checkSums, needsDoublePrecision, reducePlanes } from './sums.js'
-import { checkRanges, regionAxis, targetOf } from './target.js'
+import { addSamples, assertSums, needsDoublePrecision, reducePlanes } from './sums.js'
+import { assertRanges, regionAxis, targetOf } from './target.js'
 
 /**
  * The run of a loss of planes: `choices` are the activations it has, and with `foreground` its part leaves the background out where
@@ -53,7 +53,7 @@ export function runOf(
     if (!includeBackground && classes < 2 && count > 0) {
       throw new RangeError(`${loss}: includeBackground: false needs at least two classes, got ${classes}`)
     }
-    if (count > 0) checkPart(loss, part, classes)
+    if (count > 0) assertPart(loss, part, classes)
     if (sampleWeight !== undefined && count > 0) float32Of(loss, 'sampleWeight', samples, sampleWeight)
     const given = targetOf(loss, target, x.length, axis, shape, settings)
     if (settings.activation === 'softmax' && classes < 2 && count > 0) throw softmaxOfOneClass(loss, shape, choices)
@@ -71,7 +71,7 @@ export function runOf(
     }
     const accumulate = accumulates(loss, buffers, wanted)
     separateCall(loss, { grad, out, targetGrad }, x, given.array, settings, buffers, accumulate)
-    if (settings.validate) checkRanges(loss, x, given, axis, settings.activation)
+    if (settings.validate) assertRanges(loss, x, given, axis, settings.activation)
     if (wanted.dry) return result(Number.NaN, grad, Number.NaN, targetGrad)
     if (x.length === 0) {
       const nothing = emptyResult(settings, out, grad, accumulate, settings.normalizer ?? 0, targetGrad)
@@ -92,7 +92,7 @@ export function runOf(
     const keepsSigmoids = grad !== undefined && !accumulate && isSigmoid && !dividesEmpty
     let kernels = backendFor('region', x.length)
     let partSum = kernels.run(sumsPass(call, sums, keepsSigmoids ? grad : undefined))
-    if (settings.activation === 'none') checkSums(loss, sums, settings)
+    if (settings.activation === 'none') assertSums(loss, sums, settings)
     if (settings.batch) addSamples(sums, samples, classes)
     const rest: RegionArrays = keepsSigmoids ? { ...call, x: grad, activation: 'kept' } : call
     if ((unsmoothed || isJoint) && needsDoublePrecision(definition, settings, sums, rows, classes, dividesEmpty)) {

@@ -10,15 +10,15 @@ let coefficients = new Float32Array(0)
 /** Zeros for the sums of as many planes. */
 export function scratchSums(length: number): Float64Array {
   if (sums.length === length) return sums.fill(0)
-  const own = new Float64Array(length)
-  if (length <= FEW) sums = own
-  return own
+  const made = new Float64Array(length)
+  if (length <= FEW) sums = made
+  return made
 }
 
 /** Room for the coefficients of as many planes, whatever it holds. */
 export function scratchCoefficients(length: number): Float32Array {
   if (coefficients.length === length) return coefficients
-  const own = new Float32Array(length)
-  if (length <= FEW) coefficients = own
-  return own
+  const made = new Float32Array(length)
+  if (length <= FEW) coefficients = made
+  return made
 }

@@ -98,7 +98,7 @@ export function partSettings(
   const params = Object.entries(definition.params)
   const { labelSmoothing, alpha } = given
   const aux = definition.family === 'pointwise' ? definition.aux : undefined
-  const own = definition.family === 'softmax'
+  const isSoftmax = definition.family === 'softmax'
   return {
     name,
     definition,
@@ -107,8 +107,8 @@ export function partSettings(
     p1: paramOf(loss, params[1], given),
     aux: aux === undefined ? 0 : auxOf(loss, aux.name, given[aux.name], aux.default),
     auxName: aux?.name,
-    alpha: own ? alphaOf(loss, alpha) : undefined,
-    labelSmoothing: own ? labelSmoothingOf(loss, labelSmoothing) : 0,
+    alpha: isSoftmax ? alphaOf(loss, alpha) : undefined,
+    labelSmoothing: isSoftmax ? labelSmoothingOf(loss, labelSmoothing) : 0,
   }
 }
 

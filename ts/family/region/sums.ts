@@ -86,9 +86,9 @@ export function reducePlanes(
     for (let c = first; c < end; c++, plane++) {
       const at = PLANE * (row * end + c)
       const empty = isEmpty(settings, sums, at)
-      const own = empty ? 0 : definition.value(sumsOfPlane(settings, sums, at), numbers)
+      const unweighted = empty ? 0 : definition.value(sumsOfPlane(settings, sums, at), numbers)
       const factor = (weight?.[c] ?? 1) * (sampleWeight?.[row] ?? 1)
-      const value = factor === 1 ? own : factor * own
+      const value = factor === 1 ? unweighted : factor * unweighted
       if (!empty || emptyClass === 'zero') counted += meanBy === 'weight' ? factor : 1
       if (out !== undefined) out[plane] = value
       total += value
@@ -98,7 +98,7 @@ export function reducePlanes(
 }
 
 /** Refuses sums that no probabilities in [0, 1] have: a look at three numbers of each plane, where one at each score costs a pass. */
-export function checkSums(loss: string, sums: Float64Array, settings: RegionSettings): void {
+export function assertSums(loss: string, sums: Float64Array, settings: RegionSettings): void {
   for (let at = 0; at < sums.length; at += PLANE) {
     const py = sums[at + 2]
     const { p, y } = ownSums(settings, sums, at)

@@ -114,17 +114,17 @@ function indexOutside(
 export const forLogits = "for logits give activation: 'sigmoid' or 'softmax'"
 
 /** Refuses probabilities and targets outside [0, 1]. */
-export function checkRanges(
+export function assertRanges(
   loss: string,
   x: Float32Array,
   { values, marks }: CheckedTarget,
   axis: Axis,
   activation: Activation,
 ): void {
-  const check = (parameter: string, array: NumberArray, way: string) => {
+  const assertInside = (parameter: string, array: NumberArray, way: string) => {
     const i = indexOutside(array, 0, 1, marks, axis)
     if (i >= 0) throw wrongValue(loss, `${parameter}[${i}]`, 'in [0, 1]', array[i], way)
   }
-  if (activation === 'none') check('input', x, forLogits)
-  if (values !== undefined) check('target', values, `the order is ${loss}(input, target)`)
+  if (activation === 'none') assertInside('input', x, forLogits)
+  if (values !== undefined) assertInside('target', values, `the order is ${loss}(input, target)`)
 }

@@ -8,7 +8,10 @@
 //! - inputs that a gradient is written over, since a block may have to be computed again ([`super::precise`]): the copy is read;
 //! - rows of several columns, which instructions of their own read and write.
 //!
-//! Results do not depend on the length of a block.
+//! A unit of 1,024 rows is some blocks. At its end its values add up by fours, as all losses add them ([`sum_of_fours`]), and what has left
+//! the range of single precision is computed again row by row in double ([`precise`]). Where weights or masks come in, the program
+//! gives values and slopes of a unit, and [`super::raw`] makes sums and gradients of them. Units add up in double precision. Results do not
+//! depend on the length of a block.
 
 use super::formula::Tail;
 use super::precise;

@@ -1,5 +1,15 @@
-//! Where the scores of a position lie: next to each other, or a plane apart. Kernels walk them in tiles, and are written
-//! and compiled once for both ways of putting a tile into vectors.
+//! Where the scores of a position lie: next to each other, or a plane apart. Kernels walk them in tiles, and are written and compiled
+//! once for both ways of putting a tile into vectors.
+//!
+//! [`Axis::blocks`] cuts a call into units of neighbouring positions of a sample, and [`Axis::tiles`] a unit into tiles. A [`Tile`] moves
+//! its scores between the array and vectors:
+//!
+//! - positions that are neighbours in memory are vectors as they lie, one for each class;
+//! - a single position whose classes are neighbours is a run of vectors, of which the last may be shorter ([`LoadRow`], [`StoreRow`]);
+//! - positions that are rows are transposed by squares, and what is neither is read element by element ([`gather`], [`scatter`]).
+//!
+//! Lanes that are no score are filled on the way in, and left out on the way out. Nothing is computed here but for gradients that are added
+//! to what is there.
 
 use crate::share::Share;
 use crate::simd::{Cells, Chunk, Kernel, LANES, SIDE, Simd, Transposed, cells, step};

@@ -1,5 +1,12 @@
-//! Which positions of a call count, and their classes. Labels and masks come in whatever type the caller has them, and are
-//! read a few at a time: no copy of them is made.
+//! Which positions of a call count, and their classes. Labels and masks come in whatever type the caller has them, and are read a few at a
+//! time: no copy of them is made.
+//!
+//! [`Positions::classes`] gives the classes of a few neighbours, in two steps: labels become 32-bit integers, and those that are ignored
+//! or masked become [`NOTHING`]. All loops ask it, once for each tile or unit. The common case, 32-bit labels of which one number is
+//! ignored, has a loop without a choice for each label.
+//!
+//! [`Positions::weight`] walks all positions by blocks of 1,024 for the denominator of `mean`, and looks for labels that are no class on
+//! the way. Counts of a block are integers; weights add up in double precision, in the order of the positions.
 
 use super::stream::Stream;
 use crate::simd::{Cells, LANES, Room};
@@ -279,14 +286,15 @@ impl<'a> Positions<'a> {
     }
 
     /// Total weight of the positions that count, which is the denominator of `mean`; or −1 − i where label i is neither a class nor
-    /// ignored. Without `classes` every label is a class. Position i weighs `of_class[class]` times its own weight, where they are given; weights are not negative.
+    /// ignored. Without `classes` every label is a class. Position i weighs `of_class[class]` times `of_position[i]`, where they are
+    /// given; weights are not negative.
     #[must_use]
     pub fn weight(
         &self,
         positions: usize,
         classes: usize,
         of_class: Option<Cells>,
-        own: Option<Stream>,
+        of_position: Option<Stream>,
     ) -> f64 {
         let limit = u32::try_from(classes).unwrap_or(u32::MAX);
         let any = classes == 0;
@@ -296,29 +304,29 @@ impl<'a> Positions<'a> {
             let block = &mut block[..BLOCK.min(positions - first)];
             self.classes(first, block);
             // Without branches, so that the compiler makes vectors of it.
-            let mut kept = 0u32;
+            let mut counted = 0u32;
             let mut bad = 0u32;
             for &class in block.iter() {
-                let keep = u32::from(class != NOTHING);
-                kept += keep;
-                bad |= keep & u32::from(!any & (class as u32 >= limit));
+                let counts = u32::from(class != NOTHING);
+                counted += counts;
+                bad |= counts & u32::from(!any & (class as u32 >= limit));
             }
             if bad != 0 {
                 let is_bad = |&class: &i32| class != NOTHING && class as u32 >= limit;
                 return -1.0 - (first + block.iter().position(is_bad).unwrap_or(0)) as f64;
             }
-            if of_class.is_none() && own.is_none() {
-                total += f64::from(kept);
+            if of_class.is_none() && of_position.is_none() {
+                total += f64::from(counted);
                 continue;
             }
-            let kept = block
+            let counting = block
                 .iter()
                 .enumerate()
                 .filter(|&(_, &class)| class != NOTHING);
-            for (i, &class) in kept {
+            for (i, &class) in counting {
                 let of_class = of_class.map_or(1.0, |weight| weight[class as usize].get());
-                let own = own.map_or(1.0, |own| own.at(first + i));
-                total += f64::from(of_class) * f64::from(own);
+                let of_position = of_position.map_or(1.0, |of_position| of_position.at(first + i));
+                total += f64::from(of_class) * f64::from(of_position);
             }
         }
         total

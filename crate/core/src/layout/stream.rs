@@ -1,5 +1,8 @@
-//! A value per element that may be shorter than the input: a scalar, a value per class, a value per element of one
-//! sample, or a full array.
+//! A value per element that may be shorter than the input: a scalar, a value per class, a value per element of one sample, or a full
+//! array.
+//!
+//! It has no loop of its own: kernels ask for the values of a vector of neighbouring elements at a time. Those are a run of the values, one
+//! value for all of them, or, at a seam between two runs, taken one by one.
 
 use crate::simd::{Cells, LANES, Simd};
 

@@ -1,4 +1,4 @@
-//! α_t·m^γ·bce(x, t), m = σ(x)·(1 − t) + σ(−x)·t the miss, α_t = α·t + (1 − α)·(1 − t)
+//! α_t·q_t^γ·bce(x, t), q_t = 1 − p_t = σ(x)·(1 − t) + σ(−x)·t, α_t = α·t + (1 − α)·(1 − t); q_t^γ is the modulator
 
 use crate::family::Params;
 use crate::family::pointwise::{Eval, Pointwise};
@@ -8,7 +8,7 @@ use crate::math::pow::Exponent;
 use crate::math::sigmoid::{sigmoid, tail};
 use crate::simd::{ByLane, Lanes};
 
-/// Above this γ the rounding of a miss shows in its power.
+/// Above this γ the rounding of q_t shows in its power.
 const STEEP: f32 = 8.0;
 
 /// Focal loss of σ(x).
@@ -41,31 +41,31 @@ impl SigmoidFocal {
         }
     }
 
-    /// m^γ. The branches go the same way for all vectors of a call; without `STEEP_TOO` one is left out, for γ that are not: its code
+    /// q_t^γ. The branches go the same way for all vectors of a call; without `STEEP_TOO` one is left out, for γ that are not: its code
     /// takes a quarter of the speed from the others.
     #[inline(always)]
-    fn power<V: Lanes, const STEEP_TOO: bool>(
+    fn modulator<V: Lanes, const STEEP_TOO: bool>(
         self,
         v: V,
         x: V::F32,
         t: V::F32,
-        m: V::F32,
+        q_t: V::F32,
     ) -> V::F32 {
         if self.gamma == 2.0 {
-            v.mul(m, m)
+            v.mul(q_t, q_t)
         } else if self.gamma == 0.0 {
-            // Also where m is 0, or NaN: that reaches the loss by its other factor.
+            // Also where q_t is 0, or NaN: that reaches the loss by its other factor.
             v.splat(1.0)
         } else if STEEP_TOO && self.gamma > STEEP {
             v.by_lane(Steep::<false>(f64::from(self.gamma)), x, t)
         } else {
-            // A miss of 0 or NaN counts as the smallest normal number: the other factor is 0 or NaN there.
-            self.exponent.pow(v, m)
+            // A q_t of 0 or NaN counts as the smallest normal number: the other factor is 0 or NaN there.
+            self.exponent.pow(v, q_t)
         }
     }
 
-    /// With the side s = x < 0 ? t : 1 − t that a large logit is charged for, m = s·σ(|x|) + (1 − s)·σ(−|x|), and the derivative
-    /// is ±α_t·m^γ·(s − σ(−|x|) − γ·bce·(1 − 2s)·σ(x)·σ(−x)/m). The quotient is at most 1, and at a hard target it is σ(x) or
+    /// With the side s = x < 0 ? t : 1 − t that a large logit is charged for, q_t = s·σ(|x|) + (1 − s)·σ(−|x|), and the derivative
+    /// is ±α_t·q_t^γ·(s − σ(−|x|) − γ·bce·(1 − 2s)·σ(x)·σ(−x)/q_t). The quotient is at most 1, and at a hard target it is σ(x) or
     /// σ(−x): nothing is divided by a small number that is not in the numerator too, so it is finite for any γ.
     #[inline(always)]
     fn value_and_slope<V: Lanes, const STEEP_TOO: bool>(
@@ -82,20 +82,20 @@ impl SigmoidFocal {
         let abs_x = v.abs(x);
         let far = far(v, abs_x, side);
 
-        let m = v.mul_add(side, v.sub(p.large, p.small), p.small);
-        let alpha = v.mul_add(v.splat(self.tilt), t, v.splat(self.base));
-        let power = self.power::<V, STEEP_TOO>(v, x, t, m);
-        let weight = v.mul(alpha, power);
+        let q_t = v.mul_add(side, v.sub(p.large, p.small), p.small);
+        let alpha_t = v.mul_add(v.splat(self.tilt), t, v.splat(self.base));
+        let modulator = self.modulator::<V, STEEP_TOO>(v, x, t, q_t);
+        let weight = v.mul(alpha_t, modulator);
         let counted = if self.one_sided {
             // 0 · ∞ is 0 here: what has no weight costs nothing, however far it is. NaN reaches the value by `softplus`.
-            v.zero_where(v.eq(alpha, zero), far)
+            v.zero_where(v.eq(alpha_t, zero), far)
         } else {
             far
         };
         let bce = v.add(counted, p.softplus);
 
         let product = v.mul(p.large, p.small);
-        let quotient = v.zero_where(v.eq(product, zero), v.div(product, m));
+        let quotient = v.zero_where(v.eq(product, zero), v.div(product, q_t));
         let gamma = v.splat(self.gamma);
         let turn = v.mul(v.mul_add(side, v.splat(-2.0 * self.gamma), gamma), quotient);
         // An infinite bce has a quotient of 0.
@@ -103,9 +103,16 @@ impl SigmoidFocal {
         let dx = v.mul(weight, v.sub(v.sub(side, p.small), bent));
 
         let value = if STEEP_TOO && self.gamma > STEEP {
-            let value = v.mul(alpha, v.by_lane(Steep::<true>(f64::from(self.gamma)), x, t));
+            let value = v.mul(
+                alpha_t,
+                v.by_lane(Steep::<true>(f64::from(self.gamma)), x, t),
+            );
             // Its bce may be infinite, as above; NaN stays NaN.
-            v.select(v.eq(m, m), v.zero_where(v.eq(alpha, zero), value), m)
+            v.select(
+                v.eq(q_t, q_t),
+                v.zero_where(v.eq(alpha_t, zero), value),
+                q_t,
+            )
         } else {
             v.mul(weight, bce)
         };
@@ -119,8 +126,8 @@ impl SigmoidFocal {
     }
 }
 
-/// m^γ of a logit and its target for a large γ, which is held here. By way of ln m, whose error the power multiplies: where m is near
-/// 1 it is known from what m lacks of 1. With `COST` the power times bce(x, t), which may be large where the power is below the
+/// q_t^γ of a logit and its target for a large γ, which is held here. By way of ln q_t, whose error the power multiplies: where q_t is near
+/// 1 it is known from what q_t lacks of 1. With `COST` the power times bce(x, t), which may be large where the power is below the
 /// numbers of single precision; a power of 0 makes 0 of an infinite one.
 #[derive(Clone, Copy)]
 struct Steep<const COST: bool>(f64);
@@ -131,22 +138,22 @@ impl<const COST: bool> ByLane for Steep<COST> {
         let large = 1.0 / (1.0 + e);
         let small = e * large;
         let (side, rest) = if x < 0.0 { (t, 1.0 - t) } else { (1.0 - t, t) };
-        let m = side * large + rest * small;
-        let log = if m > 0.5 {
+        let q_t = side * large + rest * small;
+        let log = if q_t > 0.5 {
             (-side * small - rest * large).ln_1p()
         } else {
-            m.ln()
+            q_t.ln()
         };
-        let power = (self.0 * log).exp();
+        let modulator = (self.0 * log).exp();
         if !COST {
-            return power;
+            return modulator;
         }
         // 0 · ∞ is 0: a target that is met costs nothing, however far the logit is.
         let far = if side == 0.0 { 0.0 } else { x.abs() * side };
-        if power == 0.0 {
+        if modulator == 0.0 {
             0.0
         } else {
-            power * (far + e.ln_1p())
+            modulator * (far + e.ln_1p())
         }
     }
 }
@@ -176,8 +183,8 @@ impl Pointwise for SigmoidFocal {
         self.value_and_slope::<V, false>(v, x, e, t)
     }
 
-    /// m^γ·(α_t'·bce ± α_t·(γ·bce·(σ(|x|) − σ(−|x|))/m + |x|)), + where x < 0. Within the second term nothing cancels. At a miss
-    /// of 0 bce is 0 too, and bce/m is 1.
+    /// q_t^γ·(α_t'·bce ± α_t·(γ·bce·(σ(|x|) − σ(−|x|))/q_t + |x|)), + where x < 0. Within the second term nothing cancels. At a q_t
+    /// of 0 bce is 0 too, and bce/q_t is 1.
     #[inline(always)]
     fn by_target<V: Lanes>(self, v: V, x: V::F32, t: V::F32) -> V::F32 {
         let (zero, one) = (v.splat(0.0), v.splat(1.0));
@@ -190,24 +197,28 @@ impl Pointwise for SigmoidFocal {
         let near = v.sub(one, v.mul(abs_x, second_order(v, abs_x)));
         let rise = v.select(v.lt(one, abs_x), v.sub(one, e), v.mul(abs_x, near));
         let apart = v.mul(rise, p.large);
-        let m = v.mul_add(side, apart, p.small);
-        let ratio = v.select(v.eq(m, zero), v.splat(1.0), v.div(bce, m));
-        // Where the miss of a hard target is below the normal numbers, a small power of it is not.
+        let q_t = v.mul_add(side, apart, p.small);
+        let ratio = v.select(v.eq(q_t, zero), v.splat(1.0), v.div(bce, q_t));
+        // Where the q_t of a hard target is below the normal numbers, a small power of it is not.
         let hidden = v.zero_where(v.lt(zero, side), v.splat(f32::MIN_POSITIVE));
         let gone = exp_nonpositive(v, v.mul(v.splat(-self.gamma), abs_x));
-        let power = v.select(v.lt(m, hidden), gone, self.power::<V, true>(v, x, t, m));
+        let modulator = v.select(
+            v.lt(q_t, hidden),
+            gone,
+            self.modulator::<V, true>(v, x, t, q_t),
+        );
 
-        let alpha = v.mul_add(v.splat(self.tilt), t, v.splat(self.base));
+        let alpha_t = v.mul_add(v.splat(self.tilt), t, v.splat(self.base));
         let tilted = v.zero_where(
             v.eq(v.splat(self.tilt), zero),
             v.mul(v.splat(self.tilt), bce),
         );
         let steep = v.mul(v.mul(v.splat(self.gamma), ratio), apart);
         let steep = v.zero_where(v.eq(v.splat(self.gamma), zero), steep);
-        let turned = v.zero_where(v.eq(alpha, zero), v.mul(alpha, v.add(steep, abs_x)));
+        let turned = v.zero_where(v.eq(alpha_t, zero), v.mul(alpha_t, v.add(steep, abs_x)));
         let dt = v.add(tilted, v.neg_where(v.lt(zero, x), turned));
-        let dt = v.zero_where(v.eq(power, zero), v.mul(power, dt));
+        let dt = v.zero_where(v.eq(modulator, zero), v.mul(modulator, dt));
         // A power takes no notice of NaN, in the logit or in the target.
-        v.select(v.eq(m, m), dt, m)
+        v.select(v.eq(q_t, q_t), dt, q_t)
     }
 }

@@ -4,7 +4,7 @@ use super::{Chunk, LANES};
 use core::hint::black_box;
 use core::mem::MaybeUninit;
 
-/// Room for `N` vectors, of which only those are cleared that a call needs: all 64 take 60 ns, as much as small calls do.
+/// Room for `N` vectors, of which only those are cleared that a call needs: to clear all 64 takes as long as a small call.
 #[repr(align(64))]
 pub struct Room<const N: usize>([MaybeUninit<[f32; LANES]>; N]);
 

@@ -167,9 +167,9 @@ impl Simd for Scalar<LANES> {
         // Lane by lane: a formula of 16 lanes in plain Rust is so much code that a kernel takes minutes to compile.
         let mut y = [[0.0; LANES]; M];
         for j in 0..LANES {
-            let own = f.eval(Scalar::<1>, x.map(|x| [x[j]]));
-            for (y, [own]) in y.iter_mut().zip(own) {
-                y[j] = own;
+            let result = f.eval(Scalar::<1>, x.map(|x| [x[j]]));
+            for (y, [result]) in y.iter_mut().zip(result) {
+                y[j] = result;
             }
         }
         y

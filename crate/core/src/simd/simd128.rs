@@ -280,8 +280,8 @@ impl Simd for Simd128<4> {
         ) -> [[v128; 4]; M] {
             let mut y = [[f32x4_splat(0.0); 4]; M];
             for i in 0..4 {
-                for (y, own) in y.iter_mut().zip(part(f, x, i)) {
-                    y[i] = own;
+                for (y, result) in y.iter_mut().zip(part(f, x, i)) {
+                    y[i] = result;
                 }
             }
             y

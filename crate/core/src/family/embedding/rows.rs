@@ -1,4 +1,14 @@
-//! The loop over pairs of rows: one pass for the products, and one for the gradients, which finds the rows in the cache.
+//! The loop over pairs of rows.
+//!
+//! The pairs go by units ([`positions_of_unit`]), whose classes are read at once. For each pair:
+//!
+//! 1. a pass over both rows gives their products, in double precision: element i belongs to lane i mod 8, and the lanes fold 8 → 4 → 2 → 1;
+//! 2. the loss makes the value and the factors of the rows of them, which the weight of the pair and the upstream gradient multiply;
+//! 3. a second pass, which finds the rows in the cache, writes the gradients: that by the second row first, since that by the first may
+//!    be written over its row.
+//!
+//! A pair that counts for nothing has the value 0 and gradients of 0, whatever it holds. Values add up in the order of the rows, and units
+//! in that of the call. Nothing is computed again: there is double precision from the products to the stored floats.
 
 use super::{Args, Embedding, Products};
 use crate::layout::positions::NOTHING;

@@ -1,5 +1,19 @@
-//! Rows of few scores with class indices, 16 rows at a time: lanes are rows, so that nothing is summed across lanes and no lane
-//! is empty.
+//! Rows of few scores with class indices, 16 rows at a time: lanes are rows, so that nothing is summed across lanes and no lane is
+//! empty.
+//!
+//! For each 64 rows of a unit, or fewer where scratch holds no more:
+//!
+//! 1. the scores are transposed into scratch, where 16 rows have one vector for each class;
+//! 2. classes, weights and upstream gradients are read, one for each row ([`NewRows`]);
+//! 3. of each 16 rows ([`Rows::values`]) a pass gives the largest scores, another e^z and Σ e^z without the label, and a last one the
+//!    gradients in place of e^z; in between come the values;
+//! 4. the gradients are transposed back, into `dx`.
+//!
+//! Sums over classes add up by groups of 8. Of the values of a unit, row i is in lane i mod 16; the lanes fold at its end, and units add
+//! up in double precision.
+//!
+//! Rows of which single precision loses something, as [`Watch`] says, are computed again in double ([`in_double`]) from their scores in
+//! `x`, which are all there before step 4; their values add up beside those of the lanes.
 
 use super::double::{Watch, position};
 use super::rows::{Below, Call, Gradient, Sums};
@@ -97,7 +111,7 @@ struct Rows {
     others: [f32; ROWS],
 }
 
-/// Makes [`Rows`], in a function that all losses share.
+/// Makes [`Rows`], in a function that is one for all losses.
 struct NewRows<'a> {
     args: &'a Args<'a>,
     call: &'a Call,
@@ -127,14 +141,14 @@ impl Kernel for NewRows<'_> {
         args.marks.classes(first, labels);
         for (label, &y) in rows.label.iter_mut().zip(&*labels) {
             // The labels were checked; one that another thread changed since is ignored. What is ignored is negative.
-            let kept = (y as usize) < args.classes;
-            *label = if kept { y as f32 } else { -1.0 };
+            let is_class = (y as usize) < args.classes;
+            *label = if is_class { y as f32 } else { -1.0 };
         }
         if let Some(weight) = args.weight {
             let numbers = rows.weight.iter_mut().zip(&mut rows.others);
-            for ((own, others), &y) in numbers.zip(&*labels) {
+            for ((of_label, others), &y) in numbers.zip(&*labels) {
                 let weight = weight.get(y as usize).map_or(0.0, Cell::get);
-                *own *= weight;
+                *of_label *= weight;
                 *others = (call.total_weight - f64::from(weight)) as f32;
             }
         }
@@ -159,8 +173,8 @@ impl Rows {
         at: usize,
         scores: &[Chunk],
     ) -> (S::F32, S::F32) {
-        let own = |lanes: &[f32; ROWS]| s.vector(*lanes[at..].first_chunk().unwrap());
-        let label = own(&self.label);
+        let of_sixteen = |lanes: &[f32; ROWS]| s.vector(*lanes[at..].first_chunk().unwrap());
+        let label = of_sixteen(&self.label);
         let ignored = s.lt(label, s.splat(0.0));
         let mut max = s.splat(f32::NEG_INFINITY);
         for x in scores {
@@ -204,7 +218,7 @@ impl Rows {
             rest = s.add(rest, of_group);
         }
         let h_y = s.mul_add(x_y, half, minus_max);
-        let weight = own(&self.weight);
+        let weight = of_sixteen(&self.weight);
         let sums = Sums {
             rest,
             e_y,
@@ -213,7 +227,7 @@ impl Rows {
         };
         let value = call.value(s, loss, sums, weight);
         if grad {
-            let numbers = [weight, own(&self.others), own(&self.scale)];
+            let numbers = [weight, of_sixteen(&self.others), of_sixteen(&self.scale)];
             let gradient = Gradient::new(s, loss, call, sums, numbers);
             for (c, e) in scores.iter().enumerate() {
                 let mut g = s.mul(s.load(e), gradient.factor);

@@ -1,7 +1,11 @@
 //! Positions in double precision, one after the other: those whose numbers leave the range of single precision on the way, or lose
 //! digits there, though the result does not.
 //!
-//! There are three kinds of them. Weights and upstream gradients far from 1 are seen before the loops start, and so is a γ so large
+//! [`run`] walks the units of a call, [`positions`] a few neighbours and [`position`], or [`distilled`] of two softmaxes, one of them: a
+//! pass over its scores gives the largest, another Σ e^z without it, and further ones values and gradients. Values add up in the order of
+//! the positions, and units in that of the call.
+//!
+//! Three kinds of positions come here. Weights and upstream gradients far from 1 are seen before the loops start, and so is a γ so large
 //! that it multiplies the rounding of 1 − p; the whole call comes here then. Results below the normal numbers that a weight or an
 //! upstream gradient lifts are seen by the loops, as [`Watch`] says, which send the position, or its tile, here.
 
@@ -49,7 +53,7 @@ impl Watch {
     pub(super) fn new(args: &Args, kind: Kind, gamma: f32) -> Self {
         let weight = range(args.weight);
         let stream = args.extra.and_then(|extra| extra.sample_weight);
-        let own = range(stream.map(|stream| stream.values));
+        let sample = range(stream.map(|stream| stream.values));
         let scale = args.scale.abs();
         let up = match args.grad_output {
             Some(upstream) => range(Some(upstream)),
@@ -62,10 +66,10 @@ impl Watch {
             Kind::Teacher => temperature,
             _ => 1.0 / temperature,
         };
-        let light = weight[0] * own[0];
-        let heavy = weight[1] * own[1];
-        let faint = own[0] * up[0] * sharp.min(1.0);
-        let factor = own[1] * weight[1].max(1.0) * up[1] * sharp.max(1.0);
+        let light = weight[0] * sample[0];
+        let heavy = weight[1] * sample[1];
+        let faint = sample[0] * up[0] * sharp.min(1.0);
+        let factor = sample[1] * weight[1].max(1.0) * up[1] * sharp.max(1.0);
         let soft = args.extra.is_some_and(|extra| extra.target.is_some());
         let smoothing = args.label_smoothing;
         let all = gamma > STEEP
@@ -143,8 +147,8 @@ impl Watch {
         }
         for j in 0..count {
             let row = Row::new(args, first + j);
-            let mut own = row.of(target).iter().step_by(row.step).take(args.classes);
-            if own.any(|t| t.get() != 0.0 && t.get().abs() < FAINT) {
+            let mut targets = row.of(target).iter().step_by(row.step).take(args.classes);
+            if targets.any(|t| t.get() != 0.0 && t.get().abs() < FAINT) {
                 lost |= 1 << j;
             }
         }
@@ -334,7 +338,7 @@ pub(super) fn positions(args: &Args, kind: Kind, gamma: f32, first: usize, count
 struct Numbers {
     row: Row,
     /// Weight of the value.
-    own: f64,
+    position_weight: f64,
     /// That times the upstream gradient.
     upstream: f64,
 }
@@ -342,7 +346,7 @@ struct Numbers {
 impl Numbers {
     fn new(args: &Args, position: usize) -> Self {
         let stream = args.extra.and_then(|extra| extra.sample_weight);
-        let own = stream.map_or(1.0, |stream| f64::from(stream.at(position)));
+        let position_weight = stream.map_or(1.0, |stream| f64::from(stream.at(position)));
         let upstream = args
             .grad_output
             .map_or(args.scale.clamp(-f64::MAX, f64::MAX), |upstream| {
@@ -350,8 +354,8 @@ impl Numbers {
             });
         Self {
             row: Row::new(args, position),
-            own,
-            upstream: own * upstream,
+            position_weight,
+            upstream: position_weight * upstream,
         }
     }
 }
@@ -450,8 +454,8 @@ impl Odds {
         }
         let power = (gamma * self.log_q).exp();
         let ratio = if self.q == 0.0 { 1.0 } else { cross / self.q };
-        let share = if self.p == 0.0 { 0.0 } else { self.p * ratio };
-        [power * cross, power * (1.0 + gamma * share)]
+        let weighted_ratio = if self.p == 0.0 { 0.0 } else { self.p * ratio };
+        [power * cross, power * (1.0 + gamma * weighted_ratio)]
     }
 }
 
@@ -474,7 +478,11 @@ pub(super) fn position(
         return 0.0;
     }
     let gamma = f64::from(gamma);
-    let Numbers { row, own, upstream } = Numbers::new(args, position);
+    let Numbers {
+        row,
+        position_weight,
+        upstream,
+    } = Numbers::new(args, position);
     let at = |c: usize| row.first + c * row.step;
     let score = |c: usize| match x {
         Some(x) => f64::from(x[c].get()),
@@ -486,7 +494,7 @@ pub(super) fn position(
     let spread = f64::from(args.label_smoothing) / args.classes as f64;
     let weight = |c: usize| args.weight.map_or(1.0, |weight| f64::from(weight[c].get()));
     // w_c·((1 − ε)·q_c + ε/C)
-    let share = |c: usize| {
+    let t_of = |c: usize| {
         let q = target.map_or(f64::from(u8::from(c as i32 == label)), |target| {
             f64::from(target[at(c)].get())
         });
@@ -500,10 +508,10 @@ pub(super) fn position(
         (0, args.classes)
     };
     for c in first..end {
-        let t = share(c);
+        let t = t_of(c);
         if t != 0.0 {
-            let [own, slope] = softmax.odds(c, score(c)).loss(gamma);
-            value += t * own;
+            let [of_class, slope] = softmax.odds(c, score(c)).loss(gamma);
+            value += t * of_class;
             all += t * slope;
             others += if c == softmax.top { 0.0 } else { t * slope };
         }
@@ -513,12 +521,12 @@ pub(super) fn position(
     if args.dx.is_some() || dt.is_some() {
         // `dx` may be `x`, and `dt` the target: each class is read before it is written.
         for c in 0..args.classes {
-            let t = share(c);
+            let t = t_of(c);
             let odds = softmax.odds(c, score(c));
             let asked = (t != 0.0 || dt.is_some()).then(|| odds.loss(gamma));
-            let [own, slope] = asked.unwrap_or_default();
+            let [of_class, slope] = asked.unwrap_or_default();
             if let Some(dt) = dt {
-                dt[at(c)].set((keep * weight(c) * own * upstream) as f32);
+                dt[at(c)].set((keep * weight(c) * of_class * upstream) as f32);
             }
             if let Some(dx) = args.dx {
                 let g = if c == softmax.top {
@@ -534,7 +542,7 @@ pub(super) fn position(
             }
         }
     }
-    let value = value * own;
+    let value = value * position_weight;
     if let Some(out) = args.out {
         out[position].set(value as f32);
     }
@@ -560,7 +568,11 @@ fn distilled(args: &Args, position: usize, label: i32) -> f64 {
         ignore(args, position);
         return 0.0;
     }
-    let Numbers { row, own, upstream } = Numbers::new(args, position);
+    let Numbers {
+        row,
+        position_weight,
+        upstream,
+    } = Numbers::new(args, position);
     let at = |c: usize| row.first + c * row.step;
     let x = |c: usize| f64::from(args.x[at(c)].get());
     let teacher = |c: usize| f64::from(target[at(c)].get());
@@ -576,10 +588,10 @@ fn distilled(args: &Args, position: usize, label: i32) -> f64 {
     };
     let from = at_top - other.max;
     let shift = other.log_sum;
-    let share = |z: f64| (z - shift).exp();
+    let probability = |z: f64| (z - shift).exp();
     let mut mean = 0.0;
     for c in 0..args.classes {
-        let t = share(other.z(teacher(c)));
+        let t = probability(other.z(teacher(c)));
         if t != 0.0 {
             mean += t * (x(c) - teacher(c) - from);
         }
@@ -589,7 +601,7 @@ fn distilled(args: &Args, position: usize, label: i32) -> f64 {
     let far = divergence > 0.1 || divergence.is_nan();
     // t_c, u_c and t_c·(e^−u − 1), where nothing cancels: see there.
     let terms = |x: f64, y: f64| {
-        let t = share(other.z(y));
+        let t = probability(other.z(y));
         let u = if t == 0.0 {
             0.0
         } else {
@@ -627,7 +639,7 @@ fn distilled(args: &Args, position: usize, label: i32) -> f64 {
             dx.set(if extra.accumulate { dx.get() + g } else { g });
         }
     }
-    let value = value * temperature * temperature * own;
+    let value = value * temperature * temperature * position_weight;
     if let Some(out) = args.out {
         out[position].set(value as f32);
     }

@@ -220,7 +220,7 @@ pub(crate) fn run<L: Softmax>(level: Level, loss: L, args: &Args) -> f64 {
                 && args.temperature < HOT
                 && (L::LINEAR || args.label_smoothing == 0.0) =>
         {
-            if args.classes < tiles::WIDE {
+            if args.classes < tiles::MIN_CLASSES_OF_ROW {
                 labelled::<L, columns::Columns>(level, loss, args, watch)
             } else {
                 labelled::<L, rows::Rows>(level, loss, args, watch)

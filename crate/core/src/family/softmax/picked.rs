@@ -1,7 +1,16 @@
 //! Input that is ln p already: the loss reads one element of each position, and the gradient is 0 but there.
 //!
-//! It takes double precision for the few products of a position, as the backend in TypeScript does with the same bits: those of two
-//! factors may leave the range of single precision where that of all does not.
+//! For each tile of 16 neighbouring positions of a unit:
+//!
+//! 1. the classes are read;
+//! 2. the values −w·ln p_y are computed and stored, each in the lane of its position;
+//! 3. `dx` becomes 0 for all classes, or stays as it is where the gradient is added to it, and gets −w times the upstream gradient at the
+//!    label. The values come first, since `dx` may be `x`.
+//!
+//! The lanes of a unit fold in the one order of summation, and units add up.
+//!
+//! The few products of a position are in double precision, as the backend in TypeScript has them with the same bits: those of two factors
+//! may leave the range of single precision where that of all does not.
 
 use super::Args;
 use crate::layout::axis::{Axis, Tile};
@@ -112,11 +121,11 @@ impl Picked<'_> {
             return None;
         }
         let weight = args.weight.map_or(1.0, |weight| weight[y].get());
-        let own = args
+        let sample_weight = args
             .extra
             .and_then(|extra| extra.sample_weight)
-            .map_or(1.0, |own| own.at(position));
+            .map_or(1.0, |sample_weight| sample_weight.at(position));
         // Of two floats: nothing is rounded.
-        Some((y, f64::from(weight) * f64::from(own)))
+        Some((y, f64::from(weight) * f64::from(sample_weight)))
     }
 }

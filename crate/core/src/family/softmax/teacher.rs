@@ -1,18 +1,19 @@
 //! T²·KL(softmax(t/T) ‖ softmax(x/T)): the target is a second softmax.
 //!
 //! The divergence of two softmaxes that are nearly the same is of second order in the difference of the scores, and that of the
-//! logarithms of both has no digit of it. So the difference of the scores comes first, D_c = (x_c − t_c) − (x_k − t_k) with the
-//! teacher's largest class k, and then u_c = (Σ t·D − D_c)/T, whose mean is 0. With Q = Σ t·(e^−u − 1 + u), where no term is
-//! negative, it is
+//! logarithms of both has no digit of it. So the difference of the scores comes first, D_c = (x_c − t_c) − (x_k − t_k) with the teacher's
+//! largest class k, and then u_c = (Σ t·D − D_c)/T, whose mean is 0. With Q = Σ t·(e^−u − 1 + u), where no term is negative,
+//! KL = ln(1 + Q), p_c − t_c = (t_c·(e^−u − 1) − t_c·Q)/(1 + Q) and t_c·(ln t_c − ln p_c − KL) = t_c·u_c.
 //!
-//! - KL = ln(1 + Q),
-//! - p_c − t_c = (t_c·(e^−u − 1) − t_c·Q)/(1 + Q),
-//! - t_c·(ln t_c − ln p_c − KL) = t_c·u_c.
+//! Tiles and their blocks are those of [`super::tiles`]. For each tile:
 //!
-//! Where |u| < 1 the exponential is a polynomial, elsewhere t·e^−u = p·(1 + Q) is of the student's own softmax, and nothing
-//! cancels. Of two softmaxes that are far apart, with KL > 1, the logarithms of their sums do as well.
-//! The factors of T stay with the differences, which keeps all of it in range for every T, and the differences are quarters of
-//! those of the scores, which keeps them in range too where scores are ±3e38.
+//! 1. a pass over both arrays gives their largest scores ([`Pair::common`]);
+//! 2. another D, the e^z of both, their sums and Σ D·e^z of the teacher ([`Pair::exponentials`]);
+//! 3. another the terms of Q, t·u and t·(e^−u − 1), in place of D and of e^z ([`Pair::terms`]);
+//! 4. a last one the gradients by both.
+//!
+//! Where |u| < 1 the exponential is a polynomial, elsewhere t·e^−u = p·(1 + Q) is of the student's own softmax, and nothing cancels. Of two
+//! softmaxes that are far apart, with KL > 1, the logarithms of their sums do as well. A tile that loses something goes to [`double`].
 
 use super::double::{self, Watch};
 use super::tiles::{EachTile, GROUP, KEPT, Sum, blocks, upstreams, walk};
@@ -30,7 +31,8 @@ pub(super) fn run(level: Level, args: Args, watch: Watch) -> f64 {
     walk(level, args, Distilled(args, extra, target, watch))
 }
 
-/// What of a score differences are made of: one of two differences of scores has four times as much as a score at most.
+/// Differences are made of a quarter of each score, since a difference of two differences has four times as much as a score at most:
+/// so they are in range where scores are ±3e38. The factors of T stay with the differences, which keeps all of it in range for every T.
 const UNIT: f32 = 0.25;
 
 #[derive(Clone, Copy)]
@@ -38,8 +40,8 @@ struct Distilled<'a>(Args<'a>, &'a Extra<'a>, Cells<'a>, Watch);
 
 impl EachTile<4> for Distilled<'_> {
     #[inline(always)]
-    fn tile<S: Simd>(&self, s: S, tile: Tile, kept: [&[Chunk]; 4]) -> f64 {
-        distill(s, self, tile, kept)
+    fn tile<S: Simd>(&self, s: S, tile: Tile, scratch: [&[Chunk]; 4]) -> f64 {
+        distill(s, self, tile, scratch)
     }
 }
 
@@ -51,11 +53,11 @@ struct Pair<'a> {
     teacher: Cells<'a>,
     scale: Scale,
     /// As [`Both`] has it.
-    share: f32,
+    inverse_classes: f32,
     /// Memory of a block: x, then D and t·u; e^z of x, then the gradient by x.
-    x_kept: [&'a [Chunk]; 2],
+    x_scratch: [&'a [Chunk]; 2],
     /// The same of the teacher.
-    t_kept: [&'a [Chunk]; 2],
+    t_scratch: [&'a [Chunk]; 2],
 }
 
 /// What all classes of a position have in common. Scores and their differences are times [`Scale::half`], which is [`UNIT`] here
@@ -68,13 +70,13 @@ struct Common<F> {
     top: [F; 2],
 }
 
-/// `kept` has room for the scores and e^z of both.
+/// `scratch` is for the scores and e^z of both.
 #[inline(always)]
 fn distill<S: Simd>(
     s: S,
     Distilled(args, extra, target, watch): &Distilled,
     tile: Tile,
-    kept: [&[Chunk]; 4],
+    scratch: [&[Chunk]; 4],
 ) -> f64 {
     let in_double = || {
         let (first, count) = (tile.position(), tile.count());
@@ -92,30 +94,30 @@ fn distill<S: Simd>(
         x: args.x,
         teacher: target,
         scale,
-        share: 1.0 / args.classes.next_power_of_two() as f32,
-        x_kept: [kept[0], kept[1]],
-        t_kept: [kept[2], kept[3]],
+        inverse_classes: 1.0 / args.classes.next_power_of_two() as f32,
+        x_scratch: [scratch[0], scratch[1]],
+        t_scratch: [scratch[2], scratch[3]],
     };
     let (zero, one) = (s.splat(0.0), s.splat(1.0));
     let sharp = s.splat(scale.sharp);
     let (common, at_top) = pair.common(s);
-    let (mut own, mut others, mut mean) = (Sum::new(s), Sum::new(s), Sum::new(s));
+    let (mut exps_x, mut exps_t, mut mean) = (Sum::new(s), Sum::new(s), Sum::new(s));
     for block in blocks(tile.steps()) {
         if tile.steps() > KEPT {
             pair.load(s, block.clone());
         }
         let sums = pair.exponentials(s, common, block);
-        own.add(s, sums[0]);
-        others.add(s, sums[1]);
+        exps_x.add(s, sums[0]);
+        exps_t.add(s, sums[1]);
         mean.add(s, sums[2]);
     }
-    let [own, others, mean] = [own.get(s, tile), others.get(s, tile), mean.get(s, tile)];
-    let inverse = s.div(one, others);
-    let mean = s.mul(mean, s.mul(inverse, s.splat(1.0 / pair.share)));
+    let [exps_x, exps_t, mean] = [exps_x.get(s, tile), exps_t.get(s, tile), mean.get(s, tile)];
+    let inverse = s.div(one, exps_t);
+    let mean = s.mul(mean, s.mul(inverse, s.splat(1.0 / pair.inverse_classes)));
     let temperature = s.splat(args.temperature);
     let unit = args.temperature * scale.half;
     // T·KL in units of the differences, but for what is lost where it is small.
-    let logs = s.sub(log_positive(s, own), log_positive(s, others));
+    let logs = s.sub(log_positive(s, exps_x), log_positive(s, exps_t));
     let past = s.add(s.sub(at_top, common.max[0]), mean);
     let apart = s.sub(s.mul(logs, s.splat(unit)), past);
     let divergence = s.mul(apart, sharp);
@@ -126,10 +128,10 @@ fn distill<S: Simd>(
         sharp: scale.sharp,
         unit,
     };
-    let shares = [
+    let numbers = [
         mean,
         inverse,
-        s.div(ratio, own),
+        s.div(ratio, exps_x),
         s.select(far, s.splat(-1.0), one),
     ];
     let mut value = Sum::new(s);
@@ -137,7 +139,7 @@ fn distill<S: Simd>(
         if tile.steps() > KEPT {
             pair.again(s, common, block.clone());
         }
-        value.add(s, pair.terms(s, terms, shares, block));
+        value.add(s, pair.terms(s, terms, numbers, block));
     }
     // T²·Q in units of the differences, squared.
     let sum = value.get(s, tile);
@@ -172,15 +174,15 @@ fn distill<S: Simd>(
     for block in blocks(tile.steps()) {
         if tile.steps() > KEPT {
             pair.again(s, common, block.clone());
-            pair.terms(s, terms, shares, block.clone());
+            pair.terms(s, terms, numbers, block.clone());
         }
-        let [d, own, _, e] = kept.map(|kept| &kept[..block.len()]);
+        let [d, by_x, _, e] = scratch.map(|scratch| &scratch[..block.len()]);
         if let Some(dx) = args.dx {
-            for (own, e) in own.iter().zip(e) {
-                let g = s.mul(s.sub(s.load(own), s.mul(s.load(e), back)), by_student);
-                s.store(own, s.zero_where(ignored, g));
+            for (by_x, e) in by_x.iter().zip(e) {
+                let g = s.mul(s.sub(s.load(by_x), s.mul(s.load(e), back)), by_student);
+                s.store(by_x, s.zero_where(ignored, g));
             }
-            tile.store(s, dx, block.clone(), own, extra.accumulate);
+            tile.store(s, dx, block.clone(), by_x, extra.accumulate);
         }
         if let Some(dt) = extra.dt {
             for d in d {
@@ -202,7 +204,7 @@ impl Pair<'_> {
     #[inline(always)]
     fn load<S: Simd>(&self, s: S, block: Range<usize>) {
         let count = block.len();
-        let [x, t] = [self.x_kept[0], self.t_kept[0]];
+        let [x, t] = [self.x_scratch[0], self.t_scratch[0]];
         self.tile
             .load(s, self.x, block.clone(), f32::NEG_INFINITY, &x[..count]);
         self.tile
@@ -216,7 +218,10 @@ impl Pair<'_> {
         let (mut x_max, mut t_max, mut at_top) = (least, least, least);
         for block in blocks(self.tile.steps()) {
             self.load(s, block.clone());
-            for (x, t) in self.x_kept[0][..block.len()].iter().zip(self.t_kept[0]) {
+            for (x, t) in self.x_scratch[0][..block.len()]
+                .iter()
+                .zip(self.t_scratch[0])
+            {
                 let (x, t) = (s.load(x), s.load(t));
                 at_top = s.select(s.lt(t_max, t), x, at_top);
                 x_max = s.max(x_max, x);
@@ -233,7 +238,7 @@ impl Pair<'_> {
         (Common { max, top }, at_top)
     }
 
-    /// From scores to D and both e^z; Σ e^z of both, and Σ D·e^z of the teacher, times `share`.
+    /// From scores to D and both e^z; Σ e^z of both, and Σ D·e^z of the teacher, times `inverse_classes`.
     #[inline(always)]
     fn exponentials<S: Simd>(
         &self,
@@ -248,12 +253,12 @@ impl Pair<'_> {
         } = common;
         let both = Both {
             scale: self.scale,
-            share: self.share,
+            inverse_classes: self.inverse_classes,
         };
         let zero = s.splat(0.0);
         let mut sums = [zero; 3];
-        let [x, e] = self.x_kept.map(|kept| kept[..count].chunks(GROUP));
-        let [t, other] = self.t_kept.map(|kept| kept[..count].chunks(GROUP));
+        let [x, e] = self.x_scratch.map(|scratch| scratch[..count].chunks(GROUP));
+        let [t, other] = self.t_scratch.map(|scratch| scratch[..count].chunks(GROUP));
         for ((x, e), (t, other)) in x.zip(e).zip(t.zip(other)) {
             let [mut of_x, mut of_t, mut mean] = [zero; 3];
             for ((x, e), (t, other)) in x.iter().zip(e).zip(t.iter().zip(other)) {
@@ -266,8 +271,8 @@ impl Pair<'_> {
                 s.store(e, exp);
                 s.store(other, exp_t);
             }
-            for (sum, own) in sums.iter_mut().zip([of_x, of_t, mean]) {
-                *sum = s.add(*sum, own);
+            for (sum, of_group) in sums.iter_mut().zip([of_x, of_t, mean]) {
+                *sum = s.add(*sum, of_group);
             }
         }
         sums
@@ -297,8 +302,8 @@ impl Pair<'_> {
     ) -> S::F32 {
         let mut value = s.splat(0.0);
         let count = block.len();
-        let [d, e] = self.x_kept.map(|kept| kept[..count].chunks(GROUP));
-        for ((d, e), other) in d.zip(e).zip(self.t_kept[1].chunks(GROUP)) {
+        let [d, e] = self.x_scratch.map(|scratch| scratch[..count].chunks(GROUP));
+        for ((d, e), other) in d.zip(e).zip(self.t_scratch[1].chunks(GROUP)) {
             let mut of_group = s.splat(0.0);
             for ((d, e), other) in d.iter().zip(e).zip(other) {
                 let input = [
@@ -310,8 +315,8 @@ impl Pair<'_> {
                     ratio,
                     limit,
                 ];
-                let [own, t_gap, by_student] = s.map(terms, input);
-                of_group = s.add(of_group, own);
+                let [of_class, t_gap, by_student] = s.map(terms, input);
+                of_group = s.add(of_group, of_class);
                 s.store(d, t_gap);
                 s.store(e, by_student);
             }
@@ -352,7 +357,7 @@ impl Kernel for Again<'_> {
 struct Both {
     scale: Scale,
     /// A power of two that is no more than 1/C, so that no sum of differences is too large for a number.
-    share: f32,
+    inverse_classes: f32,
 }
 
 impl Map<6, 4> for Both {
@@ -365,8 +370,8 @@ impl Map<6, 4> for Both {
         let [d, lost] = difference(v, x, t);
         let d = v.add(v.sub(d, top), v.sub(lost, top_lost));
         // What the teacher rules out costs nothing: 0 · ∞ is 0 here.
-        let shared = v.mul(d, v.splat(self.share));
-        let d_other = v.zero_where(v.eq(other, v.splat(0.0)), v.mul(shared, other));
+        let scaled = v.mul(d, v.splat(self.inverse_classes));
+        let d_other = v.zero_where(v.eq(other, v.splat(0.0)), v.mul(scaled, other));
         [d, e, other, d_other]
     }
 }

@@ -1,4 +1,20 @@
 //! Any class axis, any target, all options, over tiles of positions.
+//!
+//! A tile is 16 neighbouring positions, whose vectors have one class each, or one position of at least [`MIN_CLASSES_OF_ROW`] classes that are last,
+//! whose vectors have 16 classes each. For each tile of a unit:
+//!
+//! 1. labels, masks and weights are read ([`Call::positions`]);
+//! 2. passes over the scores give the softmax ([`Normalize`]): the largest score, then e^z, Σ e^z and that sum without the largest
+//!    class. They go by blocks of 64 vectors: a tile of one block is read once, a longer one is read and computed again in each pass;
+//! 3. values and slopes follow, at the labels ([`AtLabels`]) or over a distribution ([`OverDistribution`]);
+//! 4. a last pass writes the gradients, each block after it was read for the last time, since `dx` may be `x`;
+//! 5. the values are weighed, stored and summed ([`Call::finish`]).
+//!
+//! Sums over classes add up by groups of 8 vectors, groups by blocks, and blocks in double precision ([`Sum`]). The values of a tile are
+//! one vector, whose lanes fold; tiles and units add up in double precision.
+//!
+//! A tile goes to [`double`] as a whole where [`Watch`] says that single precision loses something: before its sums are known, where a
+//! factor lifts what is below the normal numbers, and after them, where a class is so certain that the value is too small.
 
 use super::double::{self, Watch};
 use super::{Args, Extra, Kind, Scale, Softmax};
@@ -11,7 +27,7 @@ use crate::simd::{Cells, Chunk, Kernel, LANES, Lanes, Level, Map, Room, Simd, ce
 use core::ops::Range;
 
 /// Rows of at least so many scores are a tile of their own: gathering 16 of them costs more than their sums.
-pub(super) const WIDE: usize = 64;
+pub(super) const MIN_CLASSES_OF_ROW: usize = 64;
 
 /// Vectors of a tile that are in memory of its own at a time: a block. A tile that is one block stays there from pass to pass, so
 /// that a score is read once where planes are apart by a power of two, which puts all classes of a position into the same few
@@ -106,10 +122,10 @@ pub(super) fn run(level: Level, loss: &dyn Formula, args: Args, watch: Watch) ->
     }
 }
 
-/// What is done with the tiles of a call, with room for `N` arrays of [`Memory`].
+/// What is done with the tiles of a call, with `N` arrays of scratch for its first block.
 pub(super) trait EachTile<const N: usize>: Copy {
     /// Value and gradients; the sum of the values. Must be `#[inline(always)]`.
-    fn tile<S: Simd>(&self, s: S, tile: Tile, kept: [&[Chunk]; N]) -> f64;
+    fn tile<S: Simd>(&self, s: S, tile: Tile, scratch: [&[Chunk]; N]) -> f64;
 }
 
 /// All positions, by rows or 16 at a time; the sum of their values.
@@ -127,14 +143,14 @@ impl<E: EachTile<N>, const N: usize> Kernel for Walk<'_, E, N> {
     fn run<S: Simd>(self, s: S) -> f64 {
         let Self(args, each) = self;
         let axis = args.axis();
-        let by_row = axis.last && axis.classes >= WIDE;
+        let by_row = axis.last && axis.classes >= MIN_CLASSES_OF_ROW;
         let mut memory = memory();
         let steps = if by_row {
             args.classes.div_ceil(LANES)
         } else {
             args.classes
         };
-        let kept = kept(&mut memory, steps);
+        let scratch = kept(&mut memory, steps);
         let mut total = Total::new(args.share, args.sum);
         for block in args.blocks() {
             let mut sum = 0.0;
@@ -145,7 +161,7 @@ impl<E: EachTile<N>, const N: usize> Kernel for Walk<'_, E, N> {
                 } else {
                     axis.tile(block.sample, i, block.end)
                 };
-                sum += each.tile(s, tile, kept);
+                sum += each.tile(s, tile, scratch);
                 i += tile.count();
             }
             total.add(sum);
@@ -249,8 +265,8 @@ impl<'a, S: Simd> Normal<'a, S> {
     /// [ln p, p, 1 − p] of a class from its h and e^z.
     #[inline(always)]
     pub(in crate::family) fn odds(&self, s: S, h: S::F32, e: S::F32) -> [S::F32; 3] {
-        let shared = [self.inverse, self.rest, self.log_sum, self.alone];
-        odds(s, self.exponents.scale.sharp, shared, h, e)
+        let numbers = [self.inverse, self.rest, self.log_sum, self.alone];
+        odds(s, self.exponents.scale.sharp, numbers, h, e)
     }
 
     /// The same for [`Formula::fill`].
@@ -404,11 +420,11 @@ fn exponentials<S: Simd>(s: S, max: S::F32, scale: Scale, h: &[Chunk], e: &[Chun
     for (h, e) in h.chunks(GROUP).zip(e.chunks(GROUP)) {
         let (mut of_group, mut rest_of_group) = (zero, zero);
         for (h, e) in h.iter().zip(e) {
-            let own = s.mul_add(s.load(h), half, minus_max);
-            let [exp] = s.map(Exp, [s.mul(own, sharp)]);
+            let below = s.mul_add(s.load(h), half, minus_max);
+            let [exp] = s.map(Exp, [s.mul(below, sharp)]);
             of_group = s.add(of_group, exp);
-            rest_of_group = s.add(rest_of_group, s.zero_where(s.eq(own, zero), exp));
-            s.store(h, own);
+            rest_of_group = s.add(rest_of_group, s.zero_where(s.eq(below, zero), exp));
+            s.store(h, below);
             s.store(e, exp);
         }
         sum = s.add(sum, of_group);
@@ -473,12 +489,12 @@ impl<L: Softmax> Kernel for Fill<'_, L> {
     fn run<S: Simd>(self, s: S) {
         let Self(loss, from, slopes) = self;
         let [_, _, inverse, rest, log_sum, alone] = from.numbers;
-        let shared = [inverse, rest, log_sum, alone].map(|own| s.load(own));
+        let common = [inverse, rest, log_sum, alone].map(|number| s.load(number));
         for ((h, e), slope) in from.h.iter().zip(from.e).zip(slopes) {
-            let odds = odds(s, from.sharp, shared, s.load(h), s.load(e));
-            let [value, own] = s.map_compact(loss, odds);
+            let odds = odds(s, from.sharp, common, s.load(h), s.load(e));
+            let [value, slope_of_class] = s.map_compact(loss, odds);
             s.store(h, value);
-            s.store(slope, own);
+            s.store(slope, slope_of_class);
         }
     }
 }
@@ -550,13 +566,13 @@ struct OverDistribution<'a>(Call<'a>);
 
 impl EachTile<4> for OverDistribution<'_> {
     #[inline(always)]
-    fn tile<S: Simd>(&self, s: S, tile: Tile, kept: [&[Chunk]; 4]) -> f64 {
+    fn tile<S: Simd>(&self, s: S, tile: Tile, scratch: [&[Chunk]; 4]) -> f64 {
         let Self(call) = self;
         if call.is_lost(tile) {
             return call.in_double(tile);
         }
         let (labels, positions) = call.positions(s, tile);
-        let [h, e, t, slopes] = kept;
+        let [h, e, t, slopes] = scratch;
         let exponents = call.exponents(tile, [h, e]);
         let mut numbers = Numbers::new();
         let normal = Normal::new(s, exponents, &mut numbers);
@@ -688,11 +704,11 @@ impl<'a> Call<'a> {
             (normal.linear(s, weight, below), weight)
         } else {
             let [e] = s.map_compact(Exp, [s.mul(h, s.splat(self.scale.sharp))]);
-            let mut own = [s.to_array(h), s.to_array(e), [0.0; LANES]];
-            let own = cells(own.as_flattened_mut()).as_chunks().0;
-            let from = normal.classwise(&own[..1], &own[1..2]);
-            self.loss.fill(self.level, &from, &own[2..]);
-            let (value, slope) = (s.load(&own[0]), s.load(&own[2]));
+            let mut at_label = [s.to_array(h), s.to_array(e), [0.0; LANES]];
+            let at_label = cells(at_label.as_flattened_mut()).as_chunks().0;
+            let from = normal.classwise(&at_label[..1], &at_label[1..2]);
+            self.loss.fill(self.level, &from, &at_label[2..]);
+            let (value, slope) = (s.load(&at_label[0]), s.load(&at_label[2]));
             (weigh(s, value, weight), s.mul(slope, weight))
         };
         if let Some(dx) = args.dx {
@@ -771,11 +787,11 @@ impl<'a> Call<'a> {
                 if let Some(dt) = self.extra.dt {
                     for (h, step) in h.iter().zip(block.clone()) {
                         let weight = tile.per_class(s, args.weight, step);
-                        let own = s.mul(s.load(h), weight);
+                        let weighed = s.mul(s.load(h), weight);
                         let g = if self.loss.is_linear() {
-                            s.sub(s.mul(by_log, weight), s.mul(own, by_h))
+                            s.sub(s.mul(by_log, weight), s.mul(weighed, by_h))
                         } else {
-                            s.mul(own, by_target)
+                            s.mul(weighed, by_target)
                         };
                         s.store(h, s.zero_where(positions.ignored, g));
                     }
@@ -783,9 +799,9 @@ impl<'a> Call<'a> {
                 }
                 if let Some(dx) = args.dx {
                     for (e, t) in e.iter().zip(t) {
-                        let own = s.mul(s.load(t), positions.upstream);
+                        let part = s.mul(s.load(t), positions.upstream);
                         let exp = s.load(e);
-                        let g = s.sub(s.mul(exp, factor), own);
+                        let g = s.sub(s.mul(exp, factor), part);
                         let g = s.select(s.eq(exp, normal.alone), alone, g);
                         s.store(e, s.zero_where(positions.ignored, g));
                     }
@@ -866,15 +882,15 @@ fn sums<S: Simd, const LINEAR: bool>(
     for (((h, e), t), slopes) in groups.zip(slopes.chunks(GROUP)) {
         let mut of_group = [zero; 3];
         for (((h, e), t), by_log) in h.iter().zip(e).zip(t).zip(slopes) {
-            let (value, exp, own) = (s.load(h), s.load(e), s.load(t));
+            let (value, exp, target) = (s.load(h), s.load(e), s.load(t));
             // 0 · ∞ is 0 here: a class that cannot be and is not asked for costs nothing.
-            let none = s.eq(own, zero);
-            let mut slope = own;
+            let none = s.eq(target, zero);
+            let mut slope = target;
             if !LINEAR {
-                slope = s.zero_where(none, s.mul(own, s.load(by_log)));
+                slope = s.zero_where(none, s.mul(target, s.load(by_log)));
                 s.store(t, slope);
             }
-            of_group[0] = s.add(of_group[0], s.zero_where(none, s.mul(own, value)));
+            of_group[0] = s.add(of_group[0], s.zero_where(none, s.mul(target, value)));
             of_group[1] = s.add(of_group[1], slope);
             let other = s.zero_where(s.eq(exp, normal.alone), slope);
             of_group[2] = s.add(of_group[2], other);
