@@ -259,7 +259,7 @@ test('the crate and TypeScript have the same kinds of calls, with the same array
       Object.entries(common)
         .filter(([name, place]) => typeof place === 'number' && /^[A-Z_]+$/.test(name))
         .filter(([, place]) => (place as unknown as number) <= common.IGNORED)
-        .filter(([name]) => name !== 'MOST_IGNORED')
+        .filter(([name]) => name !== 'MOST_IGNORED' && name !== 'PLACES')
         .sort(([, a], [, b]) => (a as unknown as number) - (b as unknown as number))
         .map(([name]) => name),
     )

@@ -137,18 +137,22 @@ export function float32Of(loss: string, parameter: string, length: number, value
 
 /** The same array, unless it lies about its length or its memory has gone: such a view passes for an empty array. */
 export function attached<A extends ArrayLike<unknown>>(loss: string, parameter: string, array: A): A {
-  // In this order: once V8 has seen what kind of array it is, it inlines the getter.
+  // In this order: once V8 has seen what kind of array it is, it inlines the getter. What is rare is apart here and below, since V8
+  // inlines no more than some hundred instructions of all that a call does.
   const { length } = array
-  if (lengthGetter.call(array) !== length)
-    throw new TypeError(`${loss}: ${parameter} must not have a length of its own`)
-  if (length === 0) {
-    try {
-      typedArray.at.call(array, 0)
-    } catch {
-      throw new TypeError(`${loss}: ${parameter} is detached or out of the bounds of its buffer`)
-    }
-  }
+  if (lengthGetter.call(array) !== length || length === 0) assertAttached(loss, parameter, array)
   return array
+}
+
+function assertAttached(loss: string, parameter: string, array: ArrayLike<unknown>): void {
+  if (lengthGetter.call(array) !== array.length) {
+    throw new TypeError(`${loss}: ${parameter} must not have a length of its own`)
+  }
+  try {
+    typedArray.at.call(array, 0)
+  } catch {
+    throw new TypeError(`${loss}: ${parameter} is detached or out of the bounds of its buffer`)
+  }
 }
 
 /** A few numbers, as a Float32Array: short arrays may come as plain arrays. */
@@ -294,7 +298,10 @@ function assertContiguous(loss: string, parameter: string, tensor: Layout, shape
  */
 export function tensorOf(loss: string, parameter: string, value: unknown): Tensor<unknown> {
   if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value)) return new Tensor(value, undefined)
-  if (isTensor(value)) return value
+  return isTensor(value) ? value : tensorOfObject(loss, parameter, value)
+}
+
+function tensorOfObject(loss: string, parameter: string, value: object): Tensor<unknown> {
   if (!('data' in value)) return new Tensor<unknown>(value, undefined)
   const tensor = value as TensorLike<unknown> & Layout
   const { data } = tensor

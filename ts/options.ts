@@ -133,7 +133,8 @@ export function readCall(
   // How many settings are those of before, in their order.
   let same = 0
   for (const option in source) {
-    if (!options.has(option)) throw unknownOption(loss, option, options, elsewhere)
+    // Every loss has a gradient, and nearly every call a buffer for it.
+    if (option !== 'grad' && !options.has(option)) throw unknownOption(loss, option, options, elsewhere)
     const value = source[option]
     if (value === undefined) continue
     if (option === 'grad') grad = value

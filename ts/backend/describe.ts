@@ -19,12 +19,16 @@ export interface CallDescription {
   readonly arrays: readonly ArrayDescription[]
 }
 
+const ROLES = ['input', 'output', 'total', 'gradient'] as const
+const ELEMENTS = ['floats', 'doubles', 'numbers', 'labels', 'mask', 'bytes'] as const
+const EXTENTS = ['scores', 'positions', 'shared', 'cycled', 'classes', 'samples', 'planes', 'whole'] as const
+
 /** An array of a call, at its place: see `crate/core/src/call.rs`, whose words these are. */
 export interface ArrayDescription {
   readonly name: string
-  readonly role: 'input' | 'output' | 'total' | 'gradient'
-  readonly elements: 'floats' | 'doubles' | 'numbers' | 'labels' | 'mask' | 'bytes'
-  readonly extent: 'scores' | 'positions' | 'shared' | 'cycled' | 'classes' | 'samples' | 'planes' | 'whole'
+  readonly role: (typeof ROLES)[number]
+  readonly elements: (typeof ELEMENTS)[number]
+  readonly extent: (typeof EXTENTS)[number]
   /** Place of the number of neighbours that share an element, where some do; -1 elsewhere. */
   readonly inner: number
   /** Elements of a plane. */
@@ -55,11 +59,18 @@ export function described(text: string): Description {
       const { numbers, arrays } = calls[calls.length - 1]
       const own = numbers.indexOf(detail)
       const inner = own < 0 ? common.indexOf(detail) : OWN + own
-      const array = { name, role, elements, extent, inner, each: Number(detail) }
-      arrays.push(array as ArrayDescription)
+      const kind = { role: oneOf(ROLES, role), elements: oneOf(ELEMENTS, elements), extent: oneOf(EXTENTS, extent) }
+      arrays.push({ name, ...kind, inner, each: Number(detail) })
     }
   }
   return { registry, numbers: common, calls }
+}
+
+/** The word of a list, and not the equal one of a text: V8 compares words of the source by their addresses. */
+function oneOf<W extends string>(words: readonly W[], word: string): W {
+  const found = words.find((known) => known === word)
+  if (found === undefined) throw new Error(`the crate says ${word}, which is none of ${words}`)
+  return found
 }
 
 /** Finds the number of a loss. Most calls are of the same loss as the one before, which a comparison finds sooner than the map. */

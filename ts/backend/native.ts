@@ -9,6 +9,8 @@ import {
   GRADS,
   INPUTS,
   LOSS,
+  PLACES,
+  type Rest,
   SPLIT_ALL,
   SUM,
   THREADS,
@@ -30,16 +32,15 @@ interface Addon {
   availableThreads(): number
   /** The numbers of a call; its result comes back in the first. Those of threads stay from call to call. */
   readonly numbers: Float64Array
-  /** Makes a call of at most five arrays: those that are given, in the order of their places, and those that follow. */
-  few(...arrays: ArrayBufferView[]): void
-  /** The same of at most {@link SOME}. */
-  some(...arrays: ArrayBufferView[]): void
+  /** Makes a call of at most three arrays: those that have no place of their own, then those that have, at their places. */
+  few(...arrays: (ArrayBufferView | undefined)[]): void
+  /** The same of at most {@link PLACES}. */
+  some(...arrays: (ArrayBufferView | undefined)[]): void
   /** The same of any number. */
-  many(...arrays: ArrayBufferView[]): void
+  many(...arrays: (ArrayBufferView | undefined)[]): void
 }
 
-/** Arrays that the addon's functions take. */
-const SOME = 13
+type Arrays = readonly (CallArray | undefined)[]
 
 /** The native backend; a test may pin one of the machine's instruction sets, and have small calls split among threads too. */
 export interface NativeBackend extends Backend {
@@ -106,14 +107,30 @@ export function loadNative(): NativeBackend {
   const opOf = opsOf(description.registry)
   const { numbers, few, some, many } = addon
   numbers[THREADS] = addon.availableThreads()
-  /** Arguments cost time even where they are not given, and so does a list of them. */
-  function callWith(arrays: readonly ArrayBufferView[]): void {
-    if (arrays.length === 3) few(arrays[0], arrays[1], arrays[2])
-    else if (arrays.length === 4) few(arrays[0], arrays[1], arrays[2], arrays[3])
-    else if (arrays.length === 5) few(arrays[0], arrays[1], arrays[2], arrays[3], arrays[4])
-    else if (arrays.length <= SOME) some(...arrays)
-    else many(...arrays)
+  // Arguments that are written out cost less than a list of them.
+
+  /** Makes a call of so many arrays that have places. */
+  function callPlaces(places: Arrays): void {
+    if (places.length !== 7) some(...places)
+    else some(places[0], places[1], places[2], places[3], places[4], places[5], places[6])
   }
+
+  /** Makes a call of others too. */
+  function callRest(places: Arrays, { inputs, grads }: Rest): void {
+    const first = inputs.length + grads.length
+    const count = first + places.length
+    const at = (k: number) => (k < inputs.length ? inputs[k] : k < first ? grads[k - inputs.length] : places[k - first])
+    if (count === 4) some(at(0), at(1), at(2), at(3))
+    else if (count === 5) some(at(0), at(1), at(2), at(3), at(4))
+    else if (count === 6) some(at(0), at(1), at(2), at(3), at(4), at(5))
+    else {
+      const arrays: (CallArray | undefined)[] = []
+      for (let k = 0; k < count; k++) arrays.push(at(k))
+      if (count <= PLACES) some(...arrays)
+      else many(...arrays)
+    }
+  }
+
   return {
     name: 'native',
     version: addon.version(),
@@ -141,51 +158,53 @@ export function loadNative(): NativeBackend {
       numbers[SUM] = 0
       numbers[CALL] = kind.place
       if (call.definition !== undefined) numbers[LOSS] = opOf(call.definition)
+      numbers[INPUTS] = 0
+      numbers[GRADS] = 0
       kind.write(call, numbers)
       const places = kind.arrays(call)
-      let types = 0
-      let count = 0
-      for (let place = 0, digit = 1; place < places.length; place++, digit *= 16) {
-        const array = places[place]
-        if (array === undefined) continue
-        count++
-        types += digit * (array instanceof Float32Array ? 1 : kindNumbers[kindOf(array)!])
-      }
-      numbers[TYPES] = types
-      const inputs = kind.inputs?.(call)
-      const grads = kind.grads?.(call)
-      numbers[INPUTS] = inputs === undefined ? 0 : inputs.length
-      numbers[GRADS] = grads === undefined ? 0 : grads.length
-      const [first, second, third] = places
+      const rest = kind.rest?.(call)
       try {
-        // What a training step has: to make a list takes longer than all the rest.
-        if (inputs !== undefined || first === undefined || second === undefined) {
-          callWith(given(places, inputs, grads))
-        } else if (count === 2) few(first, second)
-        else if (count === 3 && third !== undefined) few(first, second, third)
-        else callWith(given(places, inputs, grads))
+        if (places.length === 3 && rest === undefined) {
+          // What a step of training has. V8 makes no list where no loop goes over it.
+          numbers[TYPES] = typeOf(places[0]) + 16 * typeOf(places[1]) + 256 * typeOf(places[2])
+          few(places[0], places[1], places[2])
+        } else {
+          numbers[TYPES] = typesOf(places)
+          if (rest === undefined) callPlaces(places)
+          else callRest(places, rest)
+        }
       } catch (error) {
-        // The addon knows that arrays overlap, but not what the caller calls them.
-        if ('extra' in call && call.extra === undefined) separateGrad(call.loss, call.dx, call.x, places[1])
-        throw error
+        throw explained(call, places[1], error)
       }
       return numbers[SUM]
     },
   }
 }
 
-/** The arrays that are given, and those that follow. */
-function given(
-  places: readonly (CallArray | undefined)[],
-  inputs: readonly Float32Array[] = [],
-  grads: readonly Float32Array[] = [],
-): readonly ArrayBufferView[] {
-  const arrays: ArrayBufferView[] = []
-  for (let i = 0; i < places.length; i++) {
-    const array = places[i]
-    if (array !== undefined) arrays.push(array)
+/** Types of the arrays that are given, as digits of one number. */
+function typesOf(places: Arrays): number {
+  let types = 0
+  for (let place = 0, digit = 1; place < places.length; place++, digit *= 16) {
+    const array = places[place]
+    if (array !== undefined) types += digit * typeOf(array)
   }
-  for (let i = 0; i < inputs.length; i++) arrays.push(inputs[i])
-  for (let i = 0; i < grads.length; i++) arrays.push(grads[i])
-  return arrays
+  return types
+}
+
+/** The digit of an array's type, 0 where it is not given. */
+function typeOf(array: CallArray | undefined): number {
+  return array instanceof Float32Array ? kindNumbers.Float32Array : typeOfOther(array)
+}
+
+function typeOfOther(array: CallArray | undefined): number {
+  if (array === undefined) return 0
+  // To find these by their names takes longer.
+  if (array instanceof Int32Array) return kindNumbers.Int32Array
+  return array instanceof Float64Array ? kindNumbers.Float64Array : kindNumbers[kindOf(array)!]
+}
+
+/** The addon knows that arrays overlap, but not what the caller calls them. */
+function explained(call: Call, target: CallArray | undefined, error: unknown): unknown {
+  if ('extra' in call && call.extra === undefined) separateGrad(call.loss, call.dx, call.x, target)
+  return error
 }

@@ -19,7 +19,9 @@ import {
   INPUTS,
   LOSS,
   NUMBERS,
+  PLACES,
   POSITIONS,
+  type Rest,
   SUM,
   TYPES,
 } from '../call/call.js'
@@ -51,7 +53,7 @@ declare const WebAssembly: {
 interface Module {
   readonly memory: Memory
   describe(): number
-  /** Where calls are made: their numbers, then address and length of each array. */
+  /** Where calls are made: their numbers, then address and length of each array, those that have no place of their own first. */
   block(): number
   call(block: number): void
 }
@@ -104,8 +106,6 @@ class Arena {
   #integers: Int32Array
   /** Where calls are made, as word of the memory. */
   readonly #block: number
-  /** How many arrays the call has placed there. */
-  #arrays = 0
   /** See {@link copyClasses}. */
   ignored = NOTHING
   /** The numbers of a call. */
@@ -162,14 +162,18 @@ class Arena {
     this.#needed = words
     this.#left = words
     this.#next = this.#base
-    this.#arrays = 0
   }
 
-  /** Makes an array that lies at `pointer` the next one of the call. */
-  give(pointer: number, length: number): void {
-    const at = this.#block + 2 * (NUMBERS + this.#arrays++)
+  /** Makes what lies at `pointer` an array of the call. */
+  give(array: number, pointer: number, length: number): void {
+    const at = this.#block + 2 * (NUMBERS + array)
     this.#integers[at] = pointer
     this.#integers[at + 1] = length
+  }
+
+  /** Where an array of the call lies. */
+  pointerOf(array: number): number {
+    return this.#integers[this.#block + 2 * (NUMBERS + array)] >>> 0
   }
 
   /** Makes the call of all that has been given. */
@@ -202,17 +206,25 @@ class Arena {
     return (at << 2) >>> 0
   }
 
-  /** A copy of `source[start … start + length)`; a pointer, null if there is no source. */
-  copyIn(source: Float32Array | undefined, start: number, length: number): number {
-    if (source === undefined) return 0
+  /** A copy of `source[start … start + length)` as floats; a pointer. */
+  copyNumbers(source: NumberArray, start: number, length: number): number {
     const at = this.place(length)
-    this.#floats.set(whole(source, length) ? source : part(source, start, length), at >>> 2)
+    this.#write(source, start, length, at >>> 2)
     return at
   }
 
+  #write(source: NumberArray, start: number, length: number, at: number): void {
+    if (kindOf(source) === 'Float32Array') this.#copy(source as Float32Array, start, length, at)
+    else for (let i = 0; i < length; i++) this.#floats[at + i] = Number(source[start + i])
+  }
+
+  #copy(source: Float32Array, start: number, length: number, at: number): void {
+    if (length > FEW) this.#floats.set(part(source, start, length), at)
+    else for (let i = 0; i < length; i++) this.#floats[at + i] = source[start + i]
+  }
+
   /** The same for the scores of some positions: they are one run, or one of each class in samples of `inner` positions. */
-  copyScores(source: NumberArray | undefined, position: number, count: number, inner: number, classes: number): number {
-    if (source === undefined) return 0
+  copyScores(source: NumberArray, position: number, count: number, inner: number, classes: number): number {
     if (inner === 1) return this.copyNumbers(source, position * classes, count * classes)
     const at = this.place(count * classes)
     const first = firstScore(position, inner, classes)
@@ -223,13 +235,13 @@ class Arena {
   /** The reverse. */
   copyScoresOut(
     pointer: number,
-    target: Float32Array | undefined,
+    target: Float32Array,
     position: number,
     count: number,
     inner: number,
     classes: number,
   ): void {
-    if (target === undefined || inner === 1) {
+    if (inner === 1) {
       this.copyOut(pointer, target, position * classes, count * classes)
       return
     }
@@ -277,22 +289,6 @@ class Arena {
     return at
   }
 
-  /** Numbers of any type as floats, as {@link copyIn} of floats. */
-  copyNumbers(source: NumberArray, start: number, length: number): number {
-    const at = this.place(length)
-    this.#write(source, start, length, at >>> 2)
-    return at
-  }
-
-  #write(source: NumberArray, start: number, length: number, at: number): void {
-    if (kindOf(source) !== 'Float32Array') {
-      for (let i = 0; i < length; i++) this.#floats[at + i] = Number(source[start + i])
-      return
-    }
-    const floats = source as Float32Array
-    this.#floats.set(whole(floats, length) ? floats : part(floats, start, length), at)
-  }
-
   /** The values of the elements from `start`, of which element i has `values[⌊i / inner⌋ mod values.length]`. */
   copyStream(values: Float32Array, inner: number, start: number, length: number): number {
     const at = this.place(length)
@@ -302,8 +298,8 @@ class Arena {
     if (inner === 1) {
       const from = start % values.length
       const head = Math.min(period, values.length - from)
-      this.#floats.set(whole(values, head) ? values : part(values, from, head), first)
-      if (head < period) this.#floats.set(part(values, 0, period - head), first + head)
+      this.#copy(values, from, head, first)
+      this.#copy(values, 0, period - head, first + head)
     } else {
       for (let i = 0; i < period; ) {
         const position = start + i
@@ -319,17 +315,24 @@ class Arena {
     return at
   }
 
-  /** Writes what lies at `pointer` to `target[start … start + length)`, if there is a target. */
-  copyOut(pointer: number, target: Float32Array | undefined, start: number, length: number): void {
-    if (target === undefined) return
-    set.call(target, part(this.#floats, pointer >>> 2, length), start)
+  /** Writes what lies at `pointer` to `target[start … start + length)`. */
+  copyOut(pointer: number, target: Float32Array, start: number, length: number): void {
+    const at = pointer >>> 2
+    if (length > FEW) set.call(target, part(this.#floats, at, length), start)
+    else for (let i = 0; i < length; i++) target[start + i] = this.#floats[at + i]
   }
 }
 
-// Not the methods of the caller's array, which a subclass may have replaced.
+// Not the method of the caller's array, which a subclass may have replaced.
 const { set } = Float32Array.prototype
-const part = (array: Float32Array, start: number, length: number) =>
-  new Float32Array(array.buffer, array.byteOffset + 4 * start, length)
+
+/** Up to so many floats a loop copies in less time than it takes to make a view of them. */
+const FEW = 64
+
+/** Some floats of an array. No view is made where they are all there is. */
+function part(array: Float32Array, start: number, length: number): Float32Array {
+  return array.length === length ? array : new Float32Array(array.buffer, array.byteOffset + 4 * start, length)
+}
 
 /** The memory of all calls: an instance that is kept for good, and one for rows that are too large for it, which is not. */
 class Memories {
@@ -397,9 +400,6 @@ function tooLarge(loss: string, words: number, trap?: Error): RangeError {
   return trap === undefined ? new RangeError(message) : new RangeError(message, { cause: trap })
 }
 
-/** No view is made where the piece is all there is: making one costs more than a small kernel. */
-const whole = (array: ArrayLike<number>, length: number) => array.length === length
-
 /** A function that returns `f32x4.relaxed_madd` of three zeros: a module that only an engine with relaxed SIMD takes. */
 const RELAXED = Uint8Array.of(
   ...[0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00],
@@ -442,8 +442,7 @@ export function loadWasm(set = wasmSets()[0]): WasmBackend {
       if ('extra' in call && call.extra === undefined) separateGrad(call.loss, call.dx, call.x, places[1])
       const axis = kind.axis(call)
       const { samples, classes, positions, last } = axis
-      const inputs = kind.inputs?.(call) ?? NONE
-      const grads = kind.grads?.(call) ?? NONE
+      const { inputs, grads } = kind.rest === undefined ? NONE : kind.rest(call)
       // Where the positions of each sample are one run, so are all.
       const isRow = last && !kind.bySample
       const run = isRow ? samples * positions : positions
@@ -484,9 +483,11 @@ export function loadWasm(set = wasmSets()[0]): WasmBackend {
     for (let place = 0; place < places.length; place++) {
       const array = places[place]
       if (array === undefined) continue
-      const length = (arrays[place].elements === 'doubles' ? 2 : 1) * lengthOf(arrays[place], array, count, classes)
-      longest = Math.max(longest, length)
-      words += length
+      const length = lengthOf(arrays[place], array, count, classes)
+      const own = arrays[place].elements === 'doubles' ? 2 * length : length
+      lengths[place] = length
+      if (own > longest) longest = own
+      words += own
     }
     // There may be more of these than an arena has pages to spare.
     const all = samples * positions
@@ -503,30 +504,34 @@ export function loadWasm(set = wasmSets()[0]): WasmBackend {
     numbers[INPUTS] = inputs.length
     numbers[GRADS] = grads.length
     const accumulate = numbers[ACCUMULATE] !== 0
+    const others = inputs.length + grads.length
+    for (let k = 0; k < others; k++) {
+      const isInput = k < inputs.length
+      const array = isInput ? inputs[k] : grads[k - inputs.length]
+      const columns = array.length / all
+      const length = count * columns
+      const at = isInput || accumulate ? arena.copyNumbers(array, first * columns, length) : arena.place(length)
+      arena.give(k, at, length)
+    }
     let types = 0
-    const pointers: number[] = []
     for (let place = 0, digit = 1; place < places.length; place++, digit *= 16) {
       const { elements, extent, role, inner: sharing } = arrays[place]
       if (elements === 'labels' && isMarked) {
         // Masked positions are among them.
-        arena.give(arena.copyClasses(marks, first, count), count)
+        arena.give(others + place, arena.copyClasses(marks, first, count), count)
         types += digit * kindNumbers.Int32Array
         numbers[IGNORED] = 1
         numbers[IGNORED + 1] = arena.ignored
-        pointers.push(0)
         continue
       }
       const array = places[place]
-      if (array === undefined || elements === 'labels' || elements === 'mask') {
-        pointers.push(0)
-        continue
-      }
-      const length = lengthOf(arrays[place], array, count, classes)
+      if (array === undefined || elements === 'labels' || elements === 'mask') continue
+      const length = lengths[place]
       let at: number
       if (elements === 'doubles') at = arena.copyDoubles(array as Float64Array, sample * length, length)
       else if (elements === 'bytes') at = arena.copyBytes(array as Uint8Array)
       else if (role === 'output') at = arena.place(length)
-      else if (role === 'gradient' && !accumulate) at = pointers[0]
+      else if (role === 'gradient' && !accumulate) at = arena.pointerOf(others)
       else if (extent === 'scores') at = arena.copyScores(array as NumberArray, first, count, inner, classes)
       else if (extent === 'shared' || extent === 'cycled') {
         at = arena.copyStream(array as Float32Array, sharing < 0 ? 1 : numbers[sharing], first, count)
@@ -536,24 +541,10 @@ export function loadWasm(set = wasmSets()[0]): WasmBackend {
         const start = extent === 'positions' ? first : extent === 'samples' || extent === 'planes' ? sample * length : 0
         at = arena.copyNumbers(array as NumberArray, start, length)
       }
-      pointers.push(at)
-      arena.give(at, length)
+      arena.give(others + place, at, length)
       types += digit * (elements === 'doubles' || elements === 'bytes' ? kindNumbers[kindOf(array)!] : 1)
     }
     numbers[TYPES] = types
-    for (let k = 0; k < inputs.length; k++) {
-      const array = inputs[k]
-      const columns = array.length / all
-      arena.give(arena.copyIn(array, first * columns, count * columns), count * columns)
-    }
-    for (let k = 0; k < grads.length; k++) {
-      const array = grads[k]
-      const columns = array.length / all
-      const length = count * columns
-      const at = accumulate ? arena.copyIn(array, first * columns, length) : arena.place(length)
-      pointers.push(at)
-      arena.give(at, length)
-    }
     arena.call()
     memories.ran(arena)
 
@@ -561,19 +552,22 @@ export function loadWasm(set = wasmSets()[0]): WasmBackend {
       const array = places[place]
       if (array === undefined || arrays[place].role === 'input') continue
       const { role, extent } = arrays[place]
-      const length = lengthOf(arrays[place], array, count, classes)
-      const at = pointers[place]
+      const length = lengths[place]
+      const at = arena.pointerOf(others + place)
       if (role === 'total') arena.copyDoublesOut(at, array as Float64Array, sample * length, length)
       else if (extent !== 'scores') arena.copyOut(at, array as Float32Array, first, length)
       else arena.copyScoresOut(at, array as Float32Array, first, count, inner, classes)
     }
     for (let k = 0; k < grads.length; k++) {
       const columns = grads[k].length / all
-      arena.copyOut(pointers[places.length + k], grads[k], first * columns, count * columns)
+      arena.copyOut(arena.pointerOf(inputs.length + k), grads[k], first * columns, count * columns)
     }
     return arena.numbers[SUM]
   }
 }
+
+/** Elements that the piece at hand has of each array. */
+const lengths = new Float64Array(PLACES)
 
 /** Elements of an array that a piece of so many positions needs. */
 function lengthOf(
@@ -589,7 +583,7 @@ function lengthOf(
   return extent === 'whole' ? array.length : count
 }
 
-const NONE: readonly Float32Array[] = []
+const NONE: Rest = { inputs: [], grads: [] }
 
 /** Words of whole pages. */
 const pages = (words: number) => Math.ceil(words / PAGE) * PAGE

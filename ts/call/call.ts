@@ -27,6 +27,9 @@ export const MASK_INNER = 12
 export const ACCUMULATE = 13
 export const IGNORED = 14
 
+/** Arrays of a call that have places, at most. */
+export const PLACES = 13
+
 /** Labels that a call can ignore, at most. */
 export const MOST_IGNORED = 10
 
@@ -59,6 +62,12 @@ export interface Streams {
   readonly accumulate: boolean
 }
 
+/** Arrays of which a call has any number. */
+export interface Rest {
+  readonly inputs: readonly Float32Array[]
+  readonly grads: readonly Float32Array[]
+}
+
 /** A kind of call. */
 export interface CallKind<C extends AnyCall> {
   readonly name: string
@@ -72,12 +81,16 @@ export interface CallKind<C extends AnyCall> {
   readonly scans: boolean
   /** Its arrays, in the order of their places. */
   arrays(call: C): readonly (CallArray | undefined)[]
-  /** Arrays that follow those, which are read. */
-  inputs?(call: C): readonly Float32Array[]
-  /** The same, which are written. */
-  grads?(call: C): readonly Float32Array[]
+  /** Arrays that have no place of their own: what is read, and what is written. */
+  rest?(call: C): Rest
   /** Writes its numbers. What only matters beside an array may be left as it was where that is not given. */
   write(call: C, numbers: Float64Array): void
+}
+
+/** Writes what the arrays of each value need beside them. */
+export function writeStreams(streams: Streams | undefined, numbers: Float64Array): void {
+  numbers[ACCUMULATE] = streams?.accumulate ? 1 : 0
+  if (streams !== undefined) numbers[SAMPLE_INNER] = streams.sampleInner
 }
 
 /** Writes what is ignored, and how many positions share a value of the mask. */

@@ -2,16 +2,15 @@
 
 import type { EmbeddingDefinition } from '../definition.js'
 import {
-  ACCUMULATE,
   type AnyCall,
   type CallKind,
   CLASSES,
   LAST,
   OWN,
   POSITIONS,
-  SAMPLE_INNER,
   type Streams,
   writeMarks,
+  writeStreams,
 } from './call.js'
 import type { NumberArray } from './marks.js'
 
@@ -47,15 +46,15 @@ export const embeddingKind: CallKind<EmbeddingCall> = {
   arrays({ x, y, dx, dy, signs, sampleWeight, gradOutput, out, marks }) {
     return [x, y, dx, dy, signs, sampleWeight, gradOutput, out, marks.labels, marks.mask]
   },
-  write({ x, size, scale, p0, p1, sampleInner, accumulate, marks }, numbers) {
+  write(call, numbers) {
+    const { x, size, scale, p0, p1, marks } = call
     numbers[CLASSES] = size
     numbers[POSITIONS] = x.length / size
     numbers[LAST] = 1
     numbers[SCALE] = scale
     numbers[P0] = p0
     numbers[P1] = p1
-    numbers[SAMPLE_INNER] = sampleInner
-    numbers[ACCUMULATE] = accumulate ? 1 : 0
+    writeStreams(call, numbers)
     writeMarks(marks, numbers)
   },
 }

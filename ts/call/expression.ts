@@ -2,16 +2,16 @@
 
 import { rowOf } from './axis.js'
 import {
-  ACCUMULATE,
   type AnyCall,
   type CallKind,
   GRADS,
   INPUTS,
   OWN,
   POSITIONS,
-  SAMPLE_INNER,
+  type Rest,
   type Streams,
   writeMarks,
+  writeStreams,
 } from './call.js'
 
 /** A loss as bytecode: `ts/expression` makes it, every backend has an interpreter for it. */
@@ -46,7 +46,7 @@ export interface Program {
 /** The most operands of a program. */
 export const OPERANDS = 64
 
-export interface ExpressionCall extends AnyCall {
+export interface ExpressionCall extends AnyCall, Rest {
   readonly kind: typeof expressionKind
   readonly definition: undefined
   readonly program: Program
@@ -90,8 +90,7 @@ export const expressionKind: CallKind<ExpressionCall> = {
     const { weight, sampleWeight, gradOutput, out } = raw
     return [program.code, uniforms, weight, sampleWeight, gradOutput, out, marks.labels, marks.mask]
   },
-  inputs: ({ inputs }) => inputs,
-  grads: ({ grads }) => grads,
+  rest: (call) => call,
   write({ program, inputs, grads, rows, marks, raw }, numbers) {
     numbers[POSITIONS] = rows
     numbers[INPUTS] = inputs.length
@@ -99,11 +98,9 @@ export const expressionKind: CallKind<ExpressionCall> = {
     numbers[REGISTERS] = program.registers
     numbers[IS_RAW] = raw === undefined ? 0 : 1
     numbers[HAS_VALUE] = program.value ? 1 : 0
-    numbers[ACCUMULATE] = 0
+    writeStreams(raw, numbers)
     if (raw === undefined) return
     numbers[SCALE] = raw.scale
-    numbers[SAMPLE_INNER] = raw.sampleInner
-    numbers[ACCUMULATE] = raw.accumulate ? 1 : 0
     writeMarks(marks, numbers)
   },
 }

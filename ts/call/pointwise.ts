@@ -2,8 +2,8 @@
 
 import type { PointwiseDefinition } from '../definition.js'
 import { rowOf } from './axis.js'
-import { ACCUMULATE, type AnyCall, type CallKind, OWN, SAMPLE_INNER, type Streams, writeMarks } from './call.js'
-import { everything, type NumberArray } from './marks.js'
+import { type AnyCall, type CallArray, type CallKind, OWN, type Streams, writeMarks, writeStreams } from './call.js'
+import type { NumberArray } from './marks.js'
 
 export interface PointwiseCall extends AnyCall {
   readonly kind: typeof pointwiseKind
@@ -42,23 +42,23 @@ export const pointwiseKind: CallKind<PointwiseCall> = {
   axis: ({ x }) => rowOf(x.length),
   bySample: false,
   scans: false,
-  arrays({ x, t, dx, aux, marks, extra }) {
-    if (extra === undefined) return [x, t, dx]
-    const { weight, sampleWeight, gradOutput, targetGrad, out } = extra
-    const auxs = typeof aux === 'number' ? undefined : aux
-    const some = [x, t, dx, weight, sampleWeight, auxs, gradOutput, targetGrad, out]
-    return marks === everything ? some : [...some, marks.labels, marks.mask]
-  },
+  arrays: (call) => (call.extra === undefined ? [call.x, call.t, call.dx] : arraysWith(call, call.extra)),
   write({ scale, aux, p0, p1, marks, extra }, numbers) {
     numbers[SCALE] = scale
     numbers[P0] = p0
     numbers[P1] = p1
     numbers[AUX_VALUE] = typeof aux === 'number' ? aux : 0
-    numbers[ACCUMULATE] = 0
+    writeStreams(extra, numbers)
     if (extra === undefined) return
     numbers[AUX_INNER] = extra.auxInner
-    numbers[SAMPLE_INNER] = extra.sampleInner
-    numbers[ACCUMULATE] = extra.accumulate ? 1 : 0
     writeMarks(marks, numbers)
   },
+}
+
+function arraysWith(
+  { x, t, dx, aux, marks }: PointwiseCall,
+  { weight, sampleWeight, gradOutput, targetGrad, out }: PointwiseExtra,
+): (CallArray | undefined)[] {
+  const auxs = typeof aux === 'number' ? undefined : aux
+  return [x, t, dx, weight, sampleWeight, auxs, gradOutput, targetGrad, out, marks.labels, marks.mask]
 }

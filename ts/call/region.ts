@@ -83,11 +83,14 @@ export const regionKind: CallKind<RegionCall> = {
   bySample: true,
   scans: false,
   arrays({ x, target, marks, sums, planes, dx, dt, part }) {
-    const some = [x, target, marks.labels, sums, planes, dx, dt]
-    if (part === undefined)
-      return marks.mask === undefined ? some : [...some, undefined, undefined, undefined, marks.mask]
-    const { aux, weight, sampleWeight } = part
-    return [...some, typeof aux === 'number' ? undefined : aux, weight, sampleWeight, marks.mask]
+    const { labels, mask } = marks
+    const auxs = typeof part?.aux === 'object' ? part.aux : undefined
+    const weight = part?.weight
+    const sampleWeight = part?.sampleWeight
+    if (auxs === undefined && weight === undefined && sampleWeight === undefined && mask === undefined) {
+      return [x, target, labels, sums, planes, dx, dt]
+    }
+    return [x, target, labels, sums, planes, dx, dt, auxs, weight, sampleWeight, mask]
   },
   write({ axis, activation, squared, part, scale, accumulate, marks }, numbers) {
     numbers[CLASSES] = axis.classes

@@ -3,16 +3,16 @@
 import type { SoftmaxDefinition } from '../definition.js'
 import type { Axis } from './axis.js'
 import {
-  ACCUMULATE,
   type AnyCall,
+  type CallArray,
   type CallKind,
   CLASSES,
   LAST,
   OWN,
   POSITIONS,
-  SAMPLE_INNER,
   type Streams,
   writeMarks,
+  writeStreams,
 } from './call.js'
 
 export interface SoftmaxCall extends AnyCall {
@@ -53,11 +53,7 @@ export const softmaxKind: CallKind<SoftmaxCall> = {
   axis: ({ axis }) => axis,
   bySample: false,
   scans: false,
-  arrays({ x, dx, marks, extra }) {
-    if (extra === undefined) return [x, marks.labels, dx]
-    const { target, weight, sampleWeight, gradOutput, targetGrad, out } = extra
-    return [x, marks.labels, dx, target, weight, sampleWeight, gradOutput, targetGrad, out, marks.mask]
-  },
+  arrays: (call) => (call.extra === undefined ? [call.x, call.marks.labels, call.dx] : arraysWith(call, call.extra)),
   write({ axis, scale, labelSmoothing, temperature, p0, marks, extra }, numbers) {
     numbers[CLASSES] = axis.classes
     numbers[POSITIONS] = axis.positions
@@ -66,10 +62,14 @@ export const softmaxKind: CallKind<SoftmaxCall> = {
     numbers[LABEL_SMOOTHING] = labelSmoothing
     numbers[TEMPERATURE] = temperature
     numbers[P0] = p0
-    numbers[ACCUMULATE] = 0
+    writeStreams(extra, numbers)
     writeMarks(marks, numbers)
-    if (extra === undefined) return
-    numbers[SAMPLE_INNER] = extra.sampleInner
-    numbers[ACCUMULATE] = extra.accumulate ? 1 : 0
   },
+}
+
+function arraysWith(
+  { x, dx, marks }: SoftmaxCall,
+  { target, weight, sampleWeight, gradOutput, targetGrad, out }: SoftmaxExtra,
+): (CallArray | undefined)[] {
+  return [x, marks.labels, dx, target, weight, sampleWeight, gradOutput, targetGrad, out, marks.mask]
 }

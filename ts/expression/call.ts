@@ -135,13 +135,17 @@ export function run(
   const { weight, sampleWeight, mask, reduction } = settings
   const marks: Marks =
     mask === undefined ? everything : marksOf(loss, undefined, [], mask, shape, () => shape ?? [rows])
-  checkMeanBy(loss, settings.meanBy, 'a weight or a sampleWeight', weight, sampleWeight)
+  // As in `pointwise.ts`, functions are called where a call has what they are for.
+  const { meanBy } = settings
+  if (meanBy === 'weight') checkMeanBy(loss, meanBy, 'a weight or a sampleWeight', weight, sampleWeight)
   const scalar = scalarGradOutput(loss, buffers.gradOutput)
   const grads = gradsOf(description, wanted, buffers, given, spreads, rows)
   const accumulate = accumulates(loss, buffers, wanted)
-  const gradOutput = arrayGradOutput(loss, buffers.gradOutput, settings, rows)
-  const out = valuesBuffer(loss, buffers.out, wanted, settings, rows)
-  checkWeight(loss, weight, rows, shape)
+  const isArray = typeof buffers.gradOutput === 'object'
+  const gradOutput = isArray ? arrayGradOutput(loss, buffers.gradOutput, settings, rows) : undefined
+  const hasValues = reduction === 'none' || buffers.out !== undefined
+  const out = hasValues ? valuesBuffer(loss, buffers.out, wanted, settings, rows) : undefined
+  if (weight !== undefined) checkWeight(loss, weight, rows, shape)
   const sampleInner = sampleWeight === undefined ? 1 : sharing(loss, 'sampleWeight', sampleWeight, shape ?? [rows])
   if (mask !== undefined) attached(loss, 'mask', mask.data)
   checkOverlaps(description, given, grads, out, gradOutput, settings, accumulate)
@@ -151,7 +155,7 @@ export function run(
 
   const { weightSum } = settings
   const count =
-    settings.meanBy === 'count'
+    meanBy === 'count'
       ? totalWeight(loss, marks, rows)
       : weightOf(loss, { weight, sampleWeight, sampleInner }, marks, weightSum, rows)
   const denominator = denominatorOf(settings, count)

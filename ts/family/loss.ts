@@ -336,9 +336,20 @@ export function checkMeanBy(loss: string, meanBy: 'count' | 'weight', weights: s
  */
 export function accumulates(
   loss: string,
-  { accumulate = false, grad, targetGrad }: Buffers,
+  buffers: Buffers,
   wanted: Wanted,
-  [name, other]: readonly [name: string, given: Buffers['targetGrad']] = ['targetGrad', targetGrad],
+  name = 'targetGrad',
+  other = buffers.targetGrad,
+): boolean {
+  return buffers.accumulate !== undefined && hasRoomToAdd(loss, buffers, wanted, name, other)
+}
+
+function hasRoomToAdd(
+  loss: string,
+  { accumulate, grad }: Buffers,
+  wanted: Wanted,
+  name: string,
+  other: Buffers['targetGrad'],
 ): boolean {
   if (!flag(loss, 'accumulate', accumulate) || !wanted.grad) return false
   if (grad === undefined) throw new TypeError(`${loss}: accumulate needs grad, the buffer to add to`)

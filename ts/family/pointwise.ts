@@ -171,21 +171,36 @@ export function pointwise<
     const { data: t, shape: targetShape } = targetTensor(target)
     const n = x.length
     if (t.length !== n) throw wrongValue(loss, 'target', `a Float32Array of ${n} elements`, t)
-    const shape = agreedShape(loss, settings.shape, inputShape, n)
+    // Here and below, functions are called where a call has what they are for: V8 inlines no more than some hundred instructions of
+    // what is called, and a call of a function that it does not inline takes as long as a vector of the loss.
+    const hasShape = settings.shape !== undefined || inputShape !== undefined
+    const shape = hasShape ? agreedShape(loss, settings.shape, inputShape, n) : undefined
     if (shape !== undefined && targetShape !== undefined) sameShape(loss, 'shape of target', targetShape, shape)
-    const marks = marksOfTarget(t, settings, shape, n)
-    checkMeanBy(loss, settings.meanBy, 'a weight or a sampleWeight', settings.weight, settings.sampleWeight)
+    const { weight, sampleWeight, mask, ignored, meanBy, reduction } = settings
+    const isMarked = mask !== undefined || ignored !== undefined
+    const marks = isMarked ? marksOfTarget(t, settings, shape, n) : everything
+    if (meanBy === 'weight') checkMeanBy(loss, meanBy, 'a weight or a sampleWeight', weight, sampleWeight)
 
     const scalar = scalarGradOutput(loss, buffers.gradOutput)
     const grad = wanted.grad ? gradBuffer(loss, buffers.grad, n) : undefined
     const accumulate = accumulates(loss, buffers, wanted)
-    const extra = extraOf(wanted, x, t, grad, settings, shape, buffers, marks, accumulate)
+    const hasExtra =
+      isMarked ||
+      weight !== undefined ||
+      sampleWeight !== undefined ||
+      typeof settings.aux !== 'number' ||
+      typeof buffers.gradOutput === 'object' ||
+      reduction === 'none' ||
+      buffers.out !== undefined ||
+      buffers.targetGrad !== undefined ||
+      accumulate ||
+      (integers && kindOf(t) !== 'Float32Array')
+    const extra = hasExtra ? extraOf(wanted, x, t, grad, settings, shape, buffers, marks, accumulate) : undefined
     if (integers) checkBits(loss, t, (low, high) => outside(t, low, high, marks))
     if (range !== undefined) checkRange(x, t, marks, range, range)
     else if (settings.validate) checkRange(x, t, marks, RANGES[definition.domain.input], RANGES[targetValues(settings)])
-    const { reduction } = settings
     const count =
-      settings.meanBy === 'count' ? totalWeight(loss, marks, n) : weightOf(loss, extra!, marks, settings.weightSum, n)
+      meanBy === 'count' ? totalWeight(loss, marks, n) : weightOf(loss, extra!, marks, settings.weightSum, n)
     const ofBatch = reduction === 'batchmean'
     const denominator = ofBatch ? samplesOf(loss, shape) : denominatorOf(settings, count)
     const reported = ofBatch || reduction === 'mean' ? denominator : count
@@ -209,7 +224,6 @@ export function pointwise<
     shape: readonly number[] | undefined,
     n: number,
   ): Marks {
-    if (mask === undefined && ignored === undefined) return everything
     if (ignored !== undefined && kindOf(t) === 'Float32Array') {
       throw new RangeError(`${loss}: ignoreIndex needs a target of integers, got a Float32Array; use mask`)
     }

@@ -291,6 +291,18 @@ export function totalWeight(
   sampleInner = 1,
 ): number {
   if (marks === everything && sampleWeight === undefined) return positions
+  return scannedWeight(loss, marks, positions, classes, weight, sampleWeight, sampleInner)
+}
+
+function scannedWeight(
+  loss: string,
+  marks: Marks,
+  positions: number,
+  classes: number,
+  weight: Float32Array | undefined,
+  sampleWeight: Float32Array | undefined,
+  sampleInner: number,
+): number {
   const call = {
     kind: weightKind,
     loss,

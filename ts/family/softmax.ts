@@ -159,8 +159,10 @@ export function softmax(definition: SoftmaxDefinition): unknown {
   ): Result {
     const { data: x, shape: inputShape } = floatTensor(loss, 'input', input)
     const { data: given, shape: targetShape } = target
-    fitsShape(loss, 'target', target)
-    const shape = agreedShape(loss, settings.shape, inputShape, x.length)
+    // As in `pointwise.ts`, functions are called where a call has what they are for.
+    if (targetShape !== undefined) fitsShape(loss, 'target', target)
+    const hasShape = settings.shape !== undefined || inputShape !== undefined
+    const shape = hasShape ? agreedShape(loss, settings.shape, inputShape, x.length) : undefined
     const { ignored, mask } = settings
     let distribution: Float32Array | undefined
     let labels: LabelArray | undefined
@@ -177,31 +179,34 @@ export function softmax(definition: SoftmaxDefinition): unknown {
       if (kind === 'teacher') throw notTeacher(given)
       labels = labelsOf(loss, given, 'target', kind === 'scores' ? 'a Float32Array' : undefined)
       axis = labelledAxis(x.length, labels, shape, settings)
-      labelShape(loss, targetShape, shape, settings.classAxis)
+      if (targetShape !== undefined) labelShape(loss, targetShape, shape, settings.classAxis)
     }
     const axes = () => positionAxes(shape, axis, settings.classAxis)
     const marks = marksOf(loss, labels, ignored, mask, shape, axes)
     const { samples, classes } = axis
     const positions = samples * axis.positions
     const { weight, sampleWeight } = settings
-    checkMeanBy(loss, settings.meanBy, 'a sampleWeight', sampleWeight)
+    if (settings.meanBy === 'weight') checkMeanBy(loss, settings.meanBy, 'a sampleWeight', sampleWeight)
     if (positions > 0) {
-      checkClassWeight(loss, 'weight', weight, classes)
+      if (weight !== undefined) checkClassWeight(loss, 'weight', weight, classes)
       if (typeof settings.alpha === 'object') checkClassWeight(loss, 'alpha', settings.alpha, classes)
     }
     const sampleInner = sampleWeight === undefined ? 1 : sharing(loss, 'sampleWeight', sampleWeight, axes())
 
     const scalar = scalarGradOutput(loss, buffers.gradOutput)
-    const gradOutput = arrayGradOutput(loss, buffers.gradOutput, settings, positions)
+    const isArray = typeof buffers.gradOutput === 'object'
+    const gradOutput = isArray ? arrayGradOutput(loss, buffers.gradOutput, settings, positions) : undefined
     const grad = wanted.grad ? gradBuffer(loss, buffers.grad, x.length) : undefined
-    const out = valuesBuffer(loss, buffers.out, wanted, settings, positions)
-    const targetGrad = targetGradBuffer(loss, wanted, x.length, buffers.targetGrad)
+    const hasValues = settings.reduction === 'none' || buffers.out !== undefined
+    const out = hasValues ? valuesBuffer(loss, buffers.out, wanted, settings, positions) : undefined
+    const hasOther = buffers.targetGrad !== undefined
+    const targetGrad = hasOther ? targetGradBuffer(loss, wanted, x.length, buffers.targetGrad) : undefined
     if (targetGrad !== undefined && distribution === undefined) {
       throw new TypeError(`${loss}: targetGrad needs a target of probabilities, got class indices`)
     }
     const accumulate = accumulates(loss, buffers, wanted)
     const weights = weightsOf(settings, classes)
-    const exactWeight = exactWeightOf(settings, weights)
+    const exactWeight = weights === undefined ? undefined : exactWeightOf(settings, weights)
     let extra: SoftmaxExtra | undefined
     if (
       distribution !== undefined ||

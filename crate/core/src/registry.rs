@@ -1,12 +1,15 @@
 //! All that is built in: one row for each loss, and one for each kind of call.
 
 use crate::call::{
-    self, CALL, Call, Description, Elements, Extent, Host, LOSS, OWN, Outcome, Role,
+    self, Array, CALL, Call, Description, Elements, Extent, Host, LOSS, MOST_IGNORED, Numbers, OWN,
+    Outcome, PLACES, Role, Type,
 };
-use crate::expression;
+use crate::expression::{self, OPERANDS};
 use crate::family::{embedding, pointwise, region, softmax};
+use crate::layout::positions::Values;
 use crate::loss::*;
 use crate::scan;
+use crate::simd::Cells;
 
 /// How far two backends may differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,15 +58,13 @@ macro_rules! registry {
                 family: stringify!($family),
                 params: &$params,
                 agreement: $agreement,
-                kernel: Kernel::$kernel(|level, args| {
-                    $family::run(level, <$loss>::new(args.params), args)
-                }),
+                kernel: Kernel::$kernel($family::run::<$loss>),
                 part: registry!(@ $family $loss $(, $part)?),
             },)*)*
         ];
     };
     (@ $family:ident $loss:path, part) => {
-        Some(|level, params, args, pass| region::$family(level, <$loss>::new(params), args, pass))
+        Some(region::$family::<$loss>)
     };
     (@ $family:ident $loss:path) => {
         None
@@ -157,6 +158,62 @@ pub const CALLS: &[Description] = &[
         },
     },
 ];
+
+/// Arrays without a place of their own that most calls have at most.
+const FEW: usize = 8;
+
+/// Reads a call whose arrays are the arguments of a function, checks it and runs it: those that have no place of their own, then those
+/// that have, at their places. `argument` finds one of them, if it is an array of such a type.
+///
+/// # Errors
+/// Where an array is missing, and as [`run`].
+#[inline(always)]
+pub fn read_and_run<'a>(
+    numbers: &Numbers,
+    host: &Host,
+    mut argument: impl FnMut(usize, Type) -> Option<Array<'a>>,
+) -> Outcome {
+    let missing = |k, of| format!("argument {k} is no array of {of:?}");
+    let count = Type::rest(numbers);
+    // Most calls have none or few: to make room for all takes as long as a small kernel.
+    let (mut few, mut many);
+    let rest: &mut [Cells] = match count {
+        0 => &mut [],
+        1..=FEW => {
+            few = [&[][..]; FEW];
+            &mut few[..count]
+        }
+        _ => {
+            many = [&[][..]; OPERANDS];
+            many.get_mut(..count).ok_or("too many arrays")?
+        }
+    };
+    for (k, floats) in rest.iter_mut().enumerate() {
+        let Some(Array::Values(Values::F32(given))) = argument(k, Type::F32) else {
+            return Err(missing(k, Type::F32));
+        };
+        *floats = given;
+    }
+    let mut arrays = [None; PLACES];
+    let mut places = 0;
+    for (array, of) in arrays.iter_mut().zip(Type::of(numbers)) {
+        if let Some(of) = of {
+            *array = argument(count + places, of);
+            if array.is_none() {
+                return Err(missing(count + places, of));
+            }
+        }
+        places += 1;
+    }
+    let mut ignored = [0; MOST_IGNORED];
+    let call = Call {
+        arrays: &arrays[..places],
+        rest,
+        numbers,
+        ignored: Call::ignored(numbers, &mut ignored),
+    };
+    run(&call, host)
+}
 
 /// Checks a call and runs it.
 ///

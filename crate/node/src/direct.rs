@@ -4,32 +4,31 @@
 //! Only arrays are arguments. The numbers travel in an array of their own that both sides keep: an argument that is a
 //! number takes eight times as long as an element of this array, and a number as result fourteen times.
 
-use crate::array::{array, floats};
+use crate::array::array;
 use crate::threads;
 use core::cell::Cell;
 use core::ffi::{CStr, c_void};
 use core::ptr;
-use fused_loss_core::call::{
-    self, Call, Host, MOST_IGNORED, NUMBERS, Numbers, PLACES, SPLIT_ALL, SUM, THREADS, Type, Work,
-};
+use fused_loss_core::call::{self, Host, NUMBERS, Numbers, PLACES, SPLIT_ALL, SUM, THREADS, Work};
+use fused_loss_core::expression::OPERANDS;
 use fused_loss_core::registry;
 use fused_loss_core::share::Share;
-use fused_loss_core::simd::{Cells, Level};
+use fused_loss_core::simd::Level;
 use napi::bindgen_prelude::Object;
 use napi::{Env, Error, JsError, JsValue, Result, Status, check_status, sys};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Exports the array of numbers of one environment, of which every worker thread has its own, and the functions that make calls. These
-/// differ in how many arrays they take at most, since arguments cost time even where they are not given.
+/// differ in how many arrays they take at most, since room for them costs time.
 pub fn export(env: Env, exports: Object) -> Result<()> {
     let exports = Exports::new(env, exports)?;
-    exports.function::<5>(c"few")?;
+    exports.function::<FEW>(c"few")?;
     exports.function::<PLACES>(c"some")?;
-    exports.function::<MOST>(c"many")
+    exports.function::<{ PLACES + OPERANDS }>(c"many")
 }
 
-/// Arrays of a call, at most: those with places, and the operands of a program.
-const MOST: usize = PLACES + fused_loss_core::expression::OPERANDS;
+/// Arrays of a step of training: input, target and gradient.
+const FEW: usize = 3;
 
 struct Exports<'a> {
     env: sys::napi_env,
@@ -127,7 +126,8 @@ unsafe extern "C" fn callback<const N: usize>(
         // More may be given than there is room for.
         let given = &arguments[..count.min(N)];
         // SAFETY: environment and values are those of the running call.
-        let result = unsafe { run::<N>(env, given, numbers)? };
+        let result = unsafe { run(env, given, numbers) };
+        let result = result.map_err(|reason| Error::new(Status::InvalidArg, reason))?;
         numbers[SUM].set(result);
         Ok(())
     }));
@@ -151,47 +151,16 @@ unsafe extern "C" fn callback<const N: usize>(
 ///
 /// # Safety
 /// Environment and values are those of the running call.
-unsafe fn run<const N: usize>(
-    env: sys::napi_env,
-    given: &[sys::napi_value],
-    numbers: &Numbers,
-) -> Result<f64> {
-    let wrong = |reason: String| Error::new(Status::InvalidArg, reason);
-    let too_few = || wrong(format!("a call of {} arrays needs more", given.len()));
-    let mut given = given.iter();
-    let mut arrays = [None; PLACES];
-    let mut count = 0;
-    for (place, of) in arrays.iter_mut().zip(Type::of(numbers)) {
-        count += 1;
-        if let Some(of) = of {
-            let value = given.next().ok_or_else(too_few)?;
-            // SAFETY: the caller's.
-            *place = Some(unsafe { array(env, *value, of)? });
-        }
-    }
-    let arrays = &arrays[..count];
-    let mut rest: [Cells; N] = [&[]; N];
-    let count = Type::rest(numbers);
-    let rest = rest.get_mut(..count).ok_or_else(too_few)?;
-    for array in &mut *rest {
-        let value = given.next().ok_or_else(too_few)?;
-        // SAFETY: the caller's.
-        *array = unsafe { floats(env, *value)? };
-    }
-    let mut ignored = [0; MOST_IGNORED];
-    let call = Call {
-        arrays,
-        rest,
-        numbers,
-        ignored: Call::ignored(numbers, &mut ignored),
-    };
+unsafe fn run(env: sys::napi_env, given: &[sys::napi_value], numbers: &Numbers) -> call::Outcome {
     let threads = Threads(numbers[THREADS].get() as usize);
     let host = Host {
         level: crate::level(),
         threads: Some(&threads),
         split_all: numbers[SPLIT_ALL].get() != 0.0,
     };
-    registry::run(&call, &host).map_err(wrong)
+    // SAFETY: the caller's.
+    let argument = |k: usize, of| unsafe { array(env, *given.get(k)?, of) };
+    registry::read_and_run(numbers, &host, argument)
 }
 
 /// As many threads as the numbers say.

@@ -5,11 +5,11 @@
 #![cfg(target_arch = "wasm32")]
 
 use core::cell::Cell;
-use fused_loss_core::call::{Array, Call, Host, MOST_IGNORED, NUMBERS, Numbers, PLACES, SUM, Type};
+use fused_loss_core::call::{Array, Host, NUMBERS, Numbers, PLACES, SUM, Type};
 use fused_loss_core::expression::OPERANDS;
 use fused_loss_core::layout::positions::Values;
 use fused_loss_core::registry;
-use fused_loss_core::simd::{Cells, Level, Simd128};
+use fused_loss_core::simd::{Level, Simd128};
 use wasm_bindgen::prelude::wasm_bindgen;
 
 /// What the module is, in lines that end with a 0: its version, what it is compiled for, and every loss and every kind of call. The
@@ -26,7 +26,7 @@ fn level() -> Level {
     Level::Simd128(Simd128::new())
 }
 
-/// Where a call stands: its numbers, and address and length of each array in the order of the call, those with places first.
+/// Where a call stands: its numbers, and address and length of each array, in the order of [`registry::read_and_run`].
 #[repr(C)]
 pub struct Block {
     numbers: Numbers,
@@ -54,59 +54,33 @@ pub fn block() -> *const Block {
 pub unsafe fn call(block: *const Block) {
     // SAFETY: the caller's.
     let Block { numbers, arrays } = unsafe { &*block };
-    let mut next = arrays.iter().map(|place| place.each_ref().map(Cell::get));
-    let mut next = || next.next().unwrap_or_default();
-    let mut arrays = [None; PLACES];
-    let mut count = 0;
-    for (array, of) in arrays.iter_mut().zip(Type::of(numbers)) {
-        count += 1;
-        // SAFETY: the caller's.
-        *array = of.map(|of| unsafe { array_of(of, next()) });
-    }
-    let arrays = &arrays[..count];
-    let mut rest: [Cells; OPERANDS];
-    let rest = match Type::rest(numbers).min(OPERANDS) {
-        // Most calls have none, and to make room takes as long as a small kernel.
-        0 => &[][..],
-        count => {
-            rest = [&[]; OPERANDS];
-            for array in &mut rest[..count] {
-                // SAFETY: the caller's.
-                *array = unsafe { elements(next()) };
-            }
-            &rest[..count]
-        }
-    };
-    let mut ignored = [0; MOST_IGNORED];
-    let call = Call {
-        arrays,
-        rest,
-        numbers,
-        ignored: Call::ignored(numbers, &mut ignored),
-    };
     let host = Host {
         level: level(),
         threads: None,
         split_all: false,
     };
-    match registry::run(&call, &host) {
+    // SAFETY: the caller's.
+    let argument = |k: usize, of| unsafe { array(of, arrays.get(k)?.each_ref().map(Cell::get)) };
+    match registry::read_and_run(numbers, &host, argument) {
         Ok(result) => numbers[SUM].set(result),
         Err(reason) => panic!("{reason}"),
     }
 }
 
-/// The array of a place. The caller writes integers as those of 32 bits.
+/// An array of a call. The caller writes integers as those of 32 bits.
 ///
 /// # Safety
 /// As of [`elements`].
-unsafe fn array_of<'a>(of: Type, place: [usize; 2]) -> Array<'a> {
+#[inline(always)]
+unsafe fn array<'a>(of: Type, place: [usize; 2]) -> Option<Array<'a>> {
     // SAFETY: the caller's.
     unsafe {
         match of {
-            Type::F64 => Array::F64(elements(place)),
-            Type::I32 => Array::Values(Values::I32(elements(place))),
-            Type::U8 => Array::Values(Values::U8(elements(place))),
-            _ => Array::Values(Values::F32(elements(place))),
+            Type::F64 => Some(Array::F64(elements(place))),
+            Type::I32 => Some(Array::Values(Values::I32(elements(place)))),
+            Type::U8 => Some(Array::Values(Values::U8(elements(place)))),
+            Type::F32 => Some(Array::Values(Values::F32(elements(place)))),
+            _ => None,
         }
     }
 }

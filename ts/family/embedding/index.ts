@@ -114,7 +114,7 @@ export function embedding<L>(definition: EmbeddingDefinition): L {
     const given = buffers.grads[gradName]
     const dy = targetGradBuffer(loss, wanted, x.length, given, gradName)
     const out = valuesBuffer(loss, buffers.out, wanted, settings, rows)
-    const accumulate = accumulates(loss, buffers, wanted, [gradName, given])
+    const accumulate = accumulates(loss, buffers, wanted, gradName, given)
     const others = arraysOf(settings)
     // What most calls have is looked at without lists.
     const isPlain = dy === undefined && out === undefined && gradOutput === undefined && signs === undefined

@@ -12,6 +12,8 @@ import { isEmpty, ownSums, sumsOfPlane } from './sums.js'
 /** The most that numbers of a plane may be in single precision, so that no sum of their products leaves it. */
 export const LARGE = 2 ** 100
 
+const NONE = new Float64Array(0)
+
 /** What the gradients of all planes are made of. */
 interface PlaneGradients {
   readonly definition: RegionDefinition
@@ -35,7 +37,7 @@ export function fillCoefficients(
   const numbers = (byTarget && definition.mirrored?.(settings.numbers)) || settings.numbers
   // Of classes with one value for all, many have the very same slope.
   const isShifted = joint !== undefined && settings.activation === 'softmax' && !byTarget
-  const ofClasses = new Float64Array(isShifted ? PLANE * classes : 0)
+  const ofClasses = isShifted ? new Float64Array(PLANE * classes) : NONE
   let fits = true
   coefficients.fill(0)
   let plane = 0

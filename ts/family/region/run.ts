@@ -40,20 +40,24 @@ export function runOf(
 ): Family<RegionSettings>['run'] {
   return function run(wanted, input, target, settings, buffers): Result {
     const { data: x, shape: inputShape } = floatTensor(loss, 'input', input)
-    const shape = agreedShape(loss, settings.shape, inputShape, x.length)
+    // As in `pointwise.ts`, functions are called where a call has what they are for.
+    const hasShape = settings.shape !== undefined || inputShape !== undefined
+    const shape = hasShape ? agreedShape(loss, settings.shape, inputShape, x.length) : undefined
     const axis = regionAxis(loss, x.length, shape, settings.classAxis)
     const { samples, classes, positions } = axis
     const { weight, sampleWeight, includeBackground, part } = settings
     const isJoint = definition.joint !== undefined
     // Weights of classes that have one value together are none of values.
-    if (isJoint) checkMeanBy(loss, settings.meanBy, 'a sampleWeight', sampleWeight)
-    else checkMeanBy(loss, settings.meanBy, 'a weight or a sampleWeight', weight, sampleWeight)
+    if (settings.meanBy === 'weight') {
+      if (isJoint) checkMeanBy(loss, settings.meanBy, 'a sampleWeight', sampleWeight)
+      else checkMeanBy(loss, settings.meanBy, 'a weight or a sampleWeight', weight, sampleWeight)
+    }
     const count = samples * positions
-    if (count > 0) checkClassWeight(loss, 'weight', weight, classes)
+    if (weight !== undefined && count > 0) checkClassWeight(loss, 'weight', weight, classes)
     if (!includeBackground && classes < 2 && count > 0) {
       throw new RangeError(`${loss}: includeBackground: false needs at least two classes, got ${classes}`)
     }
-    if (count > 0) assertPart(loss, part, classes)
+    if (part !== undefined && count > 0) assertPart(loss, part, classes)
     if (sampleWeight !== undefined && count > 0) float32Of(loss, 'sampleWeight', samples, sampleWeight)
     const given = targetOf(loss, target, x.length, axis, shape, settings)
     if (settings.activation === 'softmax' && classes < 2 && count > 0) throw softmaxOfOneClass(loss, shape, choices)
@@ -62,10 +66,13 @@ export function runOf(
     const firstClass = includeBackground ? 0 : 1
     const values = isJoint ? rows : rows * (classes - firstClass)
     const scalar = scalarGradOutput(loss, buffers.gradOutput)
-    const gradOutput = arrayGradOutput(loss, buffers.gradOutput, settings, values)
+    const isArray = typeof buffers.gradOutput === 'object'
+    const gradOutput = isArray ? arrayGradOutput(loss, buffers.gradOutput, settings, values) : undefined
     const grad = wanted.grad ? gradBuffer(loss, buffers.grad, x.length) : undefined
-    const out = valuesBuffer(loss, buffers.out, wanted, settings, values)
-    const targetGrad = targetGradBuffer(loss, wanted, x.length, buffers.targetGrad)
+    const hasValues = settings.reduction === 'none' || buffers.out !== undefined
+    const out = hasValues ? valuesBuffer(loss, buffers.out, wanted, settings, values) : undefined
+    const hasOther = buffers.targetGrad !== undefined
+    const targetGrad = hasOther ? targetGradBuffer(loss, wanted, x.length, buffers.targetGrad) : undefined
     if (targetGrad !== undefined && given.values === undefined) {
       throw new TypeError(`${loss}: targetGrad needs a target with a value per score, got class indices`)
     }
@@ -100,7 +107,9 @@ export function runOf(
       partSum = kernels.run(sumsPass(rest, sums.fill(0), undefined))
       if (settings.batch) addSamples(sums, samples, classes)
     }
-    const joint = joinClasses(definition, settings, sums, rows, classes, given.values === undefined)
+    const joint = isJoint
+      ? joinClasses(definition, settings, sums, rows, classes, given.values === undefined)
+      : undefined
     const { total, counted } = reducePlanes(definition, settings, sums, joint, rows, classes, out)
     const denominator = denominatorOf(settings, settings.normalizers.dice ?? counted)
     const reported = settings.reduction === 'mean' ? denominator : counted

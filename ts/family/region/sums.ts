@@ -77,7 +77,8 @@ export function reducePlanes(
 ): { total: number; counted: number } {
   const { includeBackground, sampleWeight, numbers, emptyClass, meanBy } = settings
   const sums = joint?.sums ?? planes
-  const [first, end] = joint === undefined ? [includeBackground ? 0 : 1, classes] : [0, 1]
+  const first = joint === undefined && !includeBackground ? 1 : 0
+  const end = joint === undefined ? classes : 1
   const weight = joint === undefined ? settings.weight : undefined
   let total = 0
   let counted = 0

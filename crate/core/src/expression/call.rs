@@ -37,6 +37,9 @@ places! {
 /// arrays of short programs as long as some.
 const INSTRUCTIONS: usize = 600_000;
 
+/// Columns of the outputs of a program that leaves values and slopes.
+static ONES: [usize; OPERANDS] = [1; OPERANDS];
+
 /// Checks a call and runs it.
 pub(crate) fn run(call: &Call, host: &Host) -> Outcome {
     let rows = call.count(POSITIONS);
@@ -75,12 +78,11 @@ pub(crate) fn run(call: &Call, host: &Host) -> Outcome {
         out: call.floats(OUT),
         accumulate: call.is_set(ACCUMULATE),
     });
-    let ones = [1; OPERANDS];
     let outputs = match raw {
         None => grad_columns,
         Some(_) => {
             let slopes = grad_columns.iter().sum::<usize>() + usize::from(value);
-            let outputs = ones.get(..slopes);
+            let outputs = ONES.get(..slopes);
             outputs.ok_or_else(|| format!("{slopes} slopes and values"))?
         }
     };

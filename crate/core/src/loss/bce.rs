@@ -18,10 +18,9 @@ pub struct Bce {
     shift: f32,
 }
 
-impl Bce {
+impl From<Params> for Bce {
     /// `params[0]` is the label smoothing ε: t becomes t(1 − ε) + ε/2.
-    #[must_use]
-    pub fn new(params: Params) -> Self {
+    fn from(params: Params) -> Self {
         Self {
             keep: 1.0 - params[0],
             shift: 0.5 * params[0],

@@ -13,10 +13,9 @@ pub struct BceWithLogits {
     shift: f32,
 }
 
-impl BceWithLogits {
+impl From<Params> for BceWithLogits {
     /// `params[0]` is the label smoothing ε: t becomes t(1 − ε) + ε/2.
-    #[must_use]
-    pub fn new(params: Params) -> Self {
+    fn from(params: Params) -> Self {
         Self {
             keep: 1.0 - params[0],
             shift: 0.5 * params[0],

@@ -12,10 +12,9 @@ pub struct CosineEmbedding {
     margin: f64,
 }
 
-impl CosineEmbedding {
+impl From<Params> for CosineEmbedding {
     /// The similarity that others may have.
-    #[must_use]
-    pub fn new([margin, _]: Params) -> Self {
+    fn from([margin, _]: Params) -> Self {
         Self { margin }
     }
 }

@@ -8,10 +8,9 @@ pub struct CosineSimilarity {
     eps: f64,
 }
 
-impl CosineSimilarity {
+impl From<Params> for CosineSimilarity {
     /// The largest norm of a row that counts as 0.
-    #[must_use]
-    pub fn new([eps, _]: Params) -> Self {
+    fn from([eps, _]: Params) -> Self {
         Self { eps }
     }
 }

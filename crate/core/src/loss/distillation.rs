@@ -7,10 +7,9 @@ use crate::family::softmax::{Kind, Softmax};
 #[derive(Clone, Copy)]
 pub struct Distillation;
 
-impl Distillation {
+impl From<Params> for Distillation {
     /// Takes no parameters of its own.
-    #[must_use]
-    pub fn new(_: Params) -> Self {
+    fn from(_: Params) -> Self {
         Self
     }
 }

@@ -10,10 +10,9 @@ pub struct Huber {
     delta: f32,
 }
 
-impl Huber {
+impl From<Params> for Huber {
     /// `params[0]` is δ > 0.
-    #[must_use]
-    pub fn new(params: Params) -> Self {
+    fn from(params: Params) -> Self {
         Self { delta: params[0] }
     }
 }

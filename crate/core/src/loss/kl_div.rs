@@ -12,10 +12,9 @@ pub struct KlDiv {
     log_target: bool,
 }
 
-impl KlDiv {
+impl From<Params> for KlDiv {
     /// `params[0]` is 1 where the target comes as a logarithm, 0 where it does not.
-    #[must_use]
-    pub fn new(params: Params) -> Self {
+    fn from(params: Params) -> Self {
         Self {
             log_target: params[0] != 0.0,
         }

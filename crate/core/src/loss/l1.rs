@@ -8,10 +8,9 @@ use crate::simd::Lanes;
 #[derive(Clone, Copy)]
 pub struct L1;
 
-impl L1 {
+impl From<Params> for L1 {
     /// Takes no parameters.
-    #[must_use]
-    pub fn new(_: Params) -> Self {
+    fn from(_: Params) -> Self {
         Self
     }
 }

@@ -8,10 +8,9 @@ use crate::simd::Lanes;
 #[derive(Clone, Copy)]
 pub struct Mse;
 
-impl Mse {
+impl From<Params> for Mse {
     /// Takes no parameters.
-    #[must_use]
-    pub fn new(_: Params) -> Self {
+    fn from(_: Params) -> Self {
         Self
     }
 }

@@ -7,10 +7,9 @@ use crate::family::softmax::{Kind, Softmax};
 #[derive(Clone, Copy)]
 pub struct Nll;
 
-impl Nll {
+impl From<Params> for Nll {
     /// Takes no parameters.
-    #[must_use]
-    pub fn new(_: Params) -> Self {
+    fn from(_: Params) -> Self {
         Self
     }
 }

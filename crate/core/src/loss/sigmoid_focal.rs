@@ -23,10 +23,9 @@ pub struct SigmoidFocal {
     one_sided: bool,
 }
 
-impl SigmoidFocal {
+impl From<Params> for SigmoidFocal {
     /// `params` are γ ≥ 0 and α in [0, 1], or −1 for none.
-    #[must_use]
-    pub fn new([gamma, alpha]: Params) -> Self {
+    fn from([gamma, alpha]: Params) -> Self {
         let (tilt, base) = if alpha < 0.0 {
             (0.0, 1.0)
         } else {
@@ -40,7 +39,9 @@ impl SigmoidFocal {
             one_sided: alpha == 0.0 || alpha == 1.0,
         }
     }
+}
 
+impl SigmoidFocal {
     /// q_t^γ. The branches go the same way for all vectors of a call; without `STEEP_TOO` one is left out, for γ that are not: its code
     /// takes a quarter of the speed from the others.
     #[inline(always)]

@@ -11,10 +11,9 @@ pub struct SmoothL1 {
     beta: f32,
 }
 
-impl SmoothL1 {
+impl From<Params> for SmoothL1 {
     /// `params[0]` is β ≥ 0; with 0 it is the absolute error.
-    #[must_use]
-    pub fn new(params: Params) -> Self {
+    fn from(params: Params) -> Self {
         Self { beta: params[0] }
     }
 }

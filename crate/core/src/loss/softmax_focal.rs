@@ -12,16 +12,17 @@ pub struct SoftmaxFocal {
     exponent: Exponent,
 }
 
-impl SoftmaxFocal {
+impl From<Params> for SoftmaxFocal {
     /// `params[0]` is γ ≥ 0.
-    #[must_use]
-    pub fn new(params: Params) -> Self {
+    fn from(params: Params) -> Self {
         Self {
             gamma: params[0],
             exponent: Exponent::new(params[0]),
         }
     }
+}
 
+impl SoftmaxFocal {
     /// q^γ. The branches go the same way for all vectors of a call.
     #[inline(always)]
     fn power<V: Lanes>(self, v: V, q: V::F32) -> V::F32 {

@@ -116,6 +116,7 @@ pub struct Args<'a> {
 }
 
 /// Runs the loop of a loss over arrays whose lengths fit; the sum of the pairs' values.
-pub(crate) fn run<L: Embedding>(level: Level, loss: L, args: &Args) -> f64 {
+pub(crate) fn run<L: Embedding + From<Params>>(level: Level, args: &Args) -> f64 {
+    let loss = L::from(args.params);
     level.run(rows::Rows { loss, args })
 }

@@ -1,11 +1,14 @@
-//! What a pointwise call has.
+//! What a pointwise call has, and which loop runs it.
 
-use super::{Args, Extra};
+use super::plain::Plain;
+use super::{Args, Defaults, Extra, Pointwise, Whole, general};
 use crate::call::{
     ACCUMULATE, Call, Host, Lengths, MANY, MASK_INNER, OWN, Outcome, SAMPLE_INNER, SOME, SUM, Work,
     fields, overlap, places,
 };
+use crate::family::Params;
 use crate::layout::positions::Values;
+use crate::precision::{fits, lifts};
 use crate::share::Share;
 use crate::simd::{Cells, Level, SMALL};
 use crate::sum::BLOCK;
@@ -41,12 +44,12 @@ places! {
 pub type Run = fn(Level, &Args) -> f64;
 
 /// Checks a call of the loss that these loops compute, and runs it; `light` says that it takes little more than the memory.
-pub(crate) fn run(call: &Call, host: &Host, run: Run, light: bool) -> Outcome {
+pub(crate) fn call(call: &Call, host: &Host, run: Run, light: bool) -> Outcome {
     let x = call.floats(X).ok_or("no x")?;
     // What a training step has: its arguments are checked and written where they are read, since to do so for any call takes as long as
     // a small kernel.
     if let Some(args) = plain(call, x) {
-        return Ok(host.run(&Pointwise { run, light, args }));
+        return Ok(host.run(&Elements { run, light, args }));
     }
     let n = x.len();
     let lengths = Lengths {
@@ -61,7 +64,7 @@ pub(crate) fn run(call: &Call, host: &Host, run: Run, light: bool) -> Outcome {
     let extra = given.as_ref();
     // Where code is scarce there is a loop with a gradient only, which may go over the input: that is the module's own copy.
     let instead = (SMALL && extra.is_none()).then_some(x);
-    Ok(host.run(&Pointwise {
+    Ok(host.run(&Elements {
         run,
         light,
         args: Args {
@@ -118,13 +121,13 @@ fn extra_of<'a>(call: &Call<'a>) -> Option<Extra<'a>> {
     extra.needed().then_some(extra)
 }
 
-struct Pointwise<'a> {
+struct Elements<'a> {
     run: Run,
     light: bool,
     args: Args<'a>,
 }
 
-impl Work for Pointwise<'_> {
+impl Work for Elements<'_> {
     fn size(&self) -> (usize, usize) {
         (self.args.x.len(), if self.light { MANY } else { SOME })
     }
@@ -138,5 +141,37 @@ impl Work for Pointwise<'_> {
             return (self.run)(level, &self.args);
         }
         (self.run)(level, &Args { share, ..self.args })
+    }
+}
+
+/// Runs the loops of a loss over arrays whose lengths fit; the sum of the elements' values.
+///
+/// Each loop is a kernel, and so a function, of its own: in one large function engines of WebAssembly keep even sums in memory.
+pub(crate) fn run<L: Pointwise + From<Params>>(level: Level, args: &Args) -> f64 {
+    let loss = L::from(args.params);
+    match (args.extra, args.dx) {
+        (Some(extra), _) => general::general(level, &Whole(loss), args, extra),
+        (None, Some(_)) if !fits(args.scale) || lifts(args.scale) => {
+            general::general(level, &Whole(loss), args, &Extra::default())
+        }
+        (None, Some(dx)) if loss.has_defaults(args.aux) => {
+            let loss = Defaults(loss);
+            level.run(Plain::<_, true> { loss, args, dx })
+        }
+        (None, None) if !SMALL && L::DEFAULTS_ONLY && loss.has_defaults(args.aux) => {
+            let (loss, dx) = (Defaults(loss), args.x);
+            level.run(Plain::<_, false> { loss, args, dx })
+        }
+        (None, _) if L::DEFAULTS_ONLY => {
+            general::general(level, &Whole(loss), args, &Extra::default())
+        }
+        (None, Some(dx)) => level.run(Plain::<L, true> { loss, args, dx }),
+        // Without a gradient nothing is written: `x` only stands in for the slice.
+        (None, None) if !SMALL => level.run(Plain::<L, false> {
+            loss,
+            args,
+            dx: args.x,
+        }),
+        (None, None) => panic!("no place for the gradient"),
     }
 }

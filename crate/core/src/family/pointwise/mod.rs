@@ -15,14 +15,12 @@ mod plain;
 use super::Params;
 use crate::layout::positions::{Positions, Values};
 use crate::layout::stream::Stream;
-use crate::precision::{fits, lifts};
 use crate::share::Share;
-use crate::simd::{Cells, Chunk, LANES, Lanes, Level, Map, Room, SMALL, Simd};
+use crate::simd::{Cells, Chunk, LANES, Lanes, Map, Room, Simd};
 use crate::sum::{BLOCK, FOUR};
-use plain::Plain;
 
 pub use call::Run;
-pub(crate) use call::{FIELDS, NUMBERS, run as call};
+pub(crate) use call::{FIELDS, NUMBERS, call, run};
 
 /// Vectors of one pass: 256 elements, which are four fours in the order of summation.
 pub(super) const PASS: usize = FOUR * FOUR;
@@ -201,37 +199,6 @@ impl Extra<'_> {
             || arrays.iter().any(Option::is_some)
             || !self.marks.is_everything()
             || self.accumulate
-    }
-}
-
-/// Runs the loops of a loss over arrays whose lengths fit; the sum of the elements' values.
-///
-/// Each loop is a kernel, and so a function, of its own: in one large function engines of WebAssembly keep even sums in memory.
-pub(crate) fn run<L: Pointwise>(level: Level, loss: L, args: &Args) -> f64 {
-    match (args.extra, args.dx) {
-        (Some(extra), _) => general::general(level, &Whole(loss), args, extra),
-        (None, Some(_)) if !fits(args.scale) || lifts(args.scale) => {
-            general::general(level, &Whole(loss), args, &Extra::default())
-        }
-        (None, Some(dx)) if loss.has_defaults(args.aux) => {
-            let loss = Defaults(loss);
-            level.run(Plain::<_, true> { loss, args, dx })
-        }
-        (None, None) if !SMALL && L::DEFAULTS_ONLY && loss.has_defaults(args.aux) => {
-            let (loss, dx) = (Defaults(loss), args.x);
-            level.run(Plain::<_, false> { loss, args, dx })
-        }
-        (None, _) if L::DEFAULTS_ONLY => {
-            general::general(level, &Whole(loss), args, &Extra::default())
-        }
-        (None, Some(dx)) => level.run(Plain::<L, true> { loss, args, dx }),
-        // Without a gradient nothing is written: `x` only stands in for the slice.
-        (None, None) if !SMALL => level.run(Plain::<L, false> {
-            loss,
-            args,
-            dx: args.x,
-        }),
-        (None, None) => panic!("no place for the gradient"),
     }
 }
 

@@ -168,16 +168,26 @@ fn by_target(level: Level, args: Args, planes: Cells, dt: Cells) -> f64 {
     }
 }
 
-pub(crate) fn pointwise<L: Pointwise>(level: Level, loss: L, args: Args, pass: Pass) -> f64 {
+pub(crate) fn pointwise<L: Pointwise + From<Params>>(
+    level: Level,
+    params: Params,
+    args: Args,
+    pass: Pass,
+) -> f64 {
     level.run(Elements {
-        formula: SigmoidWith(loss),
+        formula: SigmoidWith(L::from(params)),
         args,
         pass,
     })
 }
 
-pub(crate) fn softmax<L: Softmax>(level: Level, loss: L, args: Args, pass: Pass) -> f64 {
-    over_classes(level, Some(&tiles::Whole(loss)), args, pass)
+pub(crate) fn softmax<L: Softmax + From<Params>>(
+    level: Level,
+    params: Params,
+    args: Args,
+    pass: Pass,
+) -> f64 {
+    over_classes(level, Some(&tiles::Whole(L::from(params))), args, pass)
 }
 
 fn over_classes(level: Level, part: Option<&dyn tiles::Formula>, args: Args, pass: Pass) -> f64 {

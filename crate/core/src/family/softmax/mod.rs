@@ -205,8 +205,8 @@ impl Args<'_> {
 }
 
 /// Runs the loops of a loss over arrays whose lengths fit; the sum of the positions' values.
-pub(crate) fn run<L: Softmax>(level: Level, loss: L, args: &Args) -> f64 {
-    let args = *args;
+pub(crate) fn run<L: Softmax + From<Params>>(level: Level, args: &Args) -> f64 {
+    let (loss, args) = (L::from(args.params), *args);
     if L::KIND == Kind::LogProbabilities {
         return picked::run(level, args);
     }
