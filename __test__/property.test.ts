@@ -2,10 +2,9 @@
 
 import test from 'ava'
 import fc from 'fast-check'
-import type { Param, PointwiseDefinition, SoftmaxDefinition } from '../ts/definition.js'
+import type { Param, PointwiseDefinition, SoftmaxDefinition, WordParam } from '../ts/definition.js'
 import { type Definition, definitionOf } from '../ts/definitions.js'
 import type { Loss } from '../ts/family/loss.js'
-import type { WordParam } from '../ts/family/region/index.js'
 import * as library from '../ts/index.js'
 import { platforms } from './platforms.js'
 
@@ -27,8 +26,8 @@ interface Call {
 /** One of the values that tests try for each scalar parameter. */
 function parameters(params: Readonly<Record<string, Param | WordParam>>): fc.Arbitrary<Record<string, unknown>> {
   const choices = Object.entries(params).flatMap(([name, param]) => {
-    if ('target' in param) return []
     if ('words' in param) return [[name, fc.constantFrom<unknown>(...Object.keys(param.words))] as const]
+    if (!('samples' in param)) return []
     return [
       [name, fc.constantFrom<unknown>(...param.samples.map((value) => (value === param.none ? null : value)))] as const,
     ]
@@ -39,7 +38,7 @@ function parameters(params: Readonly<Record<string, Param | WordParam>>): fc.Arb
 /** With the defaults, and with each option that says what targets are. */
 function pointwiseCalls({ domain, params }: PointwiseDefinition): fc.Arbitrary<Call> {
   const flags = Object.entries(params).flatMap(([name, param]) =>
-    'target' in param ? [[name, param.target] as const] : [],
+    'target' in param ? [[name, param.target!] as const] : [],
   )
   const calls = [[undefined, domain.target] as const, ...flags].map(([flag, target]) =>
     fc.array(fc.tuple(values[domain.input], values[target]), { minLength: 1 }).chain((pairs) =>

@@ -22,7 +22,7 @@ export interface CallDescription {
 /** An array of a call, at its place: see `crate/core/src/call.rs`, whose words these are. */
 export interface ArrayDescription {
   readonly name: string
-  readonly role: 'input' | 'output' | 'total' | 'gradient'
+  readonly role: 'input' | 'output' | 'total' | 'gradient' | 'further'
   readonly elements: 'floats' | 'doubles' | 'numbers' | 'labels' | 'mask' | 'bytes'
   readonly extent: 'scores' | 'positions' | 'shared' | 'cycled' | 'classes' | 'samples' | 'planes' | 'whole'
   /** Place of the number of neighbours that share an element, where some do; -1 elsewhere. */

@@ -17,10 +17,20 @@ import {
   smallArray,
   smallWeights,
   type Tensor,
+  word,
   wrongType,
   wrongValue,
 } from '../check.js'
-import type { BatchReduction, FlagParam, Param, PointwiseDefinition, Range, Reduction, Values } from '../definition.js'
+import type {
+  BatchReduction,
+  FlagParam,
+  Param,
+  PointwiseDefinition,
+  Range,
+  Reduction,
+  Values,
+  WordParam,
+} from '../definition.js'
 import { BLOCK } from '../sum.js'
 import type { Floats, Mask, Probabilities } from './arrays.js'
 import type { Result, Wanted } from './inside.js'
@@ -220,7 +230,7 @@ export function pointwise<
   function targetValues(settings: PointwiseSettings): Values {
     const flag = params.findIndex(([, param]) => 'target' in param)
     const isSet = flag >= 0 && [settings.p0, settings.p1][flag] === 1
-    return isSet ? (params[flag][1] as FlagParam).target : definition.domain.target
+    return isSet ? (params[flag][1] as FlagParam).target! : definition.domain.target
   }
 
   /** Targets between 0 and 1 may be integers. */
@@ -339,16 +349,19 @@ export function weightOf(
 /** The value of a scalar parameter for the kernel; 0 where there is none. */
 export function paramOf(
   loss: string,
-  entry: readonly [name: string, param: Param] | undefined,
+  entry: readonly [name: string, param: Param | WordParam] | undefined,
   given: Readonly<Record<string, unknown>>,
 ): number {
   if (entry === undefined) return 0
   const [name, param] = entry
   const value = given[name]
-  if (value === undefined) return param.default
-  if ('target' in param) {
-    return flag(loss, name, value) ? 1 : 0
+  if ('words' in param) {
+    const words = Object.keys(param.words)
+    return param.words[word(loss, name, value ?? words[0], words)]
   }
+  if (value === undefined) return param.default
+  if (!('holds' in param)) return flag(loss, name, value) ? 1 : 0
+  if (value === Infinity && param.infinite) return value
   if (value === null && param.none !== undefined) return param.none
   return single(loss, name, value, param.expected, param.holds)
 }

@@ -1,5 +1,5 @@
 //! `count LOSS LEVEL N`: value and gradient of N elements, in calls of 10,240, for a tool that counts instructions. Rows of
-//! the losses over classes have 10 scores, and those of pairs of rows have as many numbers. `count` alone prints the losses.
+//! the losses over classes have 10 scores, and those of rows have as many numbers. `count` alone prints the losses.
 
 use fused_loss_core::family::{embedding, pointwise, softmax};
 use fused_loss_core::layout::positions::{Positions, Values};
@@ -98,12 +98,14 @@ fn main() {
                 let args = embedding::Args {
                     x,
                     y: t,
+                    z: Some(t),
                     size: CLASSES,
                     signs: None,
                     marks: Positions::default(),
                     sample_weight: None,
                     dx: Some(dx),
                     dy: None,
+                    dz: None,
                     out: None,
                     grad_output: None,
                     scale: 1.0,

@@ -42,7 +42,7 @@ pub enum Kernel {
     Pointwise(pointwise::Run),
     /// Of a class axis.
     Softmax(softmax::Run),
-    /// Of a pair of rows.
+    /// Of rows.
     Embedding(embedding::Run),
 }
 
@@ -90,6 +90,7 @@ registry! {
     embedding Embedding {
         cosineSimilarity ["eps"] => cosine_similarity::CosineSimilarity, Agreement::Exact;
         cosineEmbedding ["margin"] => cosine_embedding::CosineEmbedding, Agreement::Exact;
+        tripletMargin ["margin", "p", "eps", "swap", "distance", "smooth"] => triplet_margin::TripletMargin, Agreement::Close(2);
     }
 }
 
@@ -153,7 +154,7 @@ pub const CALLS: &[Description] = &[
                 kernel: Kernel::Embedding(run),
                 ..
             } => embedding::call(call, host, *run),
-            row => Err(format!("{} is no loss of pairs of rows", row.name)),
+            row => Err(format!("{} is no loss of rows", row.name)),
         },
     },
 ];
@@ -200,6 +201,7 @@ pub fn describe() -> String {
                 Role::Output => "output",
                 Role::Total => "total",
                 Role::Gradient => "gradient",
+                Role::Further => "further",
             };
             let elements = match field.elements {
                 Elements::Floats => "floats",

@@ -1,6 +1,6 @@
 //! Cosine similarity.
 
-use crate::family::embedding::{Embedding, Eval, Params, Products};
+use crate::family::embedding::{Embedding, Eval, Measure, OfPairs, Params};
 
 /// −cos
 #[derive(Clone, Copy)]
@@ -11,19 +11,24 @@ pub struct CosineSimilarity {
 impl CosineSimilarity {
     /// The largest norm of a row that counts as 0.
     #[must_use]
-    pub fn new([eps, _]: Params) -> Self {
+    pub fn new([eps, ..]: Params) -> Self {
         Self { eps }
     }
 }
 
 impl Embedding for CosineSimilarity {
-    #[inline(always)]
-    fn eval(self, products: Products, _: bool) -> Eval {
-        let cosine = products.cosine(self.eps, 0.0);
+    fn measure(&self) -> Measure {
+        Measure::Cosine {
+            least: self.eps,
+            added: 0.0,
+        }
+    }
+
+    fn eval(&self, [cosine, ..]: OfPairs, _: bool) -> Eval {
         Eval {
             // Not `-`: that of a row of zeros is 0, not −0.
-            value: 0.0 - cosine.value,
-            slopes: cosine.slopes.times(-1.0),
+            value: 0.0 - cosine,
+            factors: [-1.0, 0.0, 0.0],
         }
     }
 }
