@@ -1,6 +1,6 @@
 /** Losses of the library that are expressions: what their definitions say to draw, and calls with it. */
 
-import type { EmbeddingDefinition } from '../ts/definition.js'
+import type { EmbeddingDefinition, Param, WordParam } from '../ts/definition.js'
 import { definitionOf } from '../ts/definitions.js'
 import type { ExpressionDescription } from '../ts/expression/call.js'
 import type { Draw } from '../ts/expression/inputs.js'
@@ -58,8 +58,8 @@ export function argumentsOf(
   })
 }
 
-/** The arguments of a loss of pairs of rows, by name. */
-export function pairsOf(
+/** The arguments of a loss of rows, by name. */
+export function rowsOf(
   { rows: names, signs }: EmbeddingDefinition,
   [rows, size]: readonly number[],
   random: () => number,
@@ -67,6 +67,15 @@ export function pairsOf(
   const arrays = names.map((name) => [name, filled(rows * size, () => draws.real(random))] as const)
   const all = Object.fromEntries(arrays)
   return signs ? { ...all, target: filled(rows, () => draws.sign(random)) } : all
+}
+
+/** Options of every value that a definition says to try for its parameters, each alone. */
+export function triedOptions(params: Readonly<Record<string, Param | WordParam>>): Record<string, unknown>[] {
+  return Object.entries(params).flatMap(([name, param]): Record<string, unknown>[] => {
+    if ('words' in param) return Object.keys(param.words).map((word) => ({ [name]: word }))
+    if (!('samples' in param)) return [{ [name]: true }, { [name]: false }]
+    return param.samples.map((value) => ({ [name]: value === param.none ? null : value }))
+  })
 }
 
 /** Options that set one parameter to one of the values that its definition says to try, or none. */

@@ -77,7 +77,13 @@ export const tripletMargin: LossOf<
   rows: ['anchor', 'positive', 'negative'],
   params: {
     margin: { default: 1, expected: 'a number > 0', holds: (margin) => margin > 0, samples: [0.25, 5] },
-    p: { default: 2, expected: 'at least 1, or Infinity', holds: (p) => p >= 1, infinite: true, samples: [1, 1.5, 3, Infinity] },
+    p: {
+      default: 2,
+      expected: 'at least 1, or Infinity',
+      holds: (p) => p >= 1,
+      infinite: true,
+      samples: [1, 1.5, 3, Infinity],
+    },
     eps: { default: 1e-6, expected: 'a finite number ≥ 0', holds: (eps) => eps >= 0, samples: [0, 0.125] },
     swap: { default: 0 },
     distance: { words: { lp: 0, squared: 1, cosine: 2 } },
@@ -97,7 +103,7 @@ export const tripletMargin: LossOf<
     // What the distances of the negative row have of the slope.
     let share = 1
     if (swap === 1 && !(far < swapped)) share = swapped < far ? 0 : 0.5
-    const z = margin + near - (share === 0 ? swapped : far)
+    const z = margin + (near - (share === 0 ? swapped : far))
     const { value, slope } = smooth === 1 ? softplus(z) : hinge(z)
     const xy = isCosine ? -slope : slope
     return { value, xy, xz: -xy * share, yz: -xy * (1 - share) }

@@ -43,15 +43,16 @@ fn main() {
         .collect();
     let (x, t, dx) = (cells(&mut x), cells(&mut t), cells(&mut dx));
     // The defaults of the package.
-    let mut params = [0.0; 2];
-    for (param, name) in params.iter_mut().zip(REGISTRY[op].params) {
+    let mut all = [0.0_f32; 6];
+    for (param, name) in all.iter_mut().zip(REGISTRY[op].params) {
         *param = match *name {
-            "gamma" => 2.0,
+            "gamma" | "p" => 2.0,
             "alpha" => 0.25,
             "beta" | "delta" => 1.0,
             _ => 0.0,
         };
     }
+    let params = [all[0], all[1]];
     for _ in 0..n / ELEMENTS {
         black_box(match REGISTRY[op].kernel {
             Kernel::Pointwise(run) => {
@@ -111,7 +112,7 @@ fn main() {
                     scale: 1.0,
                     accumulate: false,
                     sum: 0.0,
-                    params: params.map(f64::from),
+                    params: all.map(f64::from),
                     share: Share::ALL,
                 };
                 run(level, &args)

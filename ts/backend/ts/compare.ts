@@ -45,7 +45,7 @@ export function clear(into: Compared): void {
   into.xx = 0
   into.xy = 0
   into.yy = 0
-  into.most = 1
+  into.most = Infinity
 }
 
 function cosine(into: Compared, xx: number, xy: number, yy: number, least: number, added: number): void {

@@ -14,7 +14,7 @@ const LARGEST = 1e150
 /** Of one block: which rows count. */
 const classNumbers = new Int32Array(BLOCK)
 
-const none = (): Compared => ({ value: 0, xx: 0, xy: 0, yy: 0, most: 1 })
+const none = (): Compared => ({ value: 0, xx: 0, xy: 0, yy: 0, most: Infinity })
 /** What comes of the first row and the second, the first and the third, the second and the third. */
 const xy = none()
 const xz = none()

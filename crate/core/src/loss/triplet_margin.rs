@@ -63,7 +63,8 @@ impl Embedding for TripletMargin {
         } else {
             0.5
         };
-        let z = self.margin + near - if share == 0.0 { swapped } else { far };
+        let least = if share == 0.0 { swapped } else { far };
+        let z = self.margin + (near - least);
         let (value, slope) = if self.smooth { softplus(z) } else { hinge(z) };
         let slope = if is_cosine { -slope } else { slope };
         Eval {

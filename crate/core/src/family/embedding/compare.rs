@@ -39,7 +39,7 @@ impl Default for Compared {
         Self {
             value: 0.0,
             slopes: Slopes::default(),
-            most: 1.0,
+            most: f64::INFINITY,
         }
     }
 }
@@ -75,7 +75,7 @@ fn cosine([xx, xy, yy]: [f64; 3], least: f64, added: f64) -> Compared {
 
 #[inline(always)]
 fn distance(norm: Norm, eps: f64, x: Cells, y: Cells) -> Compared {
-    let mut most = 1.0;
+    let mut most = f64::INFINITY;
     let (value, slope) = match norm {
         Norm::One => (fold(Absolute, x, y, eps), 1.0),
         Norm::Two => {
@@ -87,7 +87,7 @@ fn distance(norm: Norm, eps: f64, x: Cells, y: Cells) -> Compared {
             let largest = fold(Largest, x, y, eps);
             if largest > 0.0 && largest < f64::INFINITY {
                 most = largest;
-                let sum = fold(Powers { most, p }, x, y, eps);
+                let sum = powers(x, y, eps, most, p);
                 if p == f64::INFINITY {
                     (most, 1.0 / sum)
                 } else {
@@ -190,20 +190,6 @@ impl Fold for Largest {
     }
 }
 
-/// Σ (|u|/most)ᵖ: how often |u| is the largest where p is ∞.
-#[derive(Clone, Copy)]
-struct Powers {
-    most: f64,
-    p: f64,
-}
-
-impl Fold for Powers {
-    #[inline(always)]
-    fn add(self, lane: f64, u: f64) -> f64 {
-        lane + power(u.abs() / self.most, self.p)
-    }
-}
-
 /// xᵖ for x in [0, 1]
 #[inline(always)]
 pub(super) fn power(x: f64, p: f64) -> f64 {
@@ -231,6 +217,17 @@ fn fold<F: Fold>(fold: F, x: Cells, y: Cells, eps: f64) -> f64 {
         *lane = fold.add(*lane, f64::from(x.get()) - f64::from(y.get()) + eps);
     }
     join(lanes, |a, b| fold.join(a, b))
+}
+
+/// Σ (|u|/most)ᵖ: how often |u| is the largest where p is ∞. The compiler has no vectors of powers.
+#[inline(always)]
+fn powers(x: Cells, y: Cells, eps: f64, most: f64, p: f64) -> f64 {
+    let mut lanes = [0.0; WIDTH];
+    for (i, (x, y)) in x.iter().zip(y).enumerate() {
+        let u = f64::from(x.get()) - f64::from(y.get()) + eps;
+        lanes[i % WIDTH] += power(u.abs() / most, p);
+    }
+    join(lanes, |a, b| a + b)
 }
 
 /// All lanes in one.

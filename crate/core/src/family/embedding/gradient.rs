@@ -31,7 +31,7 @@ impl Term for OfThree {
     }
 }
 
-/// a·φ(u) + b·φ(v) with the differences u of x and y, and v of x and z.
+/// a·φ(u) + b·φ(v) with the differences u of x and y, and v of x and z, and what a norm takes of a difference for its gradient.
 #[derive(Clone, Copy)]
 struct Apart<P> {
     phi: [P; 2],
@@ -48,7 +48,6 @@ impl<P: Phi> Term for Apart<P> {
     }
 }
 
-/// What a norm takes of a difference for its gradient.
 trait Phi: Copy {
     fn at(self, u: f64) -> f64;
 }
@@ -131,21 +130,22 @@ pub(super) fn gradient(
         }
         Measure::Distance { norm, eps } => {
             let eps = is_first.map(|is_first| if is_first { eps } else { -eps });
-            let bent = |p| {
-                let phi = pairs.map(|pair| Bent {
-                    most: compared[pair].most,
-                    p,
-                });
-                Apart { phi, factors, eps }
-            };
-            match norm {
+            let p = match norm {
                 Norm::Two | Norm::Squared => {
                     let phi = [Straight; 2];
                     write(to, [x, y, z], accumulate, Apart { phi, factors, eps });
+                    return;
                 }
-                Norm::One => write(to, [x, y, z], accumulate, bent(1.0)),
-                Norm::Power(p) => write(to, [x, y, z], accumulate, bent(p)),
-            }
+                Norm::One => 1.0,
+                Norm::Power(p) => p,
+            };
+            let phi = pairs.map(|pair| Bent {
+                most: compared[pair].most,
+                p,
+            });
+            let term = Apart { phi, factors, eps };
+            // The compiler has no vectors of powers, and would write out eight of each.
+            write_singly(to, [x, y, z], accumulate, term);
         }
     }
 }
@@ -170,12 +170,18 @@ fn write(to: Cells, [x, y, z]: [Cells; 3], accumulate: bool, term: impl Term) {
         }
         one_by_one();
     }
-    for (((to, x), y), z) in tail.iter().zip(x_tail).zip(y_tail).zip(z_tail) {
+    write_singly(tail, [x_tail, y_tail, z_tail], accumulate, term);
+}
+
+#[inline(always)]
+fn write_singly(to: Cells, [x, y, z]: [Cells; 3], accumulate: bool, term: impl Term) {
+    for (((to, x), y), z) in to.iter().zip(x).zip(y).zip(z) {
         let number = term.at(x.get().into(), y.get().into(), z.get().into()) as f32;
         to.set(if accumulate {
             to.get() + number
         } else {
             number
         });
+        one_by_one();
     }
 }
