@@ -116,3 +116,41 @@ export function spreading(loss: unknown): Loose {
     with: (options: unknown) => spreading(own.with(options)),
   }) as Loose
 }
+
+/** Arguments of a loss of rows as an input and one target, which has what the other arguments have of each row one behind the other. */
+export function gatheredOf(definition: EmbeddingDefinition, shape: readonly number[], random: () => number) {
+  const [input, ...others] = Object.values(rowsOf(definition, shape, random))
+  const [rows] = shape
+  const width = others.reduce((sum, { length }) => sum + length / rows, 0)
+  const target = new Float32Array(rows * width)
+  let at = 0
+  for (let row = 0; row < rows; row++) {
+    for (const array of others) {
+      const size = array.length / rows
+      target.set(array.subarray(row * size, (row + 1) * size), at)
+      at += size
+    }
+  }
+  return { input, target }
+}
+
+/** A loss of rows as one of such an input and target, with so many numbers in a row. */
+export function gathered(loss: unknown, { rows: names, signs }: EmbeddingDefinition, size: number): Loose {
+  const sizes = [...names.slice(1).map(() => size), ...(signs ? [1] : [])]
+  const width = sizes.reduce((sum, size) => sum + size, 0)
+  const spread = (target: Float32Array): Float32Array[] =>
+    sizes.map((size, k) => {
+      const first = k * sizes[0]
+      return filled((target.length / width) * size, (i) => target[Math.floor(i / size) * width + first + (i % size)])
+    })
+  const own = spreading(loss)
+  const call =
+    (verb: (...args: unknown[]) => unknown) =>
+    (input: unknown, target: unknown, options?: unknown): unknown =>
+      verb(input, spread(target as Float32Array), options)
+  return Object.assign(call(own), {
+    backward: call(own.backward),
+    valueAndGrad: call(own.valueAndGrad) as Loose['valueAndGrad'],
+    with: (options: unknown) => gathered((loss as Loose).with(options), { rows: names, signs } as never, size),
+  }) as Loose
+}
