@@ -5,6 +5,7 @@
 
 import type { ExecutionContext } from 'ava'
 import { definitionOf } from '../ts/definitions.js'
+import { optionsOf } from '../ts/family/inside.js'
 import * as library from '../ts/index.js'
 import { filled, generator, sameBits } from './data.js'
 import { argumentsOf, gathered, gatheredOf } from './drawn.js'
@@ -471,6 +472,47 @@ everywhere('a gradient is added to what its buffer holds', (t) => {
   const grad = Float32Array.of(5, 6)
   crossEntropy.backward(Float32Array.of(1, 2), Int32Array.of(-100), { grad, accumulate: true })
   t.deepEqual([...grad], [5, 6])
+})
+
+/** The options of a loss that ask for further gradients. */
+function gradNamesOf(name: string): string[] {
+  const [, loss] = Object.entries(library).find(([own]) => own === name)!
+  return [...optionsOf(loss)!].filter((option) => option.endsWith('Grad'))
+}
+
+everywhere('every gradient is added to what its buffer holds', (t) => {
+  for (const { name, loss, input, target, options, positions } of calls()) {
+    if (target instanceof Int32Array) continue
+    const gradNames = gradNamesOf(name)
+    if (gradNames.length === 0) continue
+    const own = { ...options, mask: Uint8Array.from({ length: SAMPLES * positions }, (_, i) => i % 3) }
+    for (const given of [options, own]) {
+      const asked = Object.fromEntries(gradNames.map((name) => [name, true]))
+      const once = loss.valueAndGrad(input, target, { ...given, ...asked }) as unknown as Record<string, Float32Array>
+      const buffers = Object.fromEntries(['grad', ...gradNames].map((name) => [name, input.map((_, i) => i / 64)]))
+      loss.backward(input, target, { ...given, ...buffers, accumulate: true })
+      for (const [gradName, buffer] of Object.entries(buffers)) {
+        const expected = once[gradName].map((g, i) => i / 64 + g)
+        allNear(t, buffer, expected, `${name} ${gradName}`)
+      }
+      // An array that is not the caller's holds nothing.
+      const fresh = loss.valueAndGrad(input, target, { ...given, ...asked, grad: buffers.grad, accumulate: true })
+      for (const gradName of gradNames) {
+        allNear(t, (fresh as unknown as typeof once)[gradName], once[gradName], `${name} ${gradName}`)
+      }
+    }
+  }
+  // By hand: 2·(x − t), and the reverse.
+  const [x, y] = [Float32Array.of(1, 2), Float32Array.of(3, 4)]
+  const [grad, targetGrad] = [Float32Array.of(1, 1), Float32Array.of(5, 6)]
+  mse.backward(x, y, { reduction: 'sum', grad, targetGrad, accumulate: true })
+  t.deepEqual([grad, targetGrad], [Float32Array.of(-3, -3), Float32Array.of(9, 10)])
+  // A sum over nothing adds nothing to either.
+  mse.backward(x, y, { grad, targetGrad, accumulate: true, mask: [false, false] })
+  t.deepEqual([grad, targetGrad], [Float32Array.of(-3, -3), Float32Array.of(9, 10)])
+  t.throws(() => mse.backward(x, y, { grad, targetGrad: y, accumulate: true }), {
+    message: /targetGrad must not overlap/,
+  })
 })
 
 everywhere('an output that overlaps any array of a call is refused', (t) => {

@@ -228,7 +228,7 @@ class PartTargets {
  * The gradient of each part is added into the one buffer, without a temporary of the size of the input. `valueAndGrad` has the
  * unweighted value of each part in `parts` and what its mean divides by in `denominators`. Options that all parts have may be given to the whole and go to each; `grad` must
  * not be the input, which every part reads. A part may be a loss with bound options, or a sum itself; its `gradOutput` is a
- * factor of its gradient alone.
+ * factor of its gradient alone. To a buffer that a part has bound for another gradient, such as `targetGrad`, every call adds.
  *
  * All parts have the target of the call, unless their option `target` names them: then a call takes an object with a target for
  * each name, such as `{ labels, teacher }`. Where that option is an array or a tensor, it is the part's target in every call, and

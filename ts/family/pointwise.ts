@@ -36,6 +36,7 @@ import type { Floats, Mask, Probabilities } from './arrays.js'
 import type { Result, Wanted } from './inside.js'
 import {
   accumulates,
+  addTo,
   arrayGradOutput,
   type Buffers,
   type CommonOptions,
@@ -54,6 +55,7 @@ import {
   separateCall,
   targetGradBuffer,
   valuesBuffer,
+  writtenTargetGrad,
 } from './loss.js'
 import {
   areLabels,
@@ -207,8 +209,11 @@ export function pointwise<
     }
     const { aux, p0, p1 } = settings
     const scale = scalar / denominator
-    const call = { kind: pointwiseKind, loss, definition, marks, x, t, dx: grad, scale, p0, p1, aux, extra }
+    const targetGrad = writtenTargetGrad(extra?.targetGrad, buffers, accumulate)
+    const own = targetGrad === extra?.targetGrad ? extra : { ...extra!, targetGrad }
+    const call = { kind: pointwiseKind, loss, definition, marks, x, t, dx: grad, scale, p0, p1, aux, extra: own }
     const sum = backendFor('pointwise', n).run(call)
+    addTo(extra?.targetGrad, targetGrad)
     return result(extra?.out ?? sum / denominator, grad, reported, extra?.targetGrad)
   }
 
