@@ -35,7 +35,7 @@ export function compare(
 ): void {
   if (measure.kind === 'cosine') {
     products(x, y, first, size)
-    cosine(into, join(xxs, add), join(xys, add), join(yys, add), measure.least, measure.added)
+    cosine(into, sumOf(xxs), sumOf(xys), sumOf(yys), measure.least, measure.added)
   } else distance(into, measure.p, measure.kind === 'square', measure.eps, x, y, first, size)
 }
 
@@ -49,10 +49,13 @@ export function clear(into: Compared): void {
 }
 
 function cosine(into: Compared, xx: number, xy: number, yy: number, least: number, added: number): void {
-  clear(into)
   // NaN of one row shows, though the other is 0.
-  if ((Math.sqrt(xx) <= least || Math.sqrt(yy) <= least) && !Number.isNaN(xy)) return
-  const [x, y] = [xx + added, yy + added]
+  if ((Math.sqrt(xx) <= least || Math.sqrt(yy) <= least) && !Number.isNaN(xy)) {
+    clear(into)
+    return
+  }
+  const x = xx + added
+  const y = yy + added
   const norms = Math.sqrt(x) * Math.sqrt(y)
   const value = Math.max(-1, Math.min(xy / norms, 1))
   into.value = value
@@ -75,7 +78,7 @@ function distance(
   let [value, slope] = [0, 1]
   if (p === 2) {
     squares(x, y, first, size, eps)
-    const sum = join(xxs, add)
+    const sum = sumOf(xxs)
     value = isSquare ? sum : Math.sqrt(sum)
     slope = isSquare ? 2 : 1 / value
   } else if (p === 1) value = fold(x, y, first, size, eps, add, add)
@@ -161,6 +164,12 @@ function fold(x: Float32Array, y: Float32Array, first: number, size: number, eps
     xxs[lane] = one(xxs[lane], Math.abs(x[first + i] - y[first + i] + eps))
   }
   return join(xxs, all)
+}
+
+/** The sum of all lanes. */
+function sumOf(lanes: Float64Array): number {
+  for (let half = WIDTH >> 1; half > 0; half >>= 1) for (let j = 0; j < half; j++) lanes[j] += lanes[j + half]
+  return lanes[0]
 }
 
 /** All lanes in one. */

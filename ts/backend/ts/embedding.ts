@@ -38,6 +38,7 @@ export function embedding(call: EmbeddingCall): number {
     let sum = 0
     for (let row = block; row < end; row++) {
       const first = row * size
+      const last = first + size
       let value = 0
       if (classNumbers[row - block] === NOTHING) {
         clear(xy)
@@ -57,11 +58,16 @@ export function embedding(call: EmbeddingCall): number {
         if (pairs > 2) times(yz, given.yz, factor)
       }
       if (out !== undefined) out[row] = value
-      // Last that by the first row: it may go over it.
-      if (dz !== undefined) gradient(dz, measure, z!, x, y, first, size, xz, false, yz, false, accumulate)
-      if (dy !== undefined) gradient(dy, measure, y, x, z, first, size, xy, false, yz, true, accumulate)
-      if (dx !== undefined) gradient(dx, measure, x, y, z, first, size, xy, true, xz, true, accumulate)
       sum += value
+      // Last that by the first row: it may go over it.
+      if (z === undefined && measure.kind === 'cosine') {
+        if (dy !== undefined) ofTwo(dy, y, x, first, last, xy.yy, xy.xy, accumulate)
+        if (dx !== undefined) ofTwo(dx, x, y, first, last, xy.xx, xy.xy, accumulate)
+        continue
+      }
+      if (dz !== undefined) gradient(dz, measure, z!, x, y, first, last, xz, false, yz, false, accumulate)
+      if (dy !== undefined) gradient(dy, measure, y, x, z ?? x, first, last, xy, false, yz, true, accumulate)
+      if (dx !== undefined) gradient(dx, measure, x, y, z ?? y, first, last, xy, true, xz, true, accumulate)
     }
     total += sum
   }
@@ -76,7 +82,7 @@ function times(compared: Compared, slope: number, factor: number): void {
 }
 
 /**
- * Writes the gradient by a row x, or adds it to what is there, from what came of comparing it with y and, where there is one, z;
+ * Writes the gradient by a row x, or adds it to what is there, from what came of comparing it with y and z;
  * `isFirst` and `isFirstToo` say whether it is the first row of these. `to` may be `x`.
  */
 function gradient(
@@ -84,31 +90,33 @@ function gradient(
   measure: Measure,
   x: Float32Array,
   y: Float32Array,
-  z: Float32Array | undefined,
+  z: Float32Array,
   first: number,
-  size: number,
+  last: number,
   withY: Compared,
   isFirst: boolean,
   withZ: Compared,
   isFirstToo: boolean,
   accumulate: boolean,
 ): void {
-  const last = first + size
   const a = isFirst ? withY.xx : withY.yy
   const b = isFirstToo ? withZ.xx : withZ.yy
-  // Where all are 0 it is 0 whatever the rows hold, and not −0.
   if (a === 0 && b === 0 && withY.xy === 0 && withZ.xy === 0) {
-    if (!accumulate) to.fill(0, first, last)
+    clearRow(to, first, last, accumulate)
   } else if (measure.kind === 'cosine') {
-    if (z === undefined) ofTwo(to, x, y, first, last, a, withY.xy, accumulate)
-    else ofThree(to, x, y, z, first, last, a + b, withY.xy, withZ.xy, accumulate)
+    ofThree(to, x, y, z, first, last, a + b, withY.xy, withZ.xy, accumulate)
   } else {
     const { p, eps } = measure
     // With the sign that makes a difference the negative of that by the other row.
     const [e, f] = [isFirst ? eps : -eps, isFirstToo ? eps : -eps]
-    if (p === 2) straight(to, x, y, z ?? y, first, last, a, b, e, f, accumulate)
-    else bent(to, x, y, z ?? y, first, last, a, b, e, f, accumulate, p, withY.most, withZ.most)
+    if (p === 2) straight(to, x, y, z, first, last, a, b, e, f, accumulate)
+    else bent(to, x, y, z, first, last, a, b, e, f, accumulate, p, withY.most, withZ.most)
   }
+}
+
+/** Where all factors are 0 the gradient is 0 whatever the rows hold, and not −0. */
+function clearRow(to: Float32Array, first: number, last: number, accumulate: boolean): void {
+  if (!accumulate) to.fill(0, first, last)
 }
 
 /** a·x + b·y */
@@ -122,7 +130,8 @@ function ofTwo(
   b: number,
   accumulate: boolean,
 ): void {
-  if (accumulate) for (let i = first; i < last; i++) to[i] += fround(a * x[i] + b * y[i])
+  if (a === 0 && b === 0) clearRow(to, first, last, accumulate)
+  else if (accumulate) for (let i = first; i < last; i++) to[i] += fround(a * x[i] + b * y[i])
   else for (let i = first; i < last; i++) to[i] = a * x[i] + b * y[i]
 }
 

@@ -20,7 +20,7 @@ impl CosineEmbedding {
     }
 }
 
-impl Embedding for CosineEmbedding {
+impl Embedding<2> for CosineEmbedding {
     fn measure(&self) -> Measure {
         Measure::Cosine {
             least: LEAST,

@@ -16,7 +16,7 @@ impl CosineSimilarity {
     }
 }
 
-impl Embedding for CosineSimilarity {
+impl Embedding<2> for CosineSimilarity {
     fn measure(&self) -> Measure {
         Measure::Cosine {
             least: self.eps,

@@ -42,7 +42,7 @@ impl TripletMargin {
     }
 }
 
-impl Embedding for TripletMargin {
+impl Embedding<3> for TripletMargin {
     fn measure(&self) -> Measure {
         self.measure
     }

@@ -54,8 +54,11 @@ pub(super) fn compare(measure: Measure, x: Cells, y: Cells) -> Compared {
 
 #[inline(always)]
 fn cosine([xx, xy, yy]: [f64; 3], least: f64, added: f64) -> Compared {
+    // Most rows are so much longer that no root need be taken to say so.
+    let limit = 4.0 * least * least;
+    let is_short = |square: f64| square <= limit && square.sqrt() <= least;
     // NaN of one row shows, though the other is 0.
-    if (xx.sqrt() <= least || yy.sqrt() <= least) && !xy.is_nan() {
+    if (is_short(xx) || is_short(yy)) && !xy.is_nan() {
         return Compared::default();
     }
     let (xx, yy) = (xx + added, yy + added);

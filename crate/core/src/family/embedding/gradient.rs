@@ -11,7 +11,7 @@ trait Term: Copy {
 
 /// a·x + b·y
 #[derive(Clone, Copy)]
-struct OfTwo(f64, f64);
+pub(super) struct OfTwo(pub f64, pub f64);
 
 impl Term for OfTwo {
     #[inline(always)]
@@ -88,6 +88,25 @@ impl Phi for Bent {
     }
 }
 
+/// Writes the gradient by row x of two whose cosine is taken, or adds it to what is there; `to` may be the memory of x.
+#[inline(always)]
+pub(super) fn gradient_of_two(to: Cells, x: Cells, y: Cells, accumulate: bool, term: OfTwo) {
+    let OfTwo(a, b) = term;
+    if a == 0.0 && b == 0.0 {
+        clear(to, accumulate);
+    } else {
+        write(to, [x, y, y], accumulate, term);
+    }
+}
+
+/// Where all factors are 0 the gradient is 0 whatever the rows hold, and not −0.
+#[inline(always)]
+fn clear(to: Cells, accumulate: bool) {
+    if !accumulate {
+        to.iter().for_each(|to| to.set(0.0));
+    }
+}
+
 /// Writes the gradient by row `own` of `rows`, or adds it to what is there; `to` may be the memory of that row.
 #[inline(always)]
 pub(super) fn gradient(
@@ -104,26 +123,23 @@ pub(super) fn gradient(
     let others = [0, 1].map(|k| PAIRS[pairs[k]][usize::from(is_first[k])]);
     let x = rows[own];
     let y = rows[others[0]];
-    // Of two rows the second pair has no slopes, and the third no numbers.
-    let is_pair = rows[2].len() < x.len();
-    let z = if is_pair { y } else { rows[others[1]] };
+    // Of two rows the second pair has no slopes, and the third row no numbers.
+    let z = if rows[2].len() < x.len() {
+        y
+    } else {
+        rows[others[1]]
+    };
     let slopes = pairs.map(|pair| compared[pair].slopes);
     let factors: [f64; 2] = [0, 1].map(|k| {
         let Slopes { xx, yy, .. } = slopes[k];
         if is_first[k] { xx } else { yy }
     });
     let crosses = slopes.map(|slopes| slopes.xy);
-    // Where all are 0 it is 0 whatever the rows hold, and not −0.
     if factors == [0.0; 2] && crosses == [0.0; 2] {
-        if !accumulate {
-            to.iter().for_each(|to| to.set(0.0));
-        }
+        clear(to, accumulate);
         return;
     }
     match measure {
-        Measure::Cosine { .. } if is_pair => {
-            write(to, [x, y, z], accumulate, OfTwo(factors[0], crosses[0]));
-        }
         Measure::Cosine { .. } => {
             let term = OfThree(factors[0] + factors[1], crosses[0], crosses[1]);
             write(to, [x, y, z], accumulate, term);

@@ -1,7 +1,7 @@
 //! The loop over rows: a pass over two rows for each comparison, and one for each gradient, which finds the rows in the cache.
 
 use super::compare::{Compared, Slopes, compare};
-use super::gradient::gradient;
+use super::gradient::{OfTwo, gradient, gradient_of_two};
 use super::{Args, Embedding, Measure, PAIRS};
 use crate::layout::positions::NOTHING;
 use crate::share::Total;
@@ -12,13 +12,12 @@ use crate::sum::{BLOCK, positions_of_unit};
 /// a float, and products with it still are doubles. `ts/backend/ts/embedding.ts` has the same.
 const LARGEST: f64 = 1e150;
 
-pub(super) struct Rows<'a> {
-    pub loss: &'a dyn Embedding,
-    pub measure: Measure,
+pub(super) struct Rows<'a, const ROWS: usize, L: Embedding<ROWS> + ?Sized> {
+    pub loss: &'a L,
     pub args: &'a Args<'a>,
 }
 
-impl Kernel for Rows<'_> {
+impl<const ROWS: usize, L: Embedding<ROWS> + ?Sized> Kernel for Rows<'_, ROWS, L> {
     type Out = f64;
 
     /// The set only says for which instructions plain Rust is compiled: there are no vectors of doubles.
@@ -29,13 +28,14 @@ impl Kernel for Rows<'_> {
         let all = (self.args.share).elements(unit, x.len().checked_div(size).unwrap_or(0));
         let mut total = Total::new(self.args.share, self.args.sum);
         let mut classes = [0; BLOCK];
-        let pairs = &PAIRS[..self.loss.pairs()];
+        let measure = self.loss.measure();
+        let pairs = &PAIRS[..if ROWS == 2 { 1 } else { self.loss.pairs() }];
         for first in all.clone().step_by(unit) {
             let classes = &mut classes[..unit.min(all.end - first)];
             marks.classes(first, classes);
             let mut sum = 0.0;
             for (i, &class) in classes.iter().enumerate() {
-                sum += self.row(first + i, class != NOTHING, pairs);
+                sum += self.row(first + i, class != NOTHING, measure, pairs);
             }
             total.add(sum);
         }
@@ -43,13 +43,14 @@ impl Kernel for Rows<'_> {
     }
 }
 
-impl Rows<'_> {
+impl<const ROWS: usize, L: Embedding<ROWS> + ?Sized> Rows<'_, ROWS, L> {
     /// Writes the gradients of a row, and its value, which is returned too.
     #[inline(always)]
-    fn row(&self, row: usize, counts: bool, pairs: &[[usize; 2]]) -> f64 {
+    fn row(&self, row: usize, counts: bool, measure: Measure, pairs: &[[usize; 2]]) -> f64 {
         let args = self.args;
         let range = row * args.size..(row + 1) * args.size;
-        let rows = [Some(args.x), Some(args.y), args.z].map(|rows| match rows {
+        let z = if ROWS == 2 { None } else { args.z };
+        let rows = [Some(args.x), Some(args.y), z].map(|rows| match rows {
             Some(rows) => &rows[range.clone()],
             None => &[],
         });
@@ -57,7 +58,7 @@ impl Rows<'_> {
         let mut compared = [Compared::default(); 3];
         if counts {
             for (compared, &[i, j]) in compared.iter_mut().zip(pairs) {
-                *compared = compare(self.measure, rows[i], rows[j]);
+                *compared = compare(measure, rows[i], rows[j]);
             }
             let positive = args.signs.is_none_or(|signs| signs.at(row) > 0.0);
             let numbers = compared.map(|compared| compared.value);
@@ -82,10 +83,20 @@ impl Rows<'_> {
             out[row].set(value as f32);
         }
         // Last that by the first row: it may go over it.
+        if let (2, Measure::Cosine { .. }) = (ROWS, measure) {
+            let ([x, y, _], Slopes { xx, xy, yy }) = (rows, compared[0].slopes);
+            for (to, own, other, factor) in [(args.dy, y, x, yy), (args.dx, x, y, xx)] {
+                if let Some(to) = to {
+                    let to = &to[range.clone()];
+                    gradient_of_two(to, own, other, args.accumulate, OfTwo(factor, xy));
+                }
+            }
+            return value;
+        }
         for (own, to) in [args.dx, args.dy, args.dz].into_iter().enumerate().rev() {
             if let Some(to) = to {
                 let to = &to[range.clone()];
-                gradient(to, self.measure, own, rows, &compared, args.accumulate);
+                gradient(to, measure, own, rows, &compared, args.accumulate);
             }
         }
         value
