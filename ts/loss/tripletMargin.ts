@@ -51,19 +51,20 @@ const LEAST = 1e-8
  * @example
  * import { tripletMargin } from 'fused-loss'
  *
- * const anchor = Float32Array.of(0, 0, 1, 1)
- * const positive = Float32Array.of(3, 4, 1, 2)
- * const negative = Float32Array.of(0, 2, 1, 9)
- * const loss = tripletMargin.with({ shape: [2, 2], eps: 0 })
- * loss(anchor, positive, negative, { reduction: 'none' }) // → [4, 0]
+ * const anchor = Float32Array.of(1, 1, 0, 0)
+ * const positive = Float32Array.of(3, 2, 3, 4)
+ * const negative = Float32Array.of(2, 3, 0, 9)
+ * const loss = tripletMargin.with({ shape: [2, 2] })
+ * loss(anchor, positive, negative, { eps: 0, reduction: 'none' }) // → [1, 0]
  * const { grad, positiveGrad, negativeGrad } = loss.valueAndGrad(anchor, positive, negative, {
+ *   distance: 'squared',
  *   reduction: 'sum',
  *   positiveGrad: true,
  *   negativeGrad: true,
  * })
- * positiveGrad // → [0.6, 0.8, 0, 0]
- * negativeGrad // → [0, -1, 0, 0]
- * grad // → [-0.6, 0.2, 0, 0]
+ * grad // → [-2, 2, 0, 0]
+ * positiveGrad // → [4, 2, 0, 0]
+ * negativeGrad // → [-2, -4, 0, 0]
  * @see PyTorch `torch.nn.functional.triplet_margin_loss`, and `triplet_margin_with_distance_loss` for other distances
  */
 export const tripletMargin: LossOf<
