@@ -11,7 +11,7 @@ import type { RegionCall } from '../ts/call/region.js'
 import type { OutsideCall, WeightCall } from '../ts/call/scan.js'
 import type { SoftmaxCall } from '../ts/call/softmax.js'
 import { definitionOf } from '../ts/definitions.js'
-import { bceWithLogits, cosineEmbedding, crossEntropy } from '../ts/index.js'
+import { bceWithLogits, crossEntropy, tripletMargin } from '../ts/index.js'
 import { platforms } from './platforms.js'
 
 /** An array for each name, so that its place shows. */
@@ -33,6 +33,7 @@ const streams = {
   accumulate: true,
 }
 const ofStreams = { sampleInner: 11, accumulate: 1 }
+const ofParams = { p0: 0.25, p1: 0.125, p2: 3, p3: 4, p4: 5, p5: 6 }
 const program = {
   kind: 'raw',
   exact: true,
@@ -205,21 +206,22 @@ const calls: readonly (readonly [call: Call, numbers: Readonly<Record<string, nu
   [
     {
       kind: kinds[6],
-      loss: 'cosineEmbedding',
-      definition: definitionOf(cosineEmbedding),
+      loss: 'tripletMargin',
+      definition: definitionOf(tripletMargin),
       marks,
       x: array('x'),
       y: array('y'),
+      z: array('z'),
       size: 1,
       signs: array('signs'),
       dx: array('dx'),
       dy: array('dy'),
+      dz: array('dz'),
       scale: 0.5,
-      p0: 0.25,
-      p1: 0.125,
+      params: [0.25, 0.125, 3, 4, 5, 6],
       ...streams,
     } as EmbeddingCall,
-    { ...ofMarks, ...ofStreams, scale: 0.5, p0: 0.25, p1: 0.125, classes: 1, positions: 1, last: 1 },
+    { ...ofMarks, ...ofStreams, ...ofParams, scale: 0.5, classes: 1, positions: 1, last: 1 },
   ],
 ]
 

@@ -98,9 +98,9 @@ function pointwiseCases(definition: PointwiseDefinition): Case[] {
       weighed(shared, 'mean by weight of a sample', { shape: [batch, sample] })
     }
     Object.entries(definition.params).forEach(([name, param], p) => {
-      if ('target' in param) {
+      if (!('samples' in param)) {
         const on = defaults.with(p, 1)
-        add(`${name}`, { [name]: true }, undefined, undefined, on, targets(param.target))
+        add(`${name}`, { [name]: true }, undefined, undefined, on, targets(param.target!))
         add(`no ${name}`, { [name]: false }, undefined, undefined, defaults.with(p, 0))
         return
       }

@@ -5,9 +5,10 @@
 
 import type { ExecutionContext } from 'ava'
 import { definitionOf } from '../ts/definitions.js'
+import { optionsOf } from '../ts/family/inside.js'
 import * as library from '../ts/index.js'
 import { filled, generator, sameBits } from './data.js'
-import { argumentsOf } from './drawn.js'
+import { argumentsOf, gathered, gatheredOf } from './drawn.js'
 import { everywhere, type Loose, loose } from './everywhere.js'
 
 const { crossEntropy, dice, distillation, mse, bceDice, diceCe, bceWithLogits, nll, softmaxFocal, sigmoidFocal } =
@@ -20,7 +21,7 @@ interface Call {
   readonly input: Float32Array
   readonly target: Float32Array | Int32Array
   readonly options: Record<string, unknown>
-  /** Positions of a sample that a mask has a value for: elements, where there is no class axis. */
+  /** Positions of a sample that a mask has a value for: elements, where there is no class axis, or rows. */
   readonly positions: number
   readonly family: string
 }
@@ -82,10 +83,21 @@ function calls(): Call[] {
           { ...call, target: distribution },
         ]
       }
+      case 'embedding': {
+        const { input, target } = gatheredOf(definition, [SAMPLES * CLASSES, SPREAD], random)
+        const call = { name, loss: gathered(value, definition, SPREAD), options: { shape }, positions: CLASSES }
+        return [{ ...call, input, target, family: 'embedding' }]
+      }
       default:
         return []
     }
   })
+}
+
+/** The lengths of the axes of positions. */
+function axesOf({ family }: Call): number[] {
+  if (family === 'pointwise') return [SAMPLES, CLASSES, SPREAD]
+  return [SAMPLES, family === 'embedding' ? CLASSES : SPREAD]
 }
 
 /** Value, gradient and what else a call gives. */
@@ -115,9 +127,14 @@ function allNear(
   t.true(got.length === expected.length && worst <= tolerance * scale, `${message}: off by ${worst} of ${scale}`)
 }
 
-/** Index of the score, or element, of a position. */
-const scoreOf = ({ positions }: Call, sample: number, position: number, c: number) =>
-  positions === SPREAD ? (sample * CLASSES + c) * SPREAD + position : sample * positions + position + 0 * c
+/** Indices of what an array of a value per score, or of several per position, has for a position. */
+function indicesOf({ family, positions }: Call, length: number, sample: number, position: number): number[] {
+  const each = length / (SAMPLES * positions)
+  const isPlane = family !== 'embedding' && family !== 'pointwise' && each > 1
+  return Array.from({ length: each }, (_, c) =>
+    isPlane ? (sample * each + c) * positions + position : (sample * positions + position) * each + c,
+  )
+}
 
 everywhere('a masked position counts for nothing, whatever it holds, in every type of mask', (t) => {
   const random = generator(5)
@@ -127,14 +144,12 @@ everywhere('a masked position counts for nothing, whatever it holds, in every ty
     const hidden = (i: number) => !bits[i]
     const poisoned = input.slice()
     const poisonedTarget = target.slice()
-    const classes = positions === SPREAD ? CLASSES : 1
+    const indices = (i: number, { length }: ArrayLike<number>) =>
+      indicesOf(call, length, Math.floor(i / positions), i % positions)
     for (let i = 0; i < bits.length; i++) {
       if (!hidden(i)) continue
-      const [sample, position] = [Math.floor(i / positions), i % positions]
-      for (let c = 0; c < classes; c++) poisoned[scoreOf(call, sample, position, c)] = [Number.NaN, Infinity][i % 2]
-      if (target.length === input.length) {
-        for (let c = 0; c < classes; c++) poisonedTarget[scoreOf(call, sample, position, c)] = Number.NaN
-      } else poisonedTarget[i] = 1234
+      for (const at of indices(i, input)) poisoned[at] = [Number.NaN, Infinity][i % 2]
+      for (const at of indices(i, target)) poisonedTarget[at] = target instanceof Int32Array ? 1234 : Number.NaN
     }
     const reference = both(loss, poisoned, poisonedTarget, { ...options, mask: bits })
     t.true(Number.isFinite(reference.value), name)
@@ -143,11 +158,10 @@ everywhere('a masked position counts for nothing, whatever it holds, in every ty
     t.is(reference.value, clean.value, name)
     t.true(sameBits(reference.grad, clean.grad), name)
     for (let i = 0; i < bits.length; i++) {
-      const [sample, position] = [Math.floor(i / positions), i % positions]
-      for (let c = 0; hidden(i) && c < classes; c++) t.is(clean.grad[scoreOf(call, sample, position, c)], 0, name)
+      if (hidden(i)) for (const at of indices(i, input)) t.is(clean.grad[at], 0, name)
     }
     const numbers = Array.from(bits, Number)
-    const shape = [SAMPLES, ...(classes === 1 ? [CLASSES, SPREAD] : [SPREAD])]
+    const shape = axesOf(call)
     const masks = [
       Uint8Array.from(numbers),
       Float32Array.from(numbers),
@@ -447,7 +461,7 @@ everywhere('a gradient is added to what its buffer holds', (t) => {
     for (const grad of [own, own.subarray(0)]) {
       t.throws(() => loss.valueAndGrad(own, target, { ...options, accumulate: true, grad }), {
         instanceOf: RangeError,
-        message: /grad must not be the input with accumulate/,
+        message: /grad must not be (the input|input1|anchor) with accumulate/,
       })
     }
     t.deepEqual(own, input, name)
@@ -460,16 +474,57 @@ everywhere('a gradient is added to what its buffer holds', (t) => {
   t.deepEqual([...grad], [5, 6])
 })
 
+/** The options of a loss that ask for further gradients. */
+function gradNamesOf(name: string): string[] {
+  const [, loss] = Object.entries(library).find(([own]) => own === name)!
+  return [...optionsOf(loss)!].filter((option) => option.endsWith('Grad'))
+}
+
+everywhere('every gradient is added to what its buffer holds', (t) => {
+  for (const { name, loss, input, target, options, positions } of calls()) {
+    if (target instanceof Int32Array) continue
+    const gradNames = gradNamesOf(name)
+    if (gradNames.length === 0) continue
+    const own = { ...options, mask: Uint8Array.from({ length: SAMPLES * positions }, (_, i) => i % 3) }
+    for (const given of [options, own]) {
+      const asked = Object.fromEntries(gradNames.map((name) => [name, true]))
+      const once = loss.valueAndGrad(input, target, { ...given, ...asked }) as unknown as Record<string, Float32Array>
+      const buffers = Object.fromEntries(['grad', ...gradNames].map((name) => [name, input.map((_, i) => i / 64)]))
+      loss.backward(input, target, { ...given, ...buffers, accumulate: true })
+      for (const [gradName, buffer] of Object.entries(buffers)) {
+        const expected = once[gradName].map((g, i) => i / 64 + g)
+        allNear(t, buffer, expected, `${name} ${gradName}`)
+      }
+      // An array that is not the caller's holds nothing.
+      const fresh = loss.valueAndGrad(input, target, { ...given, ...asked, grad: buffers.grad, accumulate: true })
+      for (const gradName of gradNames) {
+        allNear(t, (fresh as unknown as typeof once)[gradName], once[gradName], `${name} ${gradName}`)
+      }
+    }
+  }
+  // By hand: 2·(x − t), and the reverse.
+  const [x, y] = [Float32Array.of(1, 2), Float32Array.of(3, 4)]
+  const [grad, targetGrad] = [Float32Array.of(1, 1), Float32Array.of(5, 6)]
+  mse.backward(x, y, { reduction: 'sum', grad, targetGrad, accumulate: true })
+  t.deepEqual([grad, targetGrad], [Float32Array.of(-3, -3), Float32Array.of(9, 10)])
+  // A sum over nothing adds nothing to either.
+  mse.backward(x, y, { grad, targetGrad, accumulate: true, mask: [false, false] })
+  t.deepEqual([grad, targetGrad], [Float32Array.of(-3, -3), Float32Array.of(9, 10)])
+  t.throws(() => mse.backward(x, y, { grad, targetGrad: y, accumulate: true }), {
+    message: /targetGrad must not overlap/,
+  })
+})
+
 everywhere('an output that overlaps any array of a call is refused', (t) => {
   const memory = new Float32Array(2000)
-  for (const { name, loss, input, target, options, family } of calls()) {
+  for (const { name, loss, input, target, options, family, positions } of calls()) {
     const n = input.length
     const classes = (extra: Record<string, unknown> = {}) => ({ ...options, ...extra })
     const view = (length: number) => memory.subarray(n - 1, n - 1 + length)
     const optional: Record<string, unknown> = {
       weight: family === 'pointwise' ? view(n) : view(CLASSES),
       sampleWeight: view(SAMPLES),
-      mask: view(family === 'pointwise' ? n : SAMPLES * SPREAD),
+      mask: view(SAMPLES * positions),
       posWeight: view(CLASSES),
       alpha: view(CLASSES),
     }
@@ -491,7 +546,7 @@ everywhere('an output that overlaps any array of a call is refused', (t) => {
       })
       t.deepEqual(memory, before, name)
     }
-    t.true(tried >= (name === 'distillation' ? 2 : 3), name)
+    t.true(tried >= (name === 'distillation' || family === 'embedding' ? 2 : 3), name)
   }
 })
 

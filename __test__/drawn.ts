@@ -1,6 +1,6 @@
 /** Losses of the library that are expressions: what their definitions say to draw, and calls with it. */
 
-import type { EmbeddingDefinition } from '../ts/definition.js'
+import type { EmbeddingDefinition, Param, WordParam } from '../ts/definition.js'
 import { definitionOf } from '../ts/definitions.js'
 import type { ExpressionDescription } from '../ts/expression/call.js'
 import type { Draw } from '../ts/expression/inputs.js'
@@ -58,8 +58,8 @@ export function argumentsOf(
   })
 }
 
-/** The arguments of a loss of pairs of rows, by name. */
-export function pairsOf(
+/** The arguments of a loss of rows, by name. */
+export function rowsOf(
   { rows: names, signs }: EmbeddingDefinition,
   [rows, size]: readonly number[],
   random: () => number,
@@ -67,6 +67,15 @@ export function pairsOf(
   const arrays = names.map((name) => [name, filled(rows * size, () => draws.real(random))] as const)
   const all = Object.fromEntries(arrays)
   return signs ? { ...all, target: filled(rows, () => draws.sign(random)) } : all
+}
+
+/** Options of every value that a definition says to try for its parameters, each alone. */
+export function triedOptions(params: Readonly<Record<string, Param | WordParam>>): Record<string, unknown>[] {
+  return Object.entries(params).flatMap(([name, param]): Record<string, unknown>[] => {
+    if ('words' in param) return Object.keys(param.words).map((word) => ({ [name]: word }))
+    if (!('samples' in param)) return [{ [name]: true }, { [name]: false }]
+    return param.samples.map((value) => ({ [name]: value === param.none ? null : value }))
+  })
 }
 
 /** Options that set one parameter to one of the values that its definition says to try, or none. */
@@ -105,5 +114,43 @@ export function spreading(loss: unknown): Loose {
     backward: call(own.backward),
     valueAndGrad: call(own.valueAndGrad) as Loose['valueAndGrad'],
     with: (options: unknown) => spreading(own.with(options)),
+  }) as Loose
+}
+
+/** Arguments of a loss of rows as an input and one target, which has what the other arguments have of each row one behind the other. */
+export function gatheredOf(definition: EmbeddingDefinition, shape: readonly number[], random: () => number) {
+  const [input, ...others] = Object.values(rowsOf(definition, shape, random))
+  const [rows] = shape
+  const width = others.reduce((sum, { length }) => sum + length / rows, 0)
+  const target = new Float32Array(rows * width)
+  let at = 0
+  for (let row = 0; row < rows; row++) {
+    for (const array of others) {
+      const size = array.length / rows
+      target.set(array.subarray(row * size, (row + 1) * size), at)
+      at += size
+    }
+  }
+  return { input, target }
+}
+
+/** A loss of rows as one of such an input and target, with so many numbers in a row. */
+export function gathered(loss: unknown, { rows: names, signs }: EmbeddingDefinition, size: number): Loose {
+  const sizes = [...names.slice(1).map(() => size), ...(signs ? [1] : [])]
+  const width = sizes.reduce((sum, size) => sum + size, 0)
+  const spread = (target: Float32Array): Float32Array[] =>
+    sizes.map((size, k) => {
+      const first = k * sizes[0]
+      return filled((target.length / width) * size, (i) => target[Math.floor(i / size) * width + first + (i % size)])
+    })
+  const own = spreading(loss)
+  const call =
+    (verb: (...args: unknown[]) => unknown) =>
+    (input: unknown, target: unknown, options?: unknown): unknown =>
+      verb(input, spread(target as Float32Array), options)
+  return Object.assign(call(own), {
+    backward: call(own.backward),
+    valueAndGrad: call(own.valueAndGrad) as Loose['valueAndGrad'],
+    with: (options: unknown) => gathered((loss as Loose).with(options), { rows: names, signs } as never, size),
   }) as Loose
 }

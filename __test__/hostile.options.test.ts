@@ -10,7 +10,7 @@ import { definitionOf } from '../ts/definitions.js'
 import { optionsOf } from '../ts/family/inside.js'
 import * as library from '../ts/index.js'
 import { generator } from './data.js'
-import { argumentsOf, pairsOf } from './drawn.js'
+import { argumentsOf, rowsOf, triedOptions } from './drawn.js'
 import { everywhere, type Loose, loose } from './everywhere.js'
 import { platforms } from './platforms.js'
 
@@ -108,20 +108,20 @@ function makersOf(loss: string, option: string): readonly ((loss: string, labels
   if (option.endsWith('Grad')) return choices.targetGrad
   const definition = definitionOf((library as Record<string, unknown>)[loss])!
   if (definition.family === 'embedding') {
-    const param = definition.params[option]
-    return param !== undefined && 'samples' in param ? param.samples.map((value) => () => value) : [() => false]
+    const own = triedOptions(definition.params).filter((one) => option in one)
+    return own.length === 0 ? [() => false] : own.map((one) => () => one[option])
   }
   if (definition.family !== 'expression') return number
   const { samples } = definition.params.find(({ name }) => name === option)!
   return samples.length === 0 ? number : samples.map((value) => () => value)
 }
 
-/** Numbers for every input of an expression, or of a loss of pairs of rows. */
+/** Numbers for every input of an expression, or of a loss of rows. */
 function drawnArguments(loss: string): Record<string, Float32Array> | undefined {
   const definition = definitionOf((library as Record<string, unknown>)[loss])!
   if (definition.family === 'embedding') {
     const rows = [SCORES / shape[2], shape[2]]
-    const pairs = Object.entries(pairsOf(definition, rows, generator(1)))
+    const pairs = Object.entries(rowsOf(definition, rows, generator(1)))
     return Object.fromEntries(pairs.map(([name, array]) => [name, floats(array.length, (i) => array[i])]))
   }
   if (definition.family !== 'expression') return undefined

@@ -6,7 +6,7 @@ import { optionsOf } from '../ts/family/inside.js'
 import * as library from '../ts/index.js'
 import { bce, bceWithLogits, combine, crossEntropy, distillation, klDiv, mse, nll, softmaxFocal } from '../ts/index.js'
 import { generator } from './data.js'
-import { argumentsOf, pairsOf, spreading } from './drawn.js'
+import { argumentsOf, rowsOf, spreading } from './drawn.js'
 import { detached, everywhere, type Loose, loose, refuses } from './everywhere.js'
 
 const x = Float32Array.of(1, 2, 3, 4, 5, 6)
@@ -186,7 +186,7 @@ everywhere('a mean by weights where there is none', (t) => {
       definition.family === 'expression'
         ? argumentsOf(definition as never, 6, random)
         : definition.family === 'embedding'
-          ? Object.values(pairsOf(definition, [2, 3], random))
+          ? Object.values(rowsOf(definition, [2, 3], random))
           : undefined
     const isList = drawn !== undefined && drawn.length > 2
     const looseLoss = isList ? spreading : loose

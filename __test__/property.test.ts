@@ -2,14 +2,13 @@
 
 import test from 'ava'
 import fc from 'fast-check'
-import type { Param, PointwiseDefinition, SoftmaxDefinition } from '../ts/definition.js'
+import type { EmbeddingDefinition, Param, PointwiseDefinition, SoftmaxDefinition, WordParam } from '../ts/definition.js'
 import { type Definition, definitionOf } from '../ts/definitions.js'
-import type { Loss } from '../ts/family/loss.js'
-import type { WordParam } from '../ts/family/region/index.js'
 import * as library from '../ts/index.js'
+import { loose } from './everywhere.js'
 import { platforms } from './platforms.js'
 
-type AnyLoss = Loss<Float32Array, Float32Array | Int32Array, object>
+type Numbers = Float32Array | Int32Array
 
 /** Any finite numbers, the extreme ones more often than their share. */
 const finite = fc.float({ noNaN: true, noDefaultInfinity: true })
@@ -19,16 +18,18 @@ const probability = fc.oneof(fc.constantFrom(0, 1, 1e-45), fc.float({ min: 0, ma
 const values = { real: score, probability, logProbability: score.map((x) => -Math.abs(x)) }
 
 interface Call {
-  readonly input: Float32Array
-  readonly target: Float32Array | Int32Array
+  readonly arrays: readonly Numbers[]
+  /** Numbers nearer to 0, but not 0, have gradients beyond single precision. */
+  readonly least?: number
   readonly options: Readonly<Record<string, unknown>>
 }
 
 /** One of the values that tests try for each scalar parameter. */
 function parameters(params: Readonly<Record<string, Param | WordParam>>): fc.Arbitrary<Record<string, unknown>> {
   const choices = Object.entries(params).flatMap(([name, param]) => {
-    if ('target' in param) return []
     if ('words' in param) return [[name, fc.constantFrom<unknown>(...Object.keys(param.words))] as const]
+    // What says what targets are has calls of its own.
+    if (!('samples' in param)) return 'target' in param ? [] : [[name, fc.boolean() as fc.Arbitrary<unknown>] as const]
     return [
       [name, fc.constantFrom<unknown>(...param.samples.map((value) => (value === param.none ? null : value)))] as const,
     ]
@@ -39,13 +40,12 @@ function parameters(params: Readonly<Record<string, Param | WordParam>>): fc.Arb
 /** With the defaults, and with each option that says what targets are. */
 function pointwiseCalls({ domain, params }: PointwiseDefinition): fc.Arbitrary<Call> {
   const flags = Object.entries(params).flatMap(([name, param]) =>
-    'target' in param ? [[name, param.target] as const] : [],
+    'target' in param ? [[name, param.target!] as const] : [],
   )
   const calls = [[undefined, domain.target] as const, ...flags].map(([flag, target]) =>
     fc.array(fc.tuple(values[domain.input], values[target]), { minLength: 1 }).chain((pairs) =>
       parameters(params).map((options) => ({
-        input: Float32Array.from(pairs, ([x]) => x),
-        target: Float32Array.from(pairs, ([, t]) => t),
+        arrays: [Float32Array.from(pairs, ([x]) => x), Float32Array.from(pairs, ([, t]) => t)],
         options: flag === undefined ? options : { ...options, [flag]: true },
       })),
     ),
@@ -81,8 +81,7 @@ function softmaxCalls({ kind, params }: SoftmaxDefinition): fc.Arbitrary<Call> {
   return fc
     .tuple(scored(kind === 'logProbabilities' ? values.logProbability : score), options, parameters(params))
     .map(([call, options, params]) => ({
-      input: call.scores,
-      target: kind === 'teacher' || (kind === 'scores' && call.soft) ? call.others : call.labels,
+      arrays: [call.scores, kind === 'teacher' || (kind === 'scores' && call.soft) ? call.others : call.labels],
       options: { ...call.options, ...options, ...params },
     }))
 }
@@ -101,11 +100,26 @@ function regionCalls(
         switches,
       )
       .map(([call, params, switches]) => ({
-        input: call.scores,
-        target: call.soft ? call.others : call.labels,
+        arrays: [call.scores, call.soft ? call.others : call.labels],
         options: { ...call.options, ...params, ...switches, ...(choice && { activation }) },
       })),
   )
+}
+
+/** Rows of any numbers, with labels where the loss has them, and all gradients. */
+function embeddingCalls({ rows: names, signs, params }: EmbeddingDefinition): fc.Arbitrary<Call> {
+  const asked = Object.fromEntries(names.slice(1).map((name) => [`${name}Grad`, true]))
+  return fc.tuple(fc.integer({ min: 1, max: 5 }), fc.integer({ min: 1, max: 20 })).chain(([count, size]) => {
+    const numbers = fc.array(score, { minLength: count * size, maxLength: count * size })
+    const labels = fc.array(fc.constantFrom(-1, 1), { minLength: count, maxLength: count })
+    const arrays = [...names.map(() => numbers), ...(signs ? [labels] : [])]
+    return fc.tuple(fc.tuple(...arrays), parameters(params)).map(([arrays, options]) => ({
+      arrays: arrays.map((array) => Float32Array.from(array)),
+      options: { ...options, ...asked, shape: [count, size] },
+      // A direction changes the more the shorter the row is, where every row but 0 has one.
+      least: options.eps === 0 ? 1 / MODERATE : 0,
+    }))
+  })
 }
 
 function callsOf(definition: Definition): fc.Arbitrary<Call> | undefined {
@@ -114,6 +128,8 @@ function callsOf(definition: Definition): fc.Arbitrary<Call> | undefined {
       return pointwiseCalls(definition)
     case 'softmax':
       return softmaxCalls(definition)
+    case 'embedding':
+      return embeddingCalls(definition)
     case 'region':
       return regionCalls(definition.params, ['none', 'sigmoid', 'softmax'], true).map((call) => {
         const { squaredPred, ...options } = call.options
@@ -135,15 +151,19 @@ for (const loss of Object.values(library)) {
   const definition = definitionOf(loss)
   const calls = definition && callsOf(definition)
   if (definition === undefined || calls === undefined) continue
-  const anyLoss = loss as unknown as AnyLoss
+  const own = loose(loss)
   for (const platform of platforms) {
     test.serial(`gradients of ${definition.name} are finite for finite input on ${platform.name}`, (t) => {
       platform.activate()
       fc.assert(
-        fc.property(calls, ({ input, target, options }) => {
-          const { value, grad } = anyLoss.valueAndGrad(input, target, options)
-          const moderate = [...input, ...target].every((x) => Math.abs(x) <= MODERATE)
-          return !Number.isNaN(value) && grad.every((g) => (moderate ? Number.isFinite(g) : !Number.isNaN(g)))
+        fc.property(calls, ({ arrays, options, least = 0 }) => {
+          const { value, ...others } = own.valueAndGrad(...arrays, options)
+          const grads = Object.values(others).filter((own): own is Float32Array => own instanceof Float32Array)
+          const moderate = arrays.every((array) =>
+            array.every((x) => x === 0 || (Math.abs(x) >= least && Math.abs(x) <= MODERATE)),
+          )
+          const holds = (g: number) => (moderate ? Number.isFinite(g) : !Number.isNaN(g))
+          return !Number.isNaN(value) && grads.length > 0 && grads.every((grad) => grad.every(holds))
         }),
         { numRuns: 300 },
       )

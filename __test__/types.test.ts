@@ -7,6 +7,8 @@ import type { InferenceSession, Tensor } from 'onnxruntime-common'
 import ts from 'typescript'
 import {
   combine,
+  cosineEmbedding,
+  cosineSimilarity,
   crossEntropy,
   dice,
   diceCe,
@@ -18,6 +20,7 @@ import {
   mse,
   nll,
   type Reduction,
+  tripletMargin,
 } from '../ts/index.js'
 import { root } from './examples.js'
 
@@ -46,6 +49,28 @@ test('the value has the type of the reduction', (t) => {
     expectTypeOf(loss(x, y, { shape })).toEqualTypeOf<number>()
   }
   t.pass()
+})
+
+test('losses of rows have their arguments by name, and a gradient for each', (t) => {
+  const rows = { shape }
+  expectTypeOf(cosineSimilarity(x, y, rows)).toEqualTypeOf<number>()
+  expectTypeOf(cosineSimilarity.valueAndGrad(x, y, { ...rows, targetGrad: true }).targetGrad).toEqualTypeOf<
+    Float32Array | undefined
+  >()
+  expectTypeOf(
+    cosineEmbedding(x, y, labels, { ...rows, zeroOne: true, reduction: 'none' }),
+  ).toEqualTypeOf<Float32Array>()
+  expectTypeOf(cosineEmbedding).parameter(2).toEqualTypeOf<Floats | Labels>()
+  const pair = cosineEmbedding.valueAndGrad(x, y, labels, { ...rows, zeroOne: true, input2Grad: true })
+  expectTypeOf(pair.input2Grad).toEqualTypeOf<Float32Array | undefined>()
+  const triplet = tripletMargin.with({ ...rows, distance: 'cosine', reduction: 'none' })
+  expectTypeOf(triplet(x, y, x)).toEqualTypeOf<Float32Array>()
+  const all = tripletMargin.valueAndGrad(x, y, x, { ...rows, p: Infinity, positiveGrad: true, negativeGrad: y.slice() })
+  expectTypeOf(all.value).toEqualTypeOf<number>()
+  expectTypeOf(all.positiveGrad).toEqualTypeOf<Float32Array | undefined>()
+  expectTypeOf(all.negativeGrad).toEqualTypeOf<Float32Array | undefined>()
+  expectTypeOf(all.denominator).toEqualTypeOf<number>()
+  t.true(all.positiveGrad instanceof Float32Array && pair.input2Grad instanceof Float32Array)
 })
 
 test('a sum of losses has the targets and options of its parts', (t) => {
@@ -184,6 +209,26 @@ const refused: Readonly<Record<string, readonly [code: string, message: RegExp]>
     'mse({ data: labels, shape: [2] }, y)',
     /^Type 'Int32Array.*' is not assignable to type 'Float32Array/,
   ],
+  'a third row that is missing': [
+    'tripletMargin(x, y, { shape: [2, 2] })',
+    /is not assignable to parameter of type 'Floats'/,
+  ],
+  'labels for a row': [
+    'tripletMargin(x, y, labels, { shape: [2, 2] })',
+    /'Int32Array.*' is not assignable to parameter of type 'Floats'/,
+  ],
+  'a distance that there is not': [
+    "tripletMargin(x, y, x, { distance: 'l2' })",
+    /^Type '"l2"' is not assignable to type '"lp" \| "squared" \| "cosine"/,
+  ],
+  'a gradient of rows that have another name': [
+    'cosineEmbedding.valueAndGrad(x, y, labels, { targetGrad: true })',
+    /'targetGrad' does not exist in type/,
+  ],
+  'a gradient of rows that backward has no place for': [
+    'cosineSimilarity.backward(x, y, { targetGrad: true })',
+    /^Type 'true' is not assignable to type 'false \| Float32Array/,
+  ],
   'a list of labels': ['nll(x, [1, 0] as number[])', /'number\[\]' is not assignable to parameter of type 'Labels'/],
 }
 
@@ -193,6 +238,12 @@ const accepted = [
   'mse.backward(x, y, { targetGrad: new Float32Array(4) })',
   'mse.backward(x, y, { targetGrad: false })',
   'mse.valueAndGrad(x, y, { targetGrad: true }).targetGrad',
+  'cosineEmbedding.backward(x, y, Int8Array.of(1, -1), { shape: [2, 2], grad: x, input2Grad: new Float32Array(4) })',
+  'tripletMargin({ data: x, shape: [2, 2] }, y, { data: x, dims: [2, 2] }).toFixed(2)',
+  'tripletMargin.backward(x, y, x, { shape: [2, 2], swap: true, negativeGrad: new Float32Array(4) })',
+  'combine([[tripletMargin.with({ shape: [2, 2] }), 2]])(x, [y, x])',
+  'combine([[cosineEmbedding, 2]])(x, [y, labels], { shape: [2, 2] })',
+  'combine([[cosineSimilarity, 2], [mse]])(x, y, { shape: [2, 2] })',
   'bceWithLogits(x, Int32Array.of(1, 0, 0, 1))',
   'crossEntropy(x, Int8Array.of(1, 0))',
   'crossEntropy(x, new Uint8ClampedArray(2))',
@@ -207,7 +258,8 @@ const accepted = [
 ]
 
 const prelude = `
-import { bceWithLogits, combine, crossEntropy, dice, diceCe, distillation, l1, mse, nll, smoothL1 } from '../ts/index.js'
+import { bceWithLogits, combine, cosineEmbedding, cosineSimilarity, crossEntropy, dice, diceCe, distillation } from '../ts/index.js'
+import { l1, mse, nll, smoothL1, tripletMargin } from '../ts/index.js'
 declare const x: Float32Array, y: Float32Array, labels: Int32Array
 const named = combine([
   [crossEntropy, 0.5, { target: 'hard' }],

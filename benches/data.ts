@@ -40,7 +40,7 @@ export type Verb = (typeof VERBS)[number]
 
 const ROWS = [10, 1000]
 const PLANES = [21]
-/** Numbers of a row of an embedding. */
+/** Numbers of an embedding. */
 const EMBEDDINGS = [32, 768]
 
 /** All by name: the public losses, found by their definitions, so that a new one appears by itself. */
@@ -51,9 +51,10 @@ export const allForms: ReadonlyMap<string, Form> = new Map(
   }),
 )
 
-/** Those of an input and a target, which are what most benches time. Expressions may have other inputs. */
+/** Those of an input and a target, which are what most benches time. Expressions and losses of rows may have other inputs. */
 export const forms: ReadonlyMap<string, Form> = new Map(
   [...allForms].filter(([, { definition }]) => {
+    if (definition.family === 'embedding') return definition.rows.length === 2
     if (definition.family !== 'expression') return true
     return definition.inputs.length === 2 && definition.inputs.every(({ columns }) => columns === 1)
   }),
@@ -131,6 +132,13 @@ export interface Input {
 export function inputsOf(form: Form): readonly Input[] {
   const kinds = kindsOf(form)
   const { definition } = form
+  if (definition.family === 'embedding') {
+    const gradOf = (name: string, k: number) => (k === 0 ? 'grad' : `${name}Grad`)
+    return definition.rows.map((name, k) => {
+      const input = { name, kind: kinds[k], columns: 1 }
+      return name === 'target' ? input : { ...input, gradName: gradOf(name, k) }
+    })
+  }
   if (definition.family !== 'expression') {
     return [
       { name: 'input', kind: kinds[0], columns: 1, gradName: 'grad' },
@@ -150,7 +158,7 @@ function kindsOf({ definition, options, labels }: Form): readonly Kind[] {
     case 'expression':
       return definition.draws!
     case 'embedding':
-      return ['real', 'real']
+      return definition.rows.map(() => 'real')
     case 'region':
       return [options.activation === undefined ? 'probability' : 'real', labels ? 'label' : 'probability']
     case 'softmax': {

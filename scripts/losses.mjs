@@ -10,7 +10,7 @@ const families = {
   pointwise: 'of an element',
   softmax: 'of classes',
   boxes: 'of boxes',
-  embedding: 'of pairs of rows',
+  embedding: 'of rows',
   region: 'of planes',
   compound: 'of both',
 }

@@ -12,11 +12,18 @@ export type Values = 'real' | 'probability' | 'logProbability'
 /** A scalar parameter of the kernel. */
 export type Param = NumberParam | FlagParam
 
+/** A parameter that is given as a word: the number that each stands for, that of the default first. */
+export interface WordParam {
+  readonly words: Readonly<Record<string, number>>
+}
+
 export interface NumberParam {
   readonly default: number
   /** What it must be, in words and as a test. */
   readonly expected: string
   holds(value: number): boolean
+  /** Whether it may be ∞, too. */
+  readonly infinite?: true
   /** What the kernel gets for `null`, where the option may be that. */
   readonly none?: number
   /** Values that tests try; `none` stands for `null`. */
@@ -26,8 +33,8 @@ export interface NumberParam {
 /** An option that is true or false, and 1 or 0 for the kernel. */
 export interface FlagParam {
   readonly default: 0 | 1
-  /** What targets are where it is true. */
-  readonly target: Values
+  /** What targets are where it is true, if it is that what it says. */
+  readonly target?: Values
 }
 
 /** What a pointwise loss is made of. */
@@ -96,24 +103,38 @@ export interface SoftmaxDefinition {
   slope(logP: number, p0: number): number
 }
 
-/** What a loss of pairs of rows is made of. */
+/** What a loss of two or three rows is made of. */
 export interface EmbeddingDefinition {
   readonly family: 'embedding'
   readonly name: string
   /** Names of the arguments that are rows. */
-  readonly rows: readonly [string, string]
-  /** Set where each pair has a label of two classes, the argument `target`: the pair belongs together, or does not. */
+  readonly rows: readonly [string, string] | readonly [string, string, string]
+  /** Set where each row has a label of two classes, the argument `target`: the two rows belong together, or do not. */
   readonly signs?: true
-  /** Scalar parameters by option name, in the order of the registry row; at most two. */
-  readonly params: Readonly<Record<string, Param>>
-  /** The loss of one pair by the products of its rows: x·x, x·y and y·y. `positive` is its label, where it has one. */
-  formula(xx: number, xy: number, yy: number, positive: boolean, p0: number, p1: number): PairValue
+  /** Scalar parameters by option name, in the order of the registry row; at most six. */
+  readonly params: Readonly<Record<string, Param | WordParam>>
+  /** What rows are compared by, with such parameters. */
+  measure(params: readonly number[]): Measure
+  /** How many pairs are compared: the first row with the second, the first with the third, the second with the third. */
+  pairs(params: readonly number[]): number
+  /** The loss of what comes of the comparisons, 0 of one that is not made. `positive` is the label, where there is one. */
+  formula(xy: number, xz: number, yz: number, positive: boolean, params: readonly number[]): RowValue
 }
 
-/** The value of a pair. The gradient by x is `xy`·y + `xx`·x, and that by y is `xy`·x + `yy`·y. */
-export interface PairValue {
+/**
+ * What two rows are compared by. The cosine of the angle between them: their squared norms are taken for larger by `added`, and that of a
+ * row with a norm of at most `least` is 0, and does not change. Or a norm of their difference, to each of whose numbers `eps` is added:
+ * that of the power p, or the square of it.
+ */
+export type Measure =
+  | { readonly kind: 'cosine'; readonly least: number; readonly added: number }
+  | { readonly kind: 'norm'; readonly p: number; readonly eps: number }
+  | { readonly kind: 'square'; readonly p: 2; readonly eps: number }
+
+/** The value of a row, and its derivatives by what came of the comparisons. */
+export interface RowValue {
   readonly value: number
-  readonly xx: number
   readonly xy: number
-  readonly yy: number
+  readonly xz: number
+  readonly yz: number
 }

@@ -81,14 +81,24 @@ export interface Buffers {
   readonly grad?: Float32Array
   readonly out?: Float32Array
   readonly targetGrad?: boolean | Float32Array
-  /** The gradient is added to what `grad` holds; of a loss that is an expression each gradient to what its buffer holds. */
+  /** Each gradient is added to what its buffer holds. */
   readonly accumulate?: boolean
 }
 
+/** The gradients that are asked for, by the names of their options. */
+export type Grads = Readonly<Record<string, boolean | Float32Array | undefined>>
+
+/** With those of a loss of several arrays. */
+export interface NamedBuffers extends Buffers {
+  readonly grads: Grads
+}
+
 /** The options of a call: those that each call checks, and the others, where there are any. */
-export interface CallOptions extends Buffers {
+export interface CallOptions extends NamedBuffers {
   readonly settings: Options | undefined
 }
+
+export const NO_GRADS: Grads = Object.freeze({})
 
 /**
  * The options that are given, in an object of plain properties whose arrays and tensors are plain too. Options of a caller are read
@@ -117,17 +127,20 @@ export function readOptions(
 
 /**
  * As {@link readOptions}, of a call; what it leaves to the bound options is taken from there. Settings that are the same as those of
- * the call before are the very object of then: a training step has the same ones each time.
+ * the call before are the very object of then: a training step has the same ones each time. `gradNames` are the gradients of a loss of
+ * several arrays.
  */
 export function readCall(
   loss: string,
   given: unknown,
   options: ReadonlySet<string>,
   elsewhere: Elsewhere | undefined,
-  bound: Buffers,
+  bound: NamedBuffers,
   before: Compared | undefined,
+  gradNames?: readonly string[],
 ): CallOptions {
   const source = sourceOf(loss, given, options)
+  let { grads } = bound
   let { gradOutput, grad, out, targetGrad, accumulate }: { [Name in keyof Buffers]?: unknown } = bound
   let settings: Record<string, unknown> | undefined
   // How many settings are those of before, in their order.
@@ -140,8 +153,9 @@ export function readCall(
     if (option === 'grad') grad = value
     else if (option === 'gradOutput') gradOutput = value
     else if (option === 'out') out = value
-    else if (option === 'targetGrad') targetGrad = value
     else if (option === 'accumulate') accumulate = value
+    else if (gradNames?.includes(option)) grads = { ...grads, [option]: value as boolean }
+    else if (option === 'targetGrad') targetGrad = value
     else if (settings === undefined && before?.names[same] === option && before.values[same] === value) same++
     else {
       settings ??= firstOf(before, same)
@@ -149,7 +163,7 @@ export function readCall(
     }
   }
   if (settings === undefined && same > 0) settings = same === before!.names.length ? before!.all : firstOf(before, same)
-  return { gradOutput, grad, out, targetGrad, accumulate, settings } as CallOptions
+  return { gradOutput, grad, out, targetGrad, accumulate, grads, settings } as CallOptions
 }
 
 /** The settings of a call, to be compared with those of the next. */

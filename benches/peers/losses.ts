@@ -12,13 +12,13 @@ export interface PeerLoss {
   /** As the tables name it. */
   readonly title: string
   readonly form: Form
-  /** Scores of a row, where there are rows. */
+  /** Scores or numbers of a row, where there are rows. */
   readonly classes?: number
   /** Planes of the one sample, where there are planes. */
   readonly planes?: number
 }
 
-/** All losses of an element and all expressions, by their definitions, and some of rows and of planes. */
+/** All losses of an element and all expressions, by their definitions, and some of positions, planes and rows. */
 export const losses: readonly PeerLoss[] = [
   ...allOf('pointwise'),
   lossOf('dice sigmoid', { planes: 4 }),
@@ -26,6 +26,7 @@ export const losses: readonly PeerLoss[] = [
   lossOf('crossEntropy', { classes: 1000 }),
   lossOf('nll', { classes: 10 }),
   ...allOf('expression'),
+  lossOf('tripletMargin', { classes: 128 }),
 ]
 
 /** Those of a family, with the options that they have by themselves. */
@@ -40,7 +41,8 @@ function lossOf(form: string, size: Pick<PeerLoss, 'classes' | 'planes'> = {}): 
   const found = allForms.get(form)!
   const { name } = found.definition
   const by = inputsOf(found).flatMap((input) => (input.gradName === undefined ? [] : [input.name]))
-  const classes = size.classes === undefined ? '' : `, C = ${size.classes}`
+  const axis = found.definition.family === 'embedding' ? 'D' : 'C'
+  const classes = size.classes === undefined ? '' : `, ${axis} = ${size.classes}`
   return { name, title: `${name}${classes}${by.length > 1 ? `, by ${by.join(' and ')}` : ''}`, form: found, ...size }
 }
 

@@ -120,6 +120,7 @@ READY = {
     "marginRanking": F.margin_ranking_loss,
     "poissonNll": F.poisson_nll_loss,
     "gaussianNll": F.gaussian_nll_loss,
+    "tripletMargin": F.triplet_margin_loss,
     "giou": lambda x, t: generalized_box_iou_loss(x, t, reduction="mean"),
     "diou": lambda x, t: distance_box_iou_loss(x, t, reduction="mean"),
     "ciou": lambda x, t: complete_box_iou_loss(x, t, reduction="mean"),

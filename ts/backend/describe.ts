@@ -19,7 +19,7 @@ export interface CallDescription {
   readonly arrays: readonly ArrayDescription[]
 }
 
-const ROLES = ['input', 'output', 'total', 'gradient'] as const
+const ROLES = ['input', 'output', 'total', 'gradient', 'further'] as const
 const ELEMENTS = ['floats', 'doubles', 'numbers', 'labels', 'mask', 'bytes'] as const
 const EXTENTS = ['scores', 'positions', 'shared', 'cycled', 'classes', 'samples', 'planes', 'whole'] as const
 

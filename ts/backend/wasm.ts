@@ -530,7 +530,7 @@ export function loadWasm(set = wasmSets()[0]): WasmBackend {
       let at: number
       if (elements === 'doubles') at = arena.copyDoubles(array as Float64Array, sample * length, length)
       else if (elements === 'bytes') at = arena.copyBytes(array as Uint8Array)
-      else if (role === 'output') at = arena.place(length)
+      else if (role === 'output' || (role === 'further' && !accumulate)) at = arena.place(length)
       else if (role === 'gradient' && !accumulate) at = arena.pointerOf(others)
       else if (extent === 'scores') at = arena.copyScores(array as NumberArray, first, count, inner, classes)
       else if (extent === 'shared' || extent === 'cycled') {

@@ -1,4 +1,4 @@
-/** A call of a loss of pairs of rows. */
+/** A call of a loss of two or three rows. */
 
 import type { EmbeddingDefinition } from '../definition.js'
 import {
@@ -19,23 +19,24 @@ export interface EmbeddingCall extends AnyCall, Streams {
   readonly definition: EmbeddingDefinition
   readonly x: Float32Array
   readonly y: Float32Array
+  readonly z: Float32Array | undefined
   /** Numbers of a row. */
   readonly size: number
-  /** Labels of the pairs: what is above 0 is positive. */
+  /** Labels: what is above 0 is positive. */
   readonly signs: NumberArray | undefined
   /** Gradient by `x`; may be the memory of that. */
   readonly dx: Float32Array | undefined
   /** Gradient by `y`. */
   readonly dy: Float32Array | undefined
+  /** Gradient by `z`. */
+  readonly dz: Float32Array | undefined
   /** Upstream gradient over the denominator. */
   readonly scale: number
-  readonly p0: number
-  readonly p1: number
+  readonly params: readonly number[]
 }
 
 const SCALE = OWN
-const P0 = OWN + 1
-const P1 = OWN + 2
+const PARAMS = OWN + 1
 
 export const embeddingKind: CallKind<EmbeddingCall> = {
   name: 'embedding',
@@ -43,17 +44,17 @@ export const embeddingKind: CallKind<EmbeddingCall> = {
   axis: ({ x, size }) => ({ samples: 1, classes: size, positions: x.length / size, last: true }),
   bySample: false,
   scans: false,
-  arrays({ x, y, dx, dy, signs, sampleWeight, gradOutput, out, marks }) {
-    return [x, y, dx, dy, signs, sampleWeight, gradOutput, out, marks.labels, marks.mask]
+  arrays({ x, y, z, dx, dy, dz, signs, sampleWeight, gradOutput, out, marks }) {
+    const some = [x, y, dx, dy, signs, sampleWeight, gradOutput, out, marks.labels, marks.mask]
+    return z === undefined ? some : [...some, z, dz]
   },
   write(call, numbers) {
-    const { x, size, scale, p0, p1, marks } = call
+    const { x, size, scale, params, marks } = call
     numbers[CLASSES] = size
     numbers[POSITIONS] = x.length / size
     numbers[LAST] = 1
     numbers[SCALE] = scale
-    numbers[P0] = p0
-    numbers[P1] = p1
+    for (let k = 0; k < params.length; k++) numbers[PARAMS + k] = params[k]
     writeStreams(call, numbers)
     writeMarks(marks, numbers)
   },

@@ -8,6 +8,7 @@ import {
   type Denominator,
   type Family,
   type Loss,
+  type LossOptions,
   makeLoss,
   type Settings,
   scalarGradOutput,
@@ -96,22 +97,31 @@ type Rest<Arrays> = Arrays extends readonly [unknown]
       ? Readonly<Targets>
       : never
 // biome-ignore-start lint/suspicious/noExplicitAny: what is not asked for.
+// What a list loss says comes first: one of three arrays could be called as a loss of two, whose options are the third.
 type InputOf<L> =
-  L extends Loss<infer Input, any, any, any, any>
+  TypesOf<L> extends { arrays: readonly [infer Input, ...unknown[]] }
     ? Input
-    : TypesOf<L> extends { arrays: readonly [infer Input, ...unknown[]] }
+    : L extends Loss<infer Input, any, any, any, any>
       ? Input
       : never
 type TargetOf<L> =
-  L extends Loss<any, infer Target, any, any, any>
-    ? Target
-    : TypesOf<L> extends { arrays: infer Arrays }
-      ? Rest<Arrays>
+  TypesOf<L> extends { arrays: infer Arrays extends readonly unknown[] }
+    ? Rest<Arrays>
+    : L extends Loss<any, infer Target, any, any, any>
+      ? Target
       : never
 type MoreOf<L> =
-  L extends Loss<any, any, any, any, infer More> ? More : TypesOf<L> extends { more: infer More } ? More : never
+  TypesOf<L> extends { arrays: readonly unknown[]; more: infer More }
+    ? More
+    : L extends Loss<any, any, any, any, infer More>
+      ? More
+      : never
 type OptionsOf<L> =
-  L extends Loss<any, any, infer O, any, any> ? O : TypesOf<L> extends { options: infer O } ? O : never
+  TypesOf<L> extends { arrays: readonly unknown[]; options: infer O extends LossOptions }
+    ? O
+    : L extends Loss<any, any, infer O, any, any>
+      ? O
+      : never
 // biome-ignore-end lint/suspicious/noExplicitAny: what is not asked for.
 
 /** What the option `target` of a part names; true where it has the target of a call, false where it has its own. */
@@ -218,7 +228,7 @@ class PartTargets {
  * The gradient of each part is added into the one buffer, without a temporary of the size of the input. `valueAndGrad` has the
  * unweighted value of each part in `parts` and what its mean divides by in `denominators`. Options that all parts have may be given to the whole and go to each; `grad` must
  * not be the input, which every part reads. A part may be a loss with bound options, or a sum itself; its `gradOutput` is a
- * factor of its gradient alone.
+ * factor of its gradient alone. To a buffer that a part has bound for another gradient, such as `targetGrad`, every call adds.
  *
  * All parts have the target of the call, unless their option `target` names them: then a call takes an object with a target for
  * each name, such as `{ labels, teacher }`. Where that option is an array or a tensor, it is the part's target in every call, and

@@ -15,7 +15,16 @@ import {
   wrongType,
 } from '../check.js'
 import type { BatchReduction, Reduction } from '../definition.js'
-import { type Buffers, type Compared, type Options, readCall, readOptions, toCompare } from '../options.js'
+import {
+  type Buffers,
+  type Compared,
+  type NamedBuffers,
+  NO_GRADS,
+  type Options,
+  readCall,
+  readOptions,
+  toCompare,
+} from '../options.js'
 import { type AnyDefinition, forward, hiding, type Inside, type Result, type Wanted } from './inside.js'
 
 export type { Buffers }
@@ -29,9 +38,8 @@ export interface CommonOptions<R extends BatchReduction = Reduction> {
   /** The gradient is written here and nothing is allocated. It may be the input array itself. */
   grad?: Float32Array
   /**
-   * Whether the gradient is added to what `grad` holds, which is not the input then. Default false. A loss that is an expression adds
-   * every gradient to what its buffer holds; of the others `targetGrad` or `input2Grad` must not be a buffer then, since it is written
-   * anew.
+   * Whether the gradient is added to what `grad` holds, which is not the input then, and every other gradient to what its buffer holds.
+   * Default false.
    */
   accumulate?: boolean
   /** With `'none'` the values are written here. */
@@ -198,38 +206,55 @@ const bufferOptions: ReadonlySet<string> = new Set<keyof Buffers>([
 const backward: Wanted = { value: false, grad: true }
 const both: Wanted = { value: true, grad: true }
 
+/** The settings of calls: of the bound options, and of those of a call over them. */
+export class CallSettings<S> {
+  /** The options of the call before, to be compared with those of the next. */
+  last: Compared | undefined
+  readonly bound: S
+  #settings: S
+  readonly #options: Options
+  readonly #isBound: boolean
+  readonly #resolve: (options: Options) => S
+
+  constructor(resolve: (options: Options) => S, options: Options) {
+    this.#resolve = resolve
+    this.#options = options
+    this.#isBound = Object.keys(options).length > 0
+    this.bound = resolve(options)
+    this.#settings = this.bound
+  }
+
+  /** Those of the call before are kept. */
+  of(given: Options | undefined): S {
+    if (given === undefined) return this.bound
+    if (given === this.last?.all) return this.#settings
+    const settings = this.#resolve(this.#isBound ? { ...this.#options, ...given } : given)
+    this.last = toCompare(given)
+    this.#settings = settings
+    return settings
+  }
+}
+
 /** The frozen callable of a loss with some options bound. */
 export function makeLoss<S extends Settings, L, T = Tensor<unknown>>(family: Family<S, T>, bound: Options = {}): L {
   const { definition, run } = family
   const { name } = definition
   const read = family.read ?? ((target: unknown) => tensorOf(name, 'target', target) as T)
-  const isBound = Object.keys(bound).length > 0
-  const boundSettings = family.resolve(bound)
   const { gradOutput, grad, out, targetGrad, accumulate } = bound as Buffers
-  const boundBuffers = { gradOutput, grad, out, targetGrad, accumulate } as Buffers
+  const boundBuffers = { gradOutput, grad, out, targetGrad, accumulate, grads: NO_GRADS } as NamedBuffers
 
-  // The settings of the call before, and what came of them.
-  let last: Compared | undefined
-  let lastSettings = boundSettings
+  const settings = new CallSettings((options) => family.resolve(options), bound)
 
   const call: Inside['call'] = (wanted, input, target, options, accumulate = false) => {
     // All that may run code of the caller comes first: then what the checks have found cannot change any more.
     const given =
-      options === undefined ? undefined : readCall(name, options, family.options, family.elsewhere, boundBuffers, last)
+      options === undefined
+        ? undefined
+        : readCall(name, options, family.options, family.elsewhere, boundBuffers, settings.last)
     const x = tensorOf(name, 'input', input)
     const t = read(target)
-    const settings = given?.settings === undefined ? boundSettings : settingsOf(given.settings)
     const buffers = given ?? boundBuffers
-    return run(wanted, x, t, settings, accumulate ? { ...buffers, accumulate } : buffers)
-  }
-
-  /** The given options over the bound ones. */
-  function settingsOf(given: Options): S {
-    if (given === last?.all) return lastSettings
-    const settings = family.resolve(isBound ? { ...bound, ...given } : given)
-    last = toCompare(given)
-    lastSettings = settings
-    return settings
+    return run(wanted, x, t, settings.of(given?.settings), accumulate ? { ...buffers, accumulate } : buffers)
   }
 
   const loss = (input: unknown, target: unknown, options?: unknown) => call(forward, input, target, options).value
@@ -330,33 +355,34 @@ export function checkMeanBy(loss: string, meanBy: 'count' | 'weight', weights: s
   }
 }
 
-/**
- * Whether the gradient is added to a buffer, which must be given then. The other gradient of the losses that have kernels of their own, by
- * the target or by what is named, is written anew, so that a buffer for it would lose what it holds: it is refused.
- */
-export function accumulates(
-  loss: string,
-  buffers: Buffers,
-  wanted: Wanted,
-  name = 'targetGrad',
-  other = buffers.targetGrad,
-): boolean {
-  return buffers.accumulate !== undefined && hasRoomToAdd(loss, buffers, wanted, name, other)
+/** Whether the gradients are added to what their buffers hold; that by the first input must have one then. */
+export function accumulates(loss: string, buffers: Buffers, wanted: Wanted): boolean {
+  return buffers.accumulate !== undefined && hasRoomToAdd(loss, buffers, wanted)
 }
 
-function hasRoomToAdd(
-  loss: string,
-  { accumulate, grad }: Buffers,
-  wanted: Wanted,
-  name: string,
-  other: Buffers['targetGrad'],
-): boolean {
+function hasRoomToAdd(loss: string, { accumulate, grad }: Buffers, wanted: Wanted): boolean {
   if (!flag(loss, 'accumulate', accumulate) || !wanted.grad) return false
   if (grad === undefined) throw new TypeError(`${loss}: accumulate needs grad, the buffer to add to`)
-  if (typeof other === 'object') {
-    throw new RangeError(`${loss}: ${name} is not added to, so that it must not be a buffer with accumulate; give true`)
-  }
   return true
+}
+
+/**
+ * Where a kernel writes the gradient by the target. Kernels with several loops add to the gradient by the input alone, since what adds
+ * is code in each of these loops: what is to be added to a buffer of the caller gets an array of its own, and {@link addTo} adds it.
+ */
+export function writtenTargetGrad(
+  targetGrad: Float32Array | undefined,
+  { targetGrad: given }: Buffers,
+  accumulate: boolean,
+): Float32Array | undefined {
+  const isAdded = accumulate && targetGrad !== undefined && typeof given === 'object'
+  return isAdded ? new Float32Array(targetGrad.length) : targetGrad
+}
+
+/** Adds what a kernel has written to the buffer that it is meant for, if it has not written there. */
+export function addTo(buffer: Float32Array | undefined, written: Float32Array | undefined): void {
+  if (buffer === undefined || written === undefined || buffer === written) return
+  for (let i = 0; i < buffer.length; i++) buffer[i] += written[i]
 }
 
 /**
@@ -425,8 +451,10 @@ export function emptyResult(
   denominator: number,
   targetGrad: Float32Array | undefined,
 ): Result {
-  if (!accumulate) grad?.fill(0)
-  targetGrad?.fill(0)
+  if (!accumulate) {
+    grad?.fill(0)
+    targetGrad?.fill(0)
+  }
   const isMean = settings.reduction === 'mean' || settings.reduction === 'batchmean'
   const noMean = isMean && settings.normalizer === undefined && settings.emptyMean === 'nan'
   return result(out ?? (noMean ? Number.NaN : 0), grad, denominator, targetGrad)

@@ -17,15 +17,26 @@ import {
   smallArray,
   smallWeights,
   type Tensor,
+  word,
   wrongType,
   wrongValue,
 } from '../check.js'
-import type { BatchReduction, FlagParam, Param, PointwiseDefinition, Range, Reduction, Values } from '../definition.js'
+import type {
+  BatchReduction,
+  FlagParam,
+  Param,
+  PointwiseDefinition,
+  Range,
+  Reduction,
+  Values,
+  WordParam,
+} from '../definition.js'
 import { BLOCK } from '../sum.js'
 import type { Floats, Mask, Probabilities } from './arrays.js'
 import type { Result, Wanted } from './inside.js'
 import {
   accumulates,
+  addTo,
   arrayGradOutput,
   type Buffers,
   type CommonOptions,
@@ -44,6 +55,7 @@ import {
   separateCall,
   targetGradBuffer,
   valuesBuffer,
+  writtenTargetGrad,
 } from './loss.js'
 import {
   areLabels,
@@ -212,8 +224,11 @@ export function pointwise<
     }
     const { aux, p0, p1 } = settings
     const scale = scalar / denominator
-    const call = { kind: pointwiseKind, loss, definition, marks, x, t, dx: grad, scale, p0, p1, aux, extra }
+    const targetGrad = writtenTargetGrad(extra?.targetGrad, buffers, accumulate)
+    const own = targetGrad === extra?.targetGrad ? extra : { ...extra!, targetGrad }
+    const call = { kind: pointwiseKind, loss, definition, marks, x, t, dx: grad, scale, p0, p1, aux, extra: own }
     const sum = backendFor('pointwise', n).run(call)
+    addTo(extra?.targetGrad, targetGrad)
     return result(extra?.out ?? sum / denominator, grad, reported, extra?.targetGrad)
   }
 
@@ -234,7 +249,7 @@ export function pointwise<
   function targetValues(settings: PointwiseSettings): Values {
     const flag = params.findIndex(([, param]) => 'target' in param)
     const isSet = flag >= 0 && [settings.p0, settings.p1][flag] === 1
-    return isSet ? (params[flag][1] as FlagParam).target : definition.domain.target
+    return isSet ? (params[flag][1] as FlagParam).target! : definition.domain.target
   }
 
   /** Targets between 0 and 1 may be integers. */
@@ -353,16 +368,19 @@ export function weightOf(
 /** The value of a scalar parameter for the kernel; 0 where there is none. */
 export function paramOf(
   loss: string,
-  entry: readonly [name: string, param: Param] | undefined,
+  entry: readonly [name: string, param: Param | WordParam] | undefined,
   given: Readonly<Record<string, unknown>>,
 ): number {
   if (entry === undefined) return 0
   const [name, param] = entry
   const value = given[name]
-  if (value === undefined) return param.default
-  if ('target' in param) {
-    return flag(loss, name, value) ? 1 : 0
+  if ('words' in param) {
+    const words = Object.keys(param.words)
+    return param.words[word(loss, name, value ?? words[0], words)]
   }
+  if (value === undefined) return param.default
+  if (!('holds' in param)) return flag(loss, name, value) ? 1 : 0
+  if (value === Infinity && param.infinite) return value
   if (value === null && param.none !== undefined) return param.none
   return single(loss, name, value, param.expected, param.holds)
 }

@@ -1,14 +1,11 @@
 /** What losses of any number of arrays share: the three verbs, bound options, gradients by the names of their arguments. */
 
 import { itemsOf, type Tensor, tensorOf, wrongType } from '../check.js'
-import { type Buffers, type Options, readOptions } from '../options.js'
+import { type NamedBuffers, NO_GRADS, type Options, readCall, readOptions } from '../options.js'
 import { type AnyDefinition, forward, hiding, type Inside, type Result, type Wanted } from './inside.js'
-import { bind, type Settings } from './loss.js'
+import { bind, CallSettings, type Settings } from './loss.js'
 
-/** Options of one call, with the buffers of the other gradients by their names. */
-export interface NamedBuffers extends Buffers {
-  readonly grads: Readonly<Record<string, boolean | Float32Array | undefined>>
-}
+export type { NamedBuffers }
 
 /** How a loss of several arrays is made. */
 export interface Several<S extends Settings> {
@@ -38,17 +35,11 @@ export function makeSeveral<S extends Settings>(family: Several<S>, bound: Optio
   const { name } = definition
   const { length } = inputs
   const perCall: ReadonlySet<string> = new Set(['gradOutput', 'grad', 'accumulate', 'out', ...gradNames])
-  const read = (options: unknown): Options => readOptions(name, options, known, family.elsewhere)
-  const isBound = Object.keys(bound).length > 0
-  const boundSettings = family.resolve(bound)
-  const boundBuffers = buffersOf(bound, { grads: {} }, gradNames)
+  const settings = new CallSettings((options) => family.resolve(options), bound)
+  const boundBuffers: NamedBuffers = readCall(name, bound, known, undefined, { grads: NO_GRADS }, undefined, gradNames)
 
-  const settingsOf = (options: Options): S => {
-    for (const option in options) {
-      if (!perCall.has(option)) return family.resolve(isBound ? { ...bound, ...options } : options)
-    }
-    return boundSettings
-  }
+  const read = (options: unknown) =>
+    readCall(name, options, known, family.elsewhere, boundBuffers, settings.last, gradNames)
   const call = (wanted: Wanted, args: readonly unknown[], accumulate = false): Result => {
     if (args.length > length + 1) {
       throw new TypeError(`${name}: the arguments are (${inputs.join(', ')}, options), got ${args.length}`)
@@ -57,9 +48,8 @@ export function makeSeveral<S extends Settings>(family: Several<S>, bound: Optio
     const options = args[length] === undefined ? undefined : read(args[length])
     const tensors: Tensor<unknown>[] = []
     for (let k = 0; k < length; k++) tensors.push(tensorOf(name, inputs[k], args[k]))
-    if (options === undefined) return family.run(wanted, tensors, boundSettings, boundBuffers)
-    const buffers = buffersOf(options, boundBuffers, gradNames)
-    return family.run(wanted, tensors, settingsOf(options), accumulate ? { ...buffers, accumulate } : buffers)
+    if (options === undefined) return family.run(wanted, tensors, settings.bound, boundBuffers)
+    return family.run(wanted, tensors, settings.of(options.settings), accumulate ? { ...options, accumulate } : options)
   }
 
   const loss = (...args: unknown[]) => call(forward, args).value
@@ -67,10 +57,12 @@ export function makeSeveral<S extends Settings>(family: Several<S>, bound: Optio
   Object.assign(loss, {
     backward: (...args: unknown[]) => call(backward, args).grad,
     valueAndGrad: (...args: unknown[]) => call(both, args),
-    with: (options: unknown) => makeSeveral(family, { ...bound, ...bind(read(options), perCall) }),
-    ...family.verbs?.(boundSettings, (given) => {
+    with(options: unknown) {
+      return makeSeveral(family, { ...bound, ...bind(readOptions(name, options, known, family.elsewhere), perCall) })
+    },
+    ...family.verbs?.(settings.bound, (given) => {
       const options = read(given)
-      return [settingsOf(options), buffersOf(options, boundBuffers, gradNames)]
+      return [settings.of(options.settings), options]
     }),
   })
   const inside: Inside = {
@@ -100,12 +92,4 @@ function othersOf(loss: string, inputs: readonly string[], target: unknown): Oth
   }
   const given = itemsOf(target)
   return new Others(names.map((name, k) => tensorOf(loss, name, given[k])))
-}
-
-function buffersOf(options: Options, bound: NamedBuffers, gradNames: readonly string[]): NamedBuffers {
-  const { gradOutput = bound.gradOutput, grad = bound.grad } = options as Buffers
-  const { out = bound.out, accumulate = bound.accumulate } = options as Buffers
-  let { grads } = bound
-  for (const name of gradNames) if (options[name] !== undefined) grads = { ...grads, [name]: options[name] as boolean }
-  return { gradOutput, grad, out, accumulate, grads } as NamedBuffers
 }

@@ -27,6 +27,7 @@ import type { Floats, Labels, Mask } from './arrays.js'
 import type { Result, Wanted } from './inside.js'
 import {
   accumulates,
+  addTo,
   arrayGradOutput,
   type Buffers,
   type CommonOptions,
@@ -45,6 +46,7 @@ import {
   separateCall,
   targetGradBuffer,
   valuesBuffer,
+  writtenTargetGrad,
 } from './loss.js'
 import { paramOf } from './pointwise.js'
 import {
@@ -228,7 +230,7 @@ export function softmax(definition: SoftmaxDefinition): unknown {
         sampleWeight,
         sampleInner,
         gradOutput,
-        targetGrad,
+        targetGrad: writtenTargetGrad(targetGrad, buffers, accumulate),
         out,
         accumulate,
       }
@@ -270,6 +272,7 @@ export function softmax(definition: SoftmaxDefinition): unknown {
       p0,
       extra,
     })
+    addTo(targetGrad, extra?.targetGrad)
     return result(out ?? sum / denominator, grad, reported, targetGrad)
   }
 

@@ -1,5 +1,4 @@
 import type { Floats, Labels } from '../family/arrays.js'
-import { cosine, less } from '../family/embedding/cosine.js'
 import { type EmbeddingOptions, embedding } from '../family/embedding/index.js'
 import type { Denominator, LossOf } from '../family/loss.js'
 
@@ -61,10 +60,11 @@ export const cosineEmbedding: LossOf<
   params: {
     margin: { default: 0, expected: 'in [-1, 1]', holds: (m) => m >= -1 && m <= 1, samples: [0.25, -0.5] },
   },
-  formula(xx, xy, yy, positive, margin) {
-    const similarity = cosine(xx, xy, yy, LEAST, ADDED)
-    if (positive) return less(1, similarity)
-    const value = similarity.value - margin
-    return value <= 0 ? { value: 0, xx: 0, xy: 0, yy: 0 } : { ...similarity, value }
+  measure: () => ({ kind: 'cosine', least: LEAST, added: ADDED }),
+  pairs: () => 1,
+  formula(cosine, _xz, _yz, positive, [margin]) {
+    if (positive) return { value: 1 - cosine, xy: -1, xz: 0, yz: 0 }
+    const value = cosine - margin
+    return value <= 0 ? { value: 0, xy: 0, xz: 0, yz: 0 } : { value, xy: 1, xz: 0, yz: 0 }
   },
 })

@@ -1,5 +1,4 @@
 import type { Floats } from '../family/arrays.js'
-import { cosine, less } from '../family/embedding/cosine.js'
 import { type EmbeddingOptions, embedding } from '../family/embedding/index.js'
 import type { Loss } from '../family/loss.js'
 
@@ -50,5 +49,7 @@ export const cosineSimilarity: Loss<Floats, Floats, CosineSimilarityOptions> = /
   params: {
     eps: { default: 1e-8, expected: 'a finite number ≥ 0', holds: (eps) => eps >= 0, samples: [0, 0.75] },
   },
-  formula: (xx, xy, yy, _positive, eps) => less(0, cosine(xx, xy, yy, eps, 0)),
+  measure: ([eps]) => ({ kind: 'cosine', least: eps, added: 0 }),
+  pairs: () => 1,
+  formula: (cosine) => ({ value: 0 - cosine, xy: -1, xz: 0, yz: 0 }),
 })

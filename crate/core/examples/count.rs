@@ -1,5 +1,5 @@
 //! `count LOSS LEVEL N`: value and gradient of N elements, in calls of 10,240, for a tool that counts instructions. Rows of
-//! the losses over classes have 10 scores, and those of pairs of rows have as many numbers. `count` alone prints the losses.
+//! the losses over classes have 10 scores, and those of rows have as many numbers. `count` alone prints the losses.
 
 use fused_loss_core::family::{embedding, pointwise, softmax};
 use fused_loss_core::layout::positions::{Positions, Values};
@@ -43,15 +43,16 @@ fn main() {
         .collect();
     let (x, t, dx) = (cells(&mut x), cells(&mut t), cells(&mut dx));
     // The defaults of the package.
-    let mut params = [0.0; 2];
-    for (param, name) in params.iter_mut().zip(REGISTRY[op].params) {
+    let mut all = [0.0_f32; 6];
+    for (param, name) in all.iter_mut().zip(REGISTRY[op].params) {
         *param = match *name {
-            "gamma" => 2.0,
+            "gamma" | "p" => 2.0,
             "alpha" => 0.25,
             "beta" | "delta" => 1.0,
             _ => 0.0,
         };
     }
+    let params = [all[0], all[1]];
     for _ in 0..n / ELEMENTS {
         black_box(match REGISTRY[op].kernel {
             Kernel::Pointwise(run) => {
@@ -98,18 +99,20 @@ fn main() {
                 let args = embedding::Args {
                     x,
                     y: t,
+                    z: Some(t),
                     size: CLASSES,
                     signs: None,
                     marks: Positions::default(),
                     sample_weight: None,
                     dx: Some(dx),
                     dy: None,
+                    dz: None,
                     out: None,
                     grad_output: None,
                     scale: 1.0,
                     accumulate: false,
                     sum: 0.0,
-                    params: params.map(f64::from),
+                    params: all.map(f64::from),
                     share: Share::ALL,
                 };
                 run(level, &args)

@@ -92,6 +92,8 @@ pub enum Role {
     Total,
     /// It is written or, where the call accumulates, added to; where it is not, it may be the memory of the first array.
     Gradient,
+    /// As that, but never the memory of another array: the gradient by another argument than the first.
+    Further,
 }
 
 /// Which numbers an array may hold.

@@ -45,7 +45,7 @@ pub enum Kernel {
     Pointwise(pointwise::Run),
     /// Of a class axis.
     Softmax(softmax::Run),
-    /// Of a pair of rows.
+    /// Of rows.
     Embedding(embedding::Run),
 }
 
@@ -91,6 +91,7 @@ registry! {
     embedding Embedding {
         cosineSimilarity ["eps"] => cosine_similarity::CosineSimilarity, Agreement::Exact;
         cosineEmbedding ["margin"] => cosine_embedding::CosineEmbedding, Agreement::Exact;
+        tripletMargin ["margin", "p", "eps", "swap", "distance", "smooth"] => triplet_margin::TripletMargin, Agreement::Close(2);
     }
 }
 
@@ -154,7 +155,7 @@ pub const CALLS: &[Description] = &[
                 kernel: Kernel::Embedding(run),
                 ..
             } => embedding::call(call, host, *run),
-            row => Err(format!("{} is no loss of pairs of rows", row.name)),
+            row => Err(format!("{} is no loss of rows", row.name)),
         },
     },
 ];
@@ -257,6 +258,7 @@ pub fn describe() -> String {
                 Role::Output => "output",
                 Role::Total => "total",
                 Role::Gradient => "gradient",
+                Role::Further => "further",
             };
             let elements = match field.elements {
                 Elements::Floats => "floats",

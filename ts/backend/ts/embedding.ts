@@ -1,39 +1,42 @@
 /**
- * Losses of pairs of rows, in double precision and in the order of `crate/core/src/family/embedding/rows.rs`.
+ * Losses of two or three rows, in double precision and in the order of `crate/core/src/family/embedding/rows.rs`.
  *
- * The pairs go by units, whose labels are read at once. For each pair, a pass over both rows gives their products, element i in lane
- * i mod 8; the lanes fold 8 → 4 → 2 → 1; the formula of the loss makes the value and the factors of the rows of them; and a second pass
- * writes the gradients, that by the second row first, since that by the first may be written over its row. Values add up in the order
- * of the rows, and units in that of the call. Nothing is computed again.
+ * The rows go by units, whose labels are read at once. A pass over two rows gives each comparison, element i in lane i mod 8; the
+ * lanes fold 8 → 4 → 2 → 1; the formula of the loss makes the value and its derivatives of them; and a pass for each gradient writes
+ * it. Values add up in the order of the rows, and units in that of the call. Nothing is computed again.
  */
 
 import type { EmbeddingCall } from '../../call/embedding.js'
 import { classesOf, NOTHING } from '../../call/marks.js'
+import type { Measure } from '../../definition.js'
 import { BLOCK, positionsOfBlock } from '../../sum.js'
+import { type Compared, clear, compare, power } from './compare.js'
 
 const { fround } = Math
-
-/** Lanes of the sums: element i of a row belongs to lane i mod 8. */
-const WIDTH = 8
 
 /** So large a factor stands for all larger ones: all that is not 0 is too large for a float then, and 0 stays 0. */
 const LARGEST = 1e150
 
-/** Of one block: which pairs count. */
+/** Of one block: which rows count. */
 const classNumbers = new Int32Array(BLOCK)
 
-// The lanes of the products.
-const xxs = new Float64Array(WIDTH)
-const xys = new Float64Array(WIDTH)
-const yys = new Float64Array(WIDTH)
+const none = (): Compared => ({ value: 0, xx: 0, xy: 0, yy: 0, most: Infinity })
+/** What comes of the first row and the second, the first and the third, the second and the third. */
+const xy = none()
+const xz = none()
+const yz = none()
 
 /** See {@link EmbeddingCall}. */
 export function embedding(call: EmbeddingCall): number {
-  const { definition, x, y, size, signs, dx, dy, p0, p1, marks, accumulate } = call
+  const { definition, x, y, z, size, signs, dx, dy, dz, params, marks, accumulate } = call
   const { sampleWeight, sampleInner, gradOutput, out } = call
   const scale = Math.max(-LARGEST, Math.min(call.scale, LARGEST))
+  const measure = definition.measure(params)
+  const pairs = definition.pairs(params)
   const rows = x.length / size
   const unit = positionsOfBlock(size, true)
+  clear(xz)
+  clear(yz)
   let total = 0
   for (let block = 0; block < rows; block += unit) {
     const end = Math.min(rows, block + unit)
@@ -41,86 +44,167 @@ export function embedding(call: EmbeddingCall): number {
     let sum = 0
     for (let row = block; row < end; row++) {
       const first = row * size
+      const last = first + size
+      let value = 0
       if (classNumbers[row - block] === NOTHING) {
-        if (out !== undefined) out[row] = 0
-        if (dy !== undefined) gradient(dy, y, x, first, size, 0, 0, false)
-        if (dx !== undefined) gradient(dx, x, y, first, size, 0, 0, accumulate)
+        clear(xy)
+        clear(xz)
+        clear(yz)
+      } else {
+        compare(xy, measure, x, y, first, size)
+        if (pairs > 1) compare(xz, measure, x, z!, first, size)
+        if (pairs > 2) compare(yz, measure, y, z!, first, size)
+        const positive = signs === undefined || Number(signs[row]) > 0
+        const given = definition.formula(xy.value, xz.value, yz.value, positive, params)
+        const weight = sampleWeight === undefined ? 1 : sampleWeight[Math.floor(row / sampleInner)]
+        const factor = weight * (gradOutput === undefined ? scale : gradOutput[row])
+        value = given.value * weight
+        times(xy, given.xy, factor)
+        if (pairs > 1) times(xz, given.xz, factor)
+        if (pairs > 2) times(yz, given.yz, factor)
+      }
+      if (out !== undefined) out[row] = value
+      sum += value
+      // Last that by the first row: it may go over it.
+      if (z === undefined && measure.kind === 'cosine') {
+        if (dy !== undefined) ofTwo(dy, y, x, first, last, xy.yy, xy.xy, accumulate)
+        if (dx !== undefined) ofTwo(dx, x, y, first, last, xy.xx, xy.xy, accumulate)
         continue
       }
-      products(x, y, first, size)
-      const positive = signs === undefined || Number(signs[row]) > 0
-      const pair = definition.formula(fold(xxs), fold(xys), fold(yys), positive, p0, p1)
-      const weight = sampleWeight === undefined ? 1 : sampleWeight[Math.floor(row / sampleInner)]
-      const factor = weight * (gradOutput === undefined ? scale : gradOutput[row])
-      const value = pair.value * weight
-      if (out !== undefined) out[row] = value
-      const xy = pair.xy * factor
-      // First that by y: the other may go over x.
-      if (dy !== undefined) gradient(dy, y, x, first, size, pair.yy * factor, xy, false)
-      if (dx !== undefined) gradient(dx, x, y, first, size, pair.xx * factor, xy, accumulate)
-      sum += value
+      if (dz !== undefined) gradient(dz, measure, z!, x, y, first, last, xz, false, yz, false, accumulate)
+      if (dy !== undefined) gradient(dy, measure, y, x, z ?? x, first, last, xy, false, yz, true, accumulate)
+      if (dx !== undefined) gradient(dx, measure, x, y, z ?? y, first, last, xy, true, xz, true, accumulate)
     }
     total += sum
   }
   return total
 }
 
-/** The products of two rows, by lanes. Two lanes at a time: their chains of additions overlap. */
-function products(x: Float32Array, y: Float32Array, first: number, size: number): void {
-  const last = first + size
-  for (let j = 0; j < WIDTH; j += 2) {
-    let [xxa, xya, yya] = [0, 0, 0]
-    let [xxb, xyb, yyb] = [0, 0, 0]
-    let i = first + j
-    for (; i + 1 < last; i += WIDTH) {
-      const xa = x[i]
-      const ya = y[i]
-      const xb = x[i + 1]
-      const yb = y[i + 1]
-      xxa += xa * xa
-      xya += xa * ya
-      yya += ya * ya
-      xxb += xb * xb
-      xyb += xb * yb
-      yyb += yb * yb
-    }
-    if (i < last) {
-      xxa += x[i] * x[i]
-      xya += x[i] * y[i]
-      yya += y[i] * y[i]
-    }
-    xxs[j] = xxa
-    xys[j] = xya
-    yys[j] = yya
-    xxs[j + 1] = xxb
-    xys[j + 1] = xyb
-    yys[j + 1] = yyb
+/** The derivatives times that of the loss, and times a factor. A comparison without influence leaves nothing, not even NaN. */
+function times(compared: Compared, slope: number, factor: number): void {
+  compared.xx = (slope === 0 ? 0 : compared.xx * slope) * factor
+  compared.xy = (slope === 0 ? 0 : compared.xy * slope) * factor
+  compared.yy = (slope === 0 ? 0 : compared.yy * slope) * factor
+}
+
+/**
+ * Writes the gradient by a row x, or adds it to what is there, from what came of comparing it with y and z;
+ * `isFirst` and `isFirstToo` say whether it is the first row of these. `to` may be `x`.
+ */
+function gradient(
+  to: Float32Array,
+  measure: Measure,
+  x: Float32Array,
+  y: Float32Array,
+  z: Float32Array,
+  first: number,
+  last: number,
+  withY: Compared,
+  isFirst: boolean,
+  withZ: Compared,
+  isFirstToo: boolean,
+  accumulate: boolean,
+): void {
+  const a = isFirst ? withY.xx : withY.yy
+  const b = isFirstToo ? withZ.xx : withZ.yy
+  if (a === 0 && b === 0 && withY.xy === 0 && withZ.xy === 0) {
+    clearRow(to, first, last, accumulate)
+  } else if (measure.kind === 'cosine') {
+    ofThree(to, x, y, z, first, last, a + b, withY.xy, withZ.xy, accumulate)
+  } else {
+    const { p, eps } = measure
+    // With the sign that makes a difference the negative of that by the other row.
+    const [e, f] = [isFirst ? eps : -eps, isFirstToo ? eps : -eps]
+    if (p === 2) straight(to, x, y, z, first, last, a, b, e, f, accumulate)
+    else bent(to, x, y, z, first, last, a, b, e, f, accumulate, p, withY.most, withZ.most)
   }
 }
 
-/** Sum of the lanes. */
-function fold(lanes: Float64Array): number {
-  for (let half = WIDTH >> 1; half > 0; half >>= 1) for (let j = 0; j < half; j++) lanes[j] += lanes[j + half]
-  return lanes[0]
+/** Where all factors are 0 the gradient is 0 whatever the rows hold, and not −0. */
+function clearRow(to: Float32Array, first: number, last: number, accumulate: boolean): void {
+  if (!accumulate) to.fill(0, first, last)
 }
 
-/** Writes a·x + b·y of a row, or adds it to what is there; `to` may be `x`. Where both factors are 0 it is 0, and not −0. */
-function gradient(
+/** a·x + b·y */
+function ofTwo(
   to: Float32Array,
   x: Float32Array,
   y: Float32Array,
   first: number,
-  size: number,
+  last: number,
   a: number,
   b: number,
   accumulate: boolean,
 ): void {
-  const last = first + size
-  if (a === 0 && b === 0) {
-    if (!accumulate) to.fill(0, first, last)
-  } else if (accumulate) {
-    for (let i = first; i < last; i++) to[i] += fround(a * x[i] + b * y[i])
-  } else {
-    for (let i = first; i < last; i++) to[i] = a * x[i] + b * y[i]
+  if (a === 0 && b === 0) clearRow(to, first, last, accumulate)
+  else if (accumulate) for (let i = first; i < last; i++) to[i] += fround(a * x[i] + b * y[i])
+  else for (let i = first; i < last; i++) to[i] = a * x[i] + b * y[i]
+}
+
+/** a·x + b·y + c·z */
+function ofThree(
+  to: Float32Array,
+  x: Float32Array,
+  y: Float32Array,
+  z: Float32Array,
+  first: number,
+  last: number,
+  a: number,
+  b: number,
+  c: number,
+  accumulate: boolean,
+): void {
+  for (let i = first; i < last; i++) {
+    const slope = a * x[i] + b * y[i] + c * z[i]
+    to[i] = accumulate ? to[i] + fround(slope) : slope
   }
+}
+
+/** a·u + b·v with the differences u of x and y, and v of x and z. */
+function straight(
+  to: Float32Array,
+  x: Float32Array,
+  y: Float32Array,
+  z: Float32Array,
+  first: number,
+  last: number,
+  a: number,
+  b: number,
+  e: number,
+  f: number,
+  accumulate: boolean,
+): void {
+  for (let i = first; i < last; i++) {
+    const slope = a * (x[i] - y[i] + e) + b * (x[i] - z[i] + f)
+    to[i] = accumulate ? to[i] + fround(slope) : slope
+  }
+}
+
+/** The same of signs and powers of the differences. */
+function bent(
+  to: Float32Array,
+  x: Float32Array,
+  y: Float32Array,
+  z: Float32Array,
+  first: number,
+  last: number,
+  a: number,
+  b: number,
+  e: number,
+  f: number,
+  accumulate: boolean,
+  p: number,
+  mostOfY: number,
+  mostOfZ: number,
+): void {
+  for (let i = first; i < last; i++) {
+    const slope = a * phi(x[i] - y[i] + e, p, mostOfY) + b * phi(x[i] - z[i] + f, p, mostOfZ)
+    to[i] = accumulate ? to[i] + fround(slope) : slope
+  }
+}
+
+/** The sign of u, times (|u|/most)^(p − 1). */
+function phi(u: number, p: number, most: number): number {
+  const sign = u > 0 ? 1 : u < 0 ? -1 : u
+  return p === 1 ? sign : sign * power(Math.abs(u) / most, p - 1)
 }

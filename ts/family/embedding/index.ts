@@ -1,4 +1,4 @@
-/** Losses of pairs of rows: checks, the call, the reduction. */
+/** Losses of two or three rows: checks, the call, the reduction. */
 
 import { backendFor } from '../../backend/load.js'
 import { embeddingKind } from '../../call/embedding.js'
@@ -43,7 +43,7 @@ import { areLabels, marksOf, maskOf, outside, sampleWeightOf, sharing, totalWeig
 import { makeSeveral, type NamedBuffers } from '../several.js'
 import { checkSigns, isUnsigned } from '../signs.js'
 
-/** Options of every loss of pairs of rows. */
+/** Options of every loss of rows. */
 export interface EmbeddingOptions<R extends Reduction = Reduction> extends CommonOptions<R> {
   /** `[N, D]`: N rows of D numbers, or `[N, d1, …, D]`. It is needed unless the first argument is a tensor. */
   shape?: readonly number[]
@@ -62,16 +62,16 @@ interface EmbeddingSettings extends Settings {
   readonly meanBy: 'count' | 'weight'
   /** Whether labels are 0 and 1. */
   readonly zeroOne: boolean
-  readonly p0: number
-  readonly p1: number
+  /** Scalar parameters, in the order of the definition. */
+  readonly params: readonly number[]
 }
 
 /** Makes the public loss. */
 export function embedding<L>(definition: EmbeddingDefinition): L {
   const { name: loss, rows: names } = definition
-  const [first, second] = names
-  const gradName = `${second}Grad`
-  const gradNames = { grad: 'grad', input: first, target: second }
+  const [first, second, third] = names
+  const gradNames = names.slice(1).map((name) => `${name}Grad`)
+  const namesOfPlain = { grad: 'grad', input: first, target: second }
   const params = Object.entries(definition.params)
 
   function resolve(given: Options): EmbeddingSettings {
@@ -83,8 +83,7 @@ export function embedding<L>(definition: EmbeddingDefinition): L {
       mask: maskOf(loss, given.mask),
       meanBy: meanByOf(loss, given.meanBy ?? 'count', common.reduction, common.normalizer),
       zeroOne: given.zeroOne !== undefined && flag(loss, 'zeroOne', given.zeroOne),
-      p0: paramOf(loss, params[0], given),
-      p1: paramOf(loss, params[1], given),
+      params: params.map((entry) => paramOf(loss, entry, given)),
     }
   }
 
@@ -95,10 +94,13 @@ export function embedding<L>(definition: EmbeddingDefinition): L {
     buffers: NamedBuffers,
   ): Result {
     const { data: x, shape: inputShape } = floatTensor(loss, first, tensors[0])
-    const { data: y, shape: otherShape } = floatTensor(loss, second, tensors[1])
-    if (y.length !== x.length) throw wrongValue(loss, second, `a Float32Array of ${x.length} elements`, y)
+    const y = others(second, tensors[1], x)
+    const z = third === undefined ? undefined : others(third, tensors[2], x)
     const shape = rowsOf(agreedShape(loss, settings.shape, inputShape, x.length))
-    if (otherShape !== undefined) sameShape(loss, `shape of ${second}`, otherShape, shape)
+    for (let k = 1; k < names.length; k++) {
+      const own = tensors[k].shape
+      if (own !== undefined) sameShape(loss, `shape of ${names[k]}`, own, shape)
+    }
     const size = shape[shape.length - 1]
     const axes = shape.slice(0, -1)
     const rows = axes.reduce((product, length) => product * length, 1)
@@ -106,48 +108,54 @@ export function embedding<L>(definition: EmbeddingDefinition): L {
     const marks: Marks = mask === undefined ? everything : marksOf(loss, undefined, [], mask, shape, () => axes)
     checkMeanBy(loss, settings.meanBy, 'a sampleWeight', sampleWeight)
     const sampleInner = sampleWeight === undefined ? 1 : sharing(loss, 'sampleWeight', sampleWeight, axes)
-    const signs = definition.signs && signsOf(tensors[2], settings, axes, rows, marks)
+    const signs = definition.signs && signsOf(tensors[names.length], settings, axes, rows, marks)
 
     const scalar = scalarGradOutput(loss, buffers.gradOutput)
     const gradOutput = arrayGradOutput(loss, buffers.gradOutput, settings, rows)
     const dx = wanted.grad ? gradBuffer(loss, buffers.grad, x.length) : undefined
-    const given = buffers.grads[gradName]
-    const dy = targetGradBuffer(loss, wanted, x.length, given, gradName)
+    const [dy, dz] = gradNames.map((name) => targetGradBuffer(loss, wanted, x.length, buffers.grads[name], name))
     const out = valuesBuffer(loss, buffers.out, wanted, settings, rows)
-    const accumulate = accumulates(loss, buffers, wanted, gradName, given)
-    const others = arraysOf(settings)
+    const accumulate = accumulates(loss, buffers, wanted)
+    const arrays = arraysOf(settings)
     // What most calls have is looked at without lists.
-    const isPlain = dy === undefined && out === undefined && gradOutput === undefined && signs === undefined
-    if (isPlain && others.length === 0) separateGrad(loss, dx, x, y, accumulate, gradNames)
-    else if (dx !== undefined || out !== undefined) {
+    const isPair = z === undefined && dy === undefined && signs === undefined
+    if (isPair && out === undefined && gradOutput === undefined && arrays.length === 0) {
+      separateGrad(loss, dx, x, y, accumulate, namesOfPlain)
+    } else if (dx !== undefined || out !== undefined) {
       const written: Named[] = [
         ['grad', dx],
-        [gradName, dy],
+        [gradNames[0], dy],
+        [gradNames[1], dz],
         ['out', out],
       ]
       const read: Named[] = [
         [first, x],
         [second, y],
+        [third ?? '', z],
         ['target', signs],
         ['gradOutput', gradOutput],
       ]
-      separate(loss, written, [...read, ...others], accumulate, { grad: first })
+      separate(loss, written, [...read, ...arrays], accumulate, { grad: first })
     }
     if (settings.validate) {
       const ofRows = marks === everything ? marks : { ...marks, maskInner: marks.maskInner * size }
       checkNumbers(first, x, ofRows)
       checkNumbers(second, y, ofRows)
+      if (z !== undefined) checkNumbers(third!, z, ofRows)
     }
 
     const own = settings.meanBy === 'weight' ? sampleWeight : undefined
     const count = totalWeight(loss, marks, rows, 0, undefined, own, sampleInner)
     const denominator = denominatorOf(settings, count)
     const reported = settings.reduction === 'mean' ? denominator : count
-    const complete = (result: Result): Result => (dy === undefined ? result : Object.assign(result, { [gradName]: dy }))
+    const complete = (result: Result): Result => {
+      if (dy !== undefined) Object.assign(result, { [gradNames[0]]: dy })
+      return dz === undefined ? result : Object.assign(result, { [gradNames[1]]: dz })
+    }
     if (wanted.dry) return { value: Number.NaN, grad: dx, denominator: reported }
     if (rows === 0 || denominator === 0) {
       const nothing = denominator === 0 ? settings : ({ ...settings, emptyMean: 'zero' } as const)
-      dy?.fill(0)
+      if (!accumulate) for (const other of [dy, dz]) other?.fill(0)
       out?.fill(0)
       return complete(emptyResult(nothing, out, dx, accumulate, reported, undefined))
     }
@@ -158,13 +166,14 @@ export function embedding<L>(definition: EmbeddingDefinition): L {
       marks,
       x,
       y,
+      z,
       size,
       signs,
       dx,
       dy,
+      dz,
       scale: scalar / denominator,
-      p0: settings.p0,
-      p1: settings.p1,
+      params: settings.params,
       sampleWeight,
       sampleInner,
       gradOutput,
@@ -172,6 +181,13 @@ export function embedding<L>(definition: EmbeddingDefinition): L {
       accumulate,
     })
     return complete({ value: out ?? sum / denominator, grad: dx, denominator: reported })
+  }
+
+  /** The rows of another argument than the first, x. */
+  function others(name: string, tensor: Tensor<unknown>, x: Float32Array): Float32Array {
+    const { data } = floatTensor(loss, name, tensor)
+    if (data.length === x.length) return data
+    throw wrongValue(loss, name, `a Float32Array of ${x.length} elements`, data)
   }
 
   /** The shape, which says how long a row is. */
@@ -188,7 +204,7 @@ export function embedding<L>(definition: EmbeddingDefinition): L {
     return shape
   }
 
-  /** The labels of the pairs. */
+  /** The labels of the rows. */
   function signsOf(
     target: Tensor<unknown>,
     { zeroOne }: EmbeddingSettings,
@@ -214,13 +230,13 @@ export function embedding<L>(definition: EmbeddingDefinition): L {
   return makeSeveral({
     definition,
     inputs: definition.signs ? [...names, 'target'] : names,
-    gradNames: [gradName],
+    gradNames,
     options: new Set<string>([
       ...commonOptions,
       ...['shape', 'sampleWeight', 'meanBy', 'mask'],
       ...params.map(([name]) => name),
       ...(definition.signs ? ['zeroOne'] : []),
-      gradName,
+      ...gradNames,
     ]),
     elsewhere(option) {
       if (option === 'weight') return 'a number of a row has no weight; the weight of a row is sampleWeight'

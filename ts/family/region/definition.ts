@@ -1,7 +1,7 @@
 /** What losses of planes are made of, and their options as the caller sees them. */
 
 import type { Activation } from '../../call/region.js'
-import type { Param, PointwiseDefinition, SoftmaxDefinition } from '../../definition.js'
+import type { Param, PointwiseDefinition, SoftmaxDefinition, WordParam } from '../../definition.js'
 import type { Floats, Labels, Mask } from '../arrays.js'
 import type { CommonOptions } from '../loss.js'
 
@@ -67,11 +67,6 @@ export interface Sums {
 
 /** Scalar parameters of a region loss by name, those of smoothing among them. */
 export type Numbers = Readonly<Record<string, number>>
-
-/** A parameter that is given as a word: the number that each stands for, that of the default first. */
-export interface WordParam {
-  readonly words: Readonly<Record<string, number>>
-}
 
 /** What a region loss is made of: it works on sums, so its kernels are those of the activation. */
 export interface RegionDefinition {

@@ -7,6 +7,7 @@ import { agreedShape, float32Of, floatTensor, gradBuffer } from '../../check.js'
 import type { Result } from '../inside.js'
 import {
   accumulates,
+  addTo,
   arrayGradOutput,
   checkMeanBy,
   denominatorOf,
@@ -17,6 +18,7 @@ import {
   separateCall,
   targetGradBuffer,
   valuesBuffer,
+  writtenTargetGrad,
 } from '../loss.js'
 import { checkClassWeight } from '../positions.js'
 import type { Activation, RegionDefinition } from './definition.js'
@@ -123,10 +125,12 @@ export function runOf(
       const planes = { definition, settings, sums, joint, rows, axis, factor, gradOutput }
       const coefficients = scratchCoefficients(sums.length)
       // Before the other gradient, which may be written over what both are computed from.
-      if (targetGrad !== undefined) writeTargetGradient(kernels, rest, planes, coefficients, targetGrad)
+      const written = writtenTargetGrad(targetGrad, buffers, accumulate)
+      if (written !== undefined) writeTargetGradient(kernels, rest, planes, coefficients, written)
       const fits = fillCoefficients(coefficients, planes, false) && !(Math.abs(scale) > LARGE)
       if (fits) kernels.run(gradientPass(rest, coefficients, scale, grad, accumulate))
       else tsBackend.run(gradientPass(rest, coefficientsInDouble(planes, false), scale, grad, accumulate))
+      addTo(targetGrad, written)
     }
     if (part === undefined) return result(out ?? regionValue, grad, reported, targetGrad)
     const partValue = partDenominator === 0 ? nothing : partSum / partDenominator

@@ -2,12 +2,12 @@
 
 import type { NumberArray } from '../../call/marks.js'
 import { describe, flag, isRecord, number, shapeOf, smallWeights, type Tensor, word, wrongType } from '../../check.js'
-import type { Param, PointwiseDefinition, SoftmaxDefinition } from '../../definition.js'
+import type { Param, PointwiseDefinition, SoftmaxDefinition, WordParam } from '../../definition.js'
 import { commonSettings, meanByOf, type Settings } from '../loss.js'
 import { auxOf, paramOf } from '../pointwise.js'
 import { classAxisOf, ignoredOf, maskOf, sampleWeightOf } from '../positions.js'
 import { alphaOf, labelSmoothingOf } from '../softmax.js'
-import type { Activation, Numbers, RegionDefinition, WordParam } from './definition.js'
+import type { Activation, Numbers, RegionDefinition } from './definition.js'
 
 /** Sums of so little may have lost what single precision does not hold. */
 export const SMALL = 1e-15
@@ -119,12 +119,7 @@ export function numbersOf(
   given: Readonly<Record<string, unknown>>,
 ): Numbers {
   const all: Readonly<Record<string, Param | WordParam>> = { smoothNr: smoothing, smoothDr: smoothing, ...params }
-  const entries = Object.entries(all).map(([name, param]) => {
-    if (!('words' in param)) return [name, paramOf(loss, [name, param], given)] as const
-    const words = Object.keys(param.words)
-    return [name, param.words[word(loss, name, given[name] ?? words[0], words)]] as const
-  })
-  return Object.fromEntries(entries)
+  return Object.fromEntries(Object.entries(all).map((entry) => [entry[0], paramOf(loss, entry, given)]))
 }
 
 /** Checks the options that do not depend on the arrays. */

@@ -1,6 +1,6 @@
 //! Cosine embedding loss.
 
-use crate::family::embedding::{Embedding, Eval, Params, Products};
+use crate::family::embedding::{Embedding, Eval, Measure, OfPairs, OfRows, Params};
 
 /// The largest norm of a row that counts as 0, and what PyTorch adds to squared norms.
 const LEAST: f64 = 1e-8;
@@ -14,28 +14,37 @@ pub struct CosineEmbedding {
 
 impl From<Params> for CosineEmbedding {
     /// The similarity that others may have.
-    fn from([margin, _]: Params) -> Self {
+    fn from([margin, ..]: Params) -> Self {
         Self { margin }
     }
 }
 
+impl OfRows for CosineEmbedding {
+    const ROWS: usize = 2;
+}
+
 impl Embedding for CosineEmbedding {
-    #[inline(always)]
-    fn eval(self, products: Products, positive: bool) -> Eval {
-        let cosine = products.cosine(LEAST, ADDED);
+    fn measure(&self) -> Measure {
+        Measure::Cosine {
+            least: LEAST,
+            added: ADDED,
+        }
+    }
+
+    fn eval(&self, [cosine, ..]: OfPairs, positive: bool) -> Eval {
         if positive {
             return Eval {
-                value: 1.0 - cosine.value,
-                slopes: cosine.slopes.times(-1.0),
+                value: 1.0 - cosine,
+                factors: [-1.0, 0.0, 0.0],
             };
         }
-        let value = cosine.value - self.margin;
+        let value = cosine - self.margin;
         if value <= 0.0 {
             return Eval::default();
         }
         Eval {
             value,
-            slopes: cosine.slopes,
+            factors: [1.0, 0.0, 0.0],
         }
     }
 }

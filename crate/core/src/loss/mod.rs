@@ -14,3 +14,4 @@ pub mod nll;
 pub mod sigmoid_focal;
 pub mod smooth_l1;
 pub mod softmax_focal;
+pub mod triplet_margin;

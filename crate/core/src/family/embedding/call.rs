@@ -1,4 +1,4 @@
-//! What a call of pairs of rows has.
+//! What a call of rows has.
 
 use super::Args;
 use crate::call::{
@@ -13,13 +13,16 @@ fields! {
     X = "x": Input Floats Scores;
     Y = "y": Input Floats Scores;
     DX = "dx": Gradient Floats Scores;
-    DY = "dy": Output Floats Scores;
+    DY = "dy": Further Floats Scores;
     SIGNS = "signs": Input Numbers Positions;
     SAMPLE_WEIGHT = "sampleWeight": Input Floats Shared(SAMPLE_INNER);
     GRAD_OUTPUT = "gradOutput": Input Floats Positions;
     OUT = "out": Output Floats Positions;
     LABELS = "labels": Input Labels Positions;
     MASK = "mask": Input Mask Shared(MASK_INNER);
+    /// The third rows. They are last: most calls have none, and the types of arrays are digits of one number.
+    Z = "z": Input Floats Scores;
+    DZ = "dz": Further Floats Scores;
 }
 
 places! {
@@ -30,6 +33,10 @@ places! {
     /// Scalar parameters.
     P0 = "p0",
     P1 = "p1",
+    P2 = "p2",
+    P3 = "p3",
+    P4 = "p4",
+    P5 = "p5",
 }
 
 /// A loss's loop.
@@ -48,34 +55,36 @@ pub(crate) fn run(call: &Call, host: &Host, run: Run) -> Outcome {
         samples: 1,
     };
     call.check(FIELDS, lengths)?;
-    Ok(host.run(&Pairs {
+    Ok(host.run(&Rows {
         run,
         args: Args {
             x,
             y,
+            z: call.floats(Z),
             size,
             signs: call.values(SIGNS),
             marks: call.marks(LABELS, MASK),
             sample_weight: call.sample_weight(SAMPLE_WEIGHT),
             dx: call.floats(DX),
             dy: call.floats(DY),
+            dz: call.floats(DZ),
             out: call.floats(OUT),
             grad_output: call.floats(GRAD_OUTPUT),
             scale: call.number(SCALE),
             accumulate: call.is_set(ACCUMULATE),
             sum: call.number(SUM),
-            params: [call.number(P0), call.number(P1)],
+            params: [P0, P1, P2, P3, P4, P5].map(|place| call.number(place)),
             share: Share::ALL,
         },
     }))
 }
 
-struct Pairs<'a> {
+struct Rows<'a> {
     run: Run,
     args: Args<'a>,
 }
 
-impl Work for Pairs<'_> {
+impl Work for Rows<'_> {
     fn size(&self) -> (usize, usize) {
         (self.args.x.len(), MANY)
     }
