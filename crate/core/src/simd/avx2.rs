@@ -146,6 +146,8 @@ impl<const N: usize> Lanes for Avx2<N> {
 }
 
 impl Simd for Avx2<2> {
+    super::whole_vector!();
+
     #[inline(always)]
     fn vectorize<K: Kernel>(self, kernel: K) -> K::Out {
         #[target_feature(enable = "avx2,fma")]

@@ -145,6 +145,8 @@ impl Lanes for Avx512 {
 }
 
 impl Simd for Avx512 {
+    super::whole_vector!();
+
     const ONE_REGISTER: bool = true;
 
     #[inline(always)]

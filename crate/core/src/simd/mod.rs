@@ -253,6 +253,24 @@ pub trait Simd: Lanes {
         self.map(f, x)
     }
 
+    /// A part of a vector, of one register where that makes loops shorter: their body is there once for all parts. The whole vector
+    /// elsewhere.
+    type Part: Lanes;
+    /// Parts of a vector.
+    const PARTS: usize;
+    /// Arithmetic on parts.
+    fn part(self) -> Self::Part;
+    /// Part `i` of what [`Simd::load`] gives.
+    fn load_part(self, from: &Chunk, i: usize) -> <Self::Part as Lanes>::F32;
+    /// Stores part `i` of a vector.
+    fn store_part(self, to: &Chunk, i: usize, v: <Self::Part as Lanes>::F32);
+    /// `f` of all lanes of a part.
+    fn map_part<F: Map<N, M>, const N: usize, const M: usize>(
+        self,
+        f: F,
+        x: [<Self::Part as Lanes>::F32; N],
+    ) -> [<Self::Part as Lanes>::F32; M];
+
     /// Whether a loop should rather be short than fast: there are many, and the set is rare, or its code is downloaded.
     const COMPACT: bool = false;
     /// Whether a vector is one register. Loops of short formulas have two in a round.
@@ -349,6 +367,36 @@ pub trait Simd: Lanes {
     }
 }
 
+/// The parts of a vector where the whole vector is the only one.
+macro_rules! whole_vector {
+    () => {
+        type Part = Self;
+        const PARTS: usize = 1;
+
+        #[inline(always)]
+        fn part(self) -> Self {
+            self
+        }
+        #[inline(always)]
+        fn load_part(self, from: &super::Chunk, _: usize) -> Self::F32 {
+            self.load(from)
+        }
+        #[inline(always)]
+        fn store_part(self, to: &super::Chunk, _: usize, v: Self::F32) {
+            self.store(to, v);
+        }
+        #[inline(always)]
+        fn map_part<F: super::Map<N, M>, const N: usize, const M: usize>(
+            self,
+            f: F,
+            x: [Self::F32; N],
+        ) -> [Self::F32; M] {
+            self.map(f, x)
+        }
+    };
+}
+pub(crate) use whole_vector;
+
 /// An instruction set that this machine has, with its token.
 #[derive(Clone, Copy, Debug)]
 pub enum Level {
@@ -432,6 +480,16 @@ impl Level {
 #[inline(always)]
 pub(crate) fn one_by_one() {
     core::hint::black_box(());
+}
+
+/// So many rounds of a loop, hidden from the compiler where code is to be short, so that the body is there once.
+#[inline(always)]
+pub(crate) fn once<S: Simd>(rounds: usize) -> usize {
+    if S::COMPACT {
+        core::hint::black_box(rounds)
+    } else {
+        rounds
+    }
 }
 
 /// Cells over memory that the caller owns alone.

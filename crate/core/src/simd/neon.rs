@@ -129,6 +129,8 @@ impl<const N: usize> Lanes for Neon<N> {
 }
 
 impl Simd for Neon<4> {
+    super::whole_vector!();
+
     #[inline(always)]
     fn vectorize<K: Kernel>(self, kernel: K) -> K::Out {
         #[target_feature(enable = "neon")]

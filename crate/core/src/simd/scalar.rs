@@ -111,6 +111,8 @@ impl<const N: usize> Lanes for Scalar<N> {
 }
 
 impl Simd for Scalar<LANES> {
+    super::whole_vector!();
+
     const COMPACT: bool = true;
 
     #[inline(always)]

@@ -189,6 +189,33 @@ fn part<F: Map<N, M>, const N: usize, const M: usize>(
 }
 
 impl Simd for Simd128<4> {
+    type Part = Simd128<1>;
+    const PARTS: usize = 4;
+
+    #[inline(always)]
+    fn part(self) -> Simd128<1> {
+        Simd128(())
+    }
+    #[inline(always)]
+    fn load_part(self, from: &Chunk, i: usize) -> [v128; 1] {
+        let part = &from.as_chunks::<4>().0[i % 4];
+        // SAFETY: a part has four elements.
+        unsafe { [v128_load(part.as_ptr().cast())] }
+    }
+    #[inline(always)]
+    fn store_part(self, to: &Chunk, i: usize, [v]: [v128; 1]) {
+        let part = &to.as_chunks::<4>().0[i % 4];
+        // SAFETY: a part has four elements, and cells may be written through a shared reference.
+        unsafe { v128_store(part.as_ptr().cast_mut().cast(), v) }
+    }
+    #[inline(always)]
+    fn map_part<F: Map<N, M>, const N: usize, const M: usize>(
+        self,
+        f: F,
+        x: [[v128; 1]; N],
+    ) -> [[v128; 1]; M] {
+        f.eval(self.part(), x)
+    }
     const COMPACT: bool = true;
 
     #[inline(always)]

@@ -10,11 +10,13 @@
 //! 4. what has left the range of single precision is computed again ([`super::double`]).
 
 use super::double::Block;
-use super::{Args, ByTarget, Extra, Pointwise, Prepare, Rest, VECTORS, Whole, room};
+use super::{Args, ByTarget, Extra, Pointwise, Prepare, Rest, VECTORS, Whole, prepare, room};
 use crate::layout::stream::Stream;
 use crate::precision::{LIFT, fits};
 use crate::share::Total;
-use crate::simd::{Cells, Chunk, Double, Kernel, LANES, Level, Map, Room, SMALL, Scalar, Simd};
+use crate::simd::{
+    Cells, Chunk, Double, Kernel, LANES, Level, Map, Room, SMALL, Scalar, Simd, once,
+};
 use crate::sum::{BLOCK, FOUR, Fours, sum_of_fours};
 use core::ops::Range;
 
@@ -41,7 +43,8 @@ pub(super) struct Streams<'a> {
 pub(super) struct Results<'a> {
     value: &'a [Chunk],
     dx: &'a [Chunk],
-    dt: &'a [Chunk],
+    /// Where the derivative by the target is asked for.
+    dt: Option<&'a [Chunk]>,
 }
 
 impl<L: Pointwise> Formula for Whole<L> {
@@ -82,30 +85,32 @@ impl<L: Pointwise> Kernel for Fill<'_, L> {
     fn run<S: Simd>(self, s: S) {
         let Self { loss, from, to } = self;
         let prepares = L::PREPARES && !SMALL;
+        let [x, t, aux] = [from.x, from.t, from.aux];
         // What is prepared waits where the value goes.
         if prepares {
-            for (x, to) in from.x.iter().zip(to.value) {
-                let [prepared] = s.map(Prepare(loss), [s.load(x)]);
-                s.store(to, prepared);
+            prepare(s, Prepare(loss), x, to.value);
+        }
+        let parts = once::<S>(S::PARTS);
+        for k in 0..x.len().min(t.len()).min(aux.len()) {
+            for part in 0..parts {
+                let [x, t, aux] = [x, t, aux].map(|from| s.load_part(&from[k], part));
+                let [value, dx, dt] = if prepares {
+                    let prepared = s.load_part(&to.value[k], part);
+                    s.map_part(Rest(loss), [x, prepared, t, aux])
+                } else {
+                    s.map_part(Whole(loss), [x, t, aux])
+                };
+                s.store_part(&to.value[k], part, value);
+                s.store_part(&to.dx[k], part, dx);
+                if let (Some(to), false) = (to.dt, L::TARGET_APART) {
+                    s.store_part(&to[k], part, dt);
+                }
             }
         }
-        let streams = from.x.iter().zip(from.t).zip(from.aux);
-        let results = to.value.iter().zip(to.dx).zip(to.dt);
-        for (((x, t), aux), ((value, dx), dt)) in streams.zip(results) {
-            let [x, t, aux] = [x, t, aux].map(|from| s.load(from));
-            let results = if prepares {
-                s.map(Rest(loss), [x, s.load(value), t, aux])
-            } else {
-                s.map_compact(Whole(loss), [x, t, aux])
-            };
-            for (to, result) in [value, dx, dt].into_iter().zip(results) {
-                s.store(to, result);
-            }
-        }
-        if L::TARGET_APART {
-            for ((x, t), dt) in from.x.iter().zip(from.t).zip(to.dt) {
+        if let (Some(to), true) = (to.dt, L::TARGET_APART) {
+            for ((x, t), to) in x.iter().zip(t).zip(to) {
                 let [by_target] = s.map_compact(ByTarget(loss), [s.load(x), s.load(t)]);
-                s.store(dt, by_target);
+                s.store(to, by_target);
             }
         }
     }
@@ -118,6 +123,7 @@ pub(super) fn general(level: Level, formula: &dyn Formula, args: &Args, extra: &
     let [x_room, t_room, aux_room, value, dx, dt] = rooms.each_mut().map(|own| room(own, n, true));
     let mut fours = Fours::new();
     let fours = fours.zeros(n.min(BLOCK).div_ceil(FOUR * LANES));
+    let dt = extra.dt.map(|_| dt);
     if extra.aux.is_none() {
         let cells = aux_room.as_flattened();
         cells.iter().for_each(|cell| cell.set(args.aux));
@@ -248,8 +254,8 @@ impl Kernel for Epilogue<'_> {
             let value = product(s, s.load(&results.value[k]), weight, ignored);
             largest = s.max(largest, s.abs(weight));
             largest = s.max(largest, s.abs(factor));
-            if let Some(dt) = extra.dt {
-                let slope = s.load(&results.dt[k]);
+            if let (Some(dt), Some(slopes)) = (extra.dt, results.dt) {
+                let slope = s.load(&slopes[k]);
                 largest = s.max(largest, s.abs(slope));
                 let gradient = product(s, slope, factor, ignored);
                 finite = s.mul_add(gradient, zero, finite);

@@ -16,7 +16,7 @@ use super::Params;
 use crate::layout::positions::{Positions, Values};
 use crate::layout::stream::Stream;
 use crate::share::Share;
-use crate::simd::{Cells, Chunk, LANES, Lanes, Map, Room, Simd};
+use crate::simd::{Cells, Chunk, LANES, Lanes, Map, Room, Simd, once};
 use crate::sum::{BLOCK, FOUR};
 
 pub use call::Run;
@@ -215,8 +215,11 @@ fn room(room: &mut Room<VECTORS>, elements: usize, needed: bool) -> &[Chunk] {
 /// The first of two passes.
 #[inline(always)]
 pub(super) fn prepare<S: Simd, P: Map<1, 1>>(s: S, first: P, x: &[Chunk], prepared: &[Chunk]) {
+    let parts = once::<S>(S::PARTS);
     for (x, prepared) in x.iter().zip(prepared) {
-        let [p] = s.map(first, [s.load(x)]);
-        s.store(prepared, p);
+        for part in 0..parts {
+            let [p] = s.map_part(first, [s.load_part(x, part)]);
+            s.store_part(prepared, part, p);
+        }
     }
 }
