@@ -239,6 +239,8 @@ fn in_double(raw: &Raw, call: &Call, unit: Range<usize>, large: u32, lifted: boo
         let rows = vector..unit.end.min(vector + LANES);
         let counts = raw.marks.counts(vector, rows.len());
         let large = is_large(large, vector - unit.start);
+        // By vectors, as the loops of the pointwise family add up.
+        let mut of_vector = 0.0;
         for row in rows {
             let i = row - unit.start;
             let is_lost = |element: &Cell<f32>| !element.get().is_finite();
@@ -283,11 +285,12 @@ fn in_double(raw: &Raw, call: &Call, unit: Range<usize>, large: u32, lifted: boo
                 out.set(weighted as f32);
             }
             if large {
-                lacking += weighted;
+                of_vector += weighted;
             } else if apart {
-                lacking += weighted - f64::from(call.results[value][i].get());
+                of_vector += weighted - f64::from(call.results[value][i].get());
             }
         }
+        lacking += of_vector;
     }
     lacking
 }
