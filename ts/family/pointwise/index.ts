@@ -1,8 +1,8 @@
 /** Losses of one input element and one target element: checks, the call, the reduction. */
 
-import { backendFor } from '../backend/load.js'
-import { classesOf, everything, type Marks, NOTHING, type NumberArray } from '../call/marks.js'
-import { type PointwiseExtra, pointwiseKind } from '../call/pointwise.js'
+import { backendFor } from '../../backend/load.js'
+import { classesOf, everything, type Marks, NOTHING, type NumberArray } from '../../call/marks.js'
+import { type PointwiseExtra, pointwiseKind } from '../../call/pointwise.js'
 import {
   agreedShape,
   attached,
@@ -19,11 +19,19 @@ import {
   type Tensor,
   wrongType,
   wrongValue,
-} from '../check.js'
-import type { BatchReduction, FlagParam, Param, PointwiseDefinition, Range, Reduction, Values } from '../definition.js'
-import { BLOCK } from '../sum.js'
-import type { Floats, Mask, Probabilities } from './arrays.js'
-import type { Result, Wanted } from './inside.js'
+} from '../../check.js'
+import type {
+  BatchReduction,
+  FlagParam,
+  Param,
+  PointwiseDefinition,
+  Range,
+  Reduction,
+  Values,
+} from '../../definition.js'
+import { BLOCK } from '../../sum.js'
+import type { Floats, Mask, Probabilities } from '../arrays.js'
+import type { Result, Wanted } from '../inside.js'
 import {
   accumulates,
   arrayGradOutput,
@@ -44,7 +52,7 @@ import {
   separateCall,
   targetGradBuffer,
   valuesBuffer,
-} from './loss.js'
+} from '../loss.js'
 import {
   areLabels,
   checkBits,
@@ -57,7 +65,7 @@ import {
   sampleWeightOf,
   sharing,
   totalWeight,
-} from './positions.js'
+} from '../positions.js'
 
 /** Options of every pointwise loss. */
 export interface PointwiseOptions<R extends BatchReduction = Reduction> extends CommonOptions<R> {
