@@ -1,22 +1,16 @@
 /** Losses of pairs of rows: against double precision and central differences, at the edges, and what is refused. */
 
 import test from 'ava'
-import type { EmbeddingDefinition } from '../ts/definition.js'
-import { definitionOf } from '../ts/definitions.js'
-import * as library from '../ts/index.js'
+import type { Form } from '../ts/family/draw.js'
 import { combine, cosineEmbedding, cosineSimilarity } from '../ts/index.js'
 import { filled, generator, guarded, intact, normal, sameBits } from './data.js'
-import { pairsOf } from './drawn.js'
+import { argumentsOf } from './drawn.js'
 import { everywhere, type Loose, loose, refuses } from './everywhere.js'
+import { lossesOf } from './losses.js'
 import { platforms, registry } from './platforms.js'
 
 /** Every loss of the family, with the name of its second gradient. */
-const losses = Object.entries(library).flatMap(([name, loss]) => {
-  const definition = definitionOf(loss)
-  return definition?.family === 'embedding'
-    ? [{ name, loss: loose(loss), definition, gradName: `${definition.rows[1]}Grad` }]
-    : []
-})
+const losses = lossesOf('embedding').map((one) => ({ ...one, gradName: `${one.definition.rows[1]}Grad` }))
 
 /** One row, some, and blocks of them; rows below and above a vector, and so long that each is a block. */
 const SHAPES = [
@@ -70,8 +64,8 @@ function slopes(f: (x: Float64Array) => number, x: Float64Array): Float64Array {
 }
 
 /** The arguments of a loss: rows at any angle, and labels where it has them. */
-function drawn(definition: EmbeddingDefinition, shape: readonly number[], seed = 1): Float32Array[] {
-  return Object.values(pairsOf(definition, shape, generator(seed)))
+function drawn([form]: readonly Form[], shape: readonly number[], seed = 1): Float32Array[] {
+  return argumentsOf(form, shape, generator(seed)) as Float32Array[]
 }
 
 /** Options that take other paths, for so many rows. */
@@ -106,9 +100,9 @@ test('the registry has all losses of the family, and all give the same bits ever
 })
 
 test.serial('all platforms give the same bits, whatever the layout of memory', (t) => {
-  for (const { name, loss, definition, gradName } of losses) {
+  for (const { name, loss, definition, forms, gradName } of losses) {
     for (const shape of SHAPES) {
-      const args = drawn(definition, shape)
+      const args = drawn(forms, shape)
       for (const options of choices(shape[0], definition.params)) {
         let first: Got | undefined
         for (const [k, platform] of platforms.entries()) {
@@ -144,14 +138,14 @@ test.serial('all platforms give the same bits, whatever the layout of memory', (
 })
 
 everywhere('values and gradients are those of the formula in double precision', (t) => {
-  for (const { name, loss, definition, gradName } of losses) {
+  for (const { name, loss, definition, forms, gradName } of losses) {
     for (const [rows, size] of [
       [1, 2],
       [6, 5],
       [19, 16],
       [3, 70],
     ]) {
-      const args = drawn(definition, [rows, size], size)
+      const args = drawn(forms, [rows, size], size)
       const gradOutput = filled(rows, (i) => 1 + i / 8)
       const samples = Object.entries(definition.params).flatMap(([name, param]) =>
         'samples' in param ? param.samples.map((value) => ({ [name]: value })) : [],
@@ -249,11 +243,11 @@ everywhere('nearly parallel rows keep their difference', (t) => {
 })
 
 everywhere('NaN and ∞ reach the value and the gradients of their row alone', (t) => {
-  for (const { name, loss, definition, gradName } of losses) {
+  for (const { name, loss, forms, gradName } of losses) {
     for (const size of [3, 40]) {
       for (const bad of [nan, Number.POSITIVE_INFINITY]) {
         for (const side of [0, 1]) {
-          const args = drawn(definition, [4, size])
+          const args = drawn(forms, [4, size])
           args[side][size + 1] = bad
           // Also where the other row is 0, whose product with NaN or ∞ is NaN.
           args[1 - side].fill(0, size, 2 * size)
@@ -292,7 +286,7 @@ everywhere('the largest factors leave no NaN', (t) => {
 })
 
 everywhere('labels of two classes', (t) => {
-  const args = drawn(losses.find(({ name }) => name === 'cosineSimilarity')!.definition, [4, 3])
+  const args = drawn(losses.find(({ name }) => name === 'cosineSimilarity')!.forms, [4, 3])
   const options = { shape: [4, 3], margin: 0.25 }
   const expected = cosineEmbedding(args[0], args[1], Float32Array.of(1, -1, -1, 1), options)
   for (const kind of [Int8Array, Int16Array, Int32Array]) {
@@ -314,7 +308,7 @@ everywhere('labels of two classes', (t) => {
 })
 
 everywhere('shapes', (t) => {
-  const args = drawn(losses.find(({ name }) => name === 'cosineSimilarity')!.definition, [6, 4])
+  const args = drawn(losses.find(({ name }) => name === 'cosineSimilarity')!.forms, [6, 4])
   const [x, y] = args
   const values = cosineSimilarity(x, y, { shape: [6, 4], reduction: 'none' })
   const tensor = { data: x, shape: [6, 4] }
@@ -353,8 +347,8 @@ everywhere('shapes', (t) => {
 })
 
 everywhere('memory that two arrays share', (t) => {
-  for (const { loss, definition, gradName } of losses) {
-    const args = drawn(definition, [4, 3])
+  for (const { loss, forms, gradName } of losses) {
+    const args = drawn(forms, [4, 3])
     const shape = [4, 3]
     const call = (options: Options) => () => loss.valueAndGrad(...args, { shape, ...options })
     t.throws(call({ grad: args[1] }), { message: /grad must not overlap/ })
@@ -370,8 +364,8 @@ everywhere('memory that two arrays share', (t) => {
 })
 
 everywhere('a mean over nothing, and parts of a sum', (t) => {
-  for (const { loss, definition, gradName } of losses) {
-    const args = drawn(definition, [4, 3])
+  for (const { loss, forms, gradName } of losses) {
+    const args = drawn(forms, [4, 3])
     const none = { shape: [4, 3], mask: new Uint8Array(4), [gradName]: true }
     const got = loss.valueAndGrad(...args, none) as unknown as Got
     t.is(got.value as unknown, nan)

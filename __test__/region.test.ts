@@ -5,7 +5,6 @@
  */
 
 import test, { type ExecutionContext } from 'ava'
-import { definitionOf } from '../ts/definitions.js'
 import { accumulated } from '../ts/family/inside.js'
 import type { Loss } from '../ts/family/loss.js'
 import type { CompoundDefinition, RegionDefinition } from '../ts/family/region/index.js'
@@ -14,6 +13,7 @@ import * as library from '../ts/index.js'
 import { bceWithLogits, crossEntropy, dice, jaccard, mse, softmaxFocal, tversky } from '../ts/index.js'
 import { filled, generator, guarded, intact, normal, sameBits } from './data.js'
 import { everywhere } from './everywhere.js'
+import { lossesOf } from './losses.js'
 import { missing, platforms } from './platforms.js'
 import { derivative, type RegionNumbers, regionReference } from './reference.js'
 
@@ -29,10 +29,8 @@ interface Case {
   readonly call: RegionNumbers
 }
 
-const all = Object.values(library).map((loss) => ({ loss: loss as unknown as AnyLoss, definition: definitionOf(loss) }))
-
 /** Those that are no sums with another loss. */
-const regions = all.flatMap(({ loss, definition }) => (definition?.family === 'region' ? [{ loss, definition }] : []))
+const regions = lossesOf('region').map(({ loss, definition }) => ({ loss: loss as unknown as AnyLoss, definition }))
 
 /** [samples, positions, classes] */
 const SHAPES: [number, number, number][] = [
@@ -286,8 +284,8 @@ function compoundCases(definition: CompoundDefinition, activation: string) {
   )
 }
 
-for (const { loss, definition } of all) {
-  if (definition?.family !== 'compound') continue
+for (const { loss: own, definition } of lossesOf('compound')) {
+  const loss = own as unknown as AnyLoss
   for (const [activation, part] of Object.entries(partners[definition.name])) {
     for (const platform of platforms) {
       test.serial(`${definition.name} with ${activation} is the sum of its parts on ${platform.name}`, (t) => {
