@@ -51,6 +51,21 @@ export function intact(view: Float32Array): boolean {
   return true
 }
 
+/** Whether two values of a loss are, numbers or arrays; the assertion `deepEqual` takes long for arrays. */
+export function sameValue(a: unknown, b: unknown): boolean {
+  if (a instanceof Float32Array && b instanceof Float32Array) return sameBits(a, b)
+  return typeof a === 'number' && Object.is(a, b)
+}
+
+/** What is computed once for each key, and then kept. */
+export function once<K, V>(compute: (key: K) => V): (key: K) => V {
+  const kept = new Map<K, V>()
+  return (key) => {
+    if (!kept.has(key)) kept.set(key, compute(key))
+    return kept.get(key)!
+  }
+}
+
 /** Whether two arrays are equal, −0 and 0 apart. */
 export function sameBits(a: ArrayLike<number>, b: ArrayLike<number>): boolean {
   if (a.length !== b.length) return false
