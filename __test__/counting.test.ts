@@ -4,100 +4,50 @@
  */
 
 import type { ExecutionContext } from 'ava'
-import { definitionOf } from '../ts/definitions.js'
-import { optionsOf } from '../ts/family/inside.js'
+import { type Argument, type Form, lengthOf, positionsOf } from '../ts/family/draw.js'
 import * as library from '../ts/index.js'
 import { filled, generator, sameBits } from './data.js'
-import { argumentsOf, gathered, gatheredOf } from './drawn.js'
+import { argumentsOf } from './drawn.js'
 import { everywhere, type Loose, loose } from './everywhere.js'
+import { fits, losses } from './losses.js'
 
 const { crossEntropy, dice, distillation, mse, bceDice, diceCe, bceWithLogits, nll, softmaxFocal, sigmoidFocal } =
   library
 
-/** A call of a loss over [N, C, D] with a target of its own. */
+/** A call of a loss over [N, C, D] with arguments of its own. */
 interface Call {
   readonly name: string
   readonly loss: Loose
-  readonly input: Float32Array
-  readonly target: Float32Array | Int32Array
-  readonly options: Record<string, unknown>
-  /** Positions of a sample that a mask has a value for: elements, where there is no class axis, or rows. */
+  readonly form: Form
+  readonly args: readonly (Float32Array | Int32Array)[]
+  readonly options: Readonly<Record<string, unknown>> & { readonly shape: readonly number[] }
+  /** Positions of a sample that a mask has a value for: elements, where there is no class axis. */
   readonly positions: number
-  readonly family: string
 }
 
 const SAMPLES = 3
 const CLASSES = 4
 const SPREAD = 25
 
-/** Calls of every loss; those over classes with labels, and with a value per score where they take it. */
+/** Calls of every loss in every form. */
 function calls(): Call[] {
   const random = generator(77)
-  const n = SAMPLES * CLASSES * SPREAD
-  const shape = [SAMPLES, CLASSES, SPREAD]
-  const unit = () => filled(n, () => 0.01 + 0.98 * random())
-  const real = () => filled(n, () => 4 * random() - 2)
-  const labels = Int32Array.from({ length: SAMPLES * SPREAD }, () => Math.floor(random() * CLASSES))
-  const distribution = unit()
-  for (let s = 0; s < SAMPLES; s++) {
-    for (let i = 0; i < SPREAD; i++) {
-      let sum = 0
-      for (let c = 0; c < CLASSES; c++) sum += distribution[(s * CLASSES + c) * SPREAD + i]
-      for (let c = 0; c < CLASSES; c++) distribution[(s * CLASSES + c) * SPREAD + i] /= sum
-    }
-  }
-  return Object.values(library).flatMap((value): Call[] => {
-    const definition = definitionOf(value)
-    const { name } = value as { name: string }
-    const loss = loose(value)
-    switch (definition?.family) {
-      case 'pointwise': {
-        const of = { real, probability: unit, logProbability: () => unit().map(Math.log) }
-        const [input, target] = [of[definition.domain.input](), of[definition.domain.target]()]
-        return [{ name, loss, input, target, options: { shape }, positions: CLASSES * SPREAD, family: 'pointwise' }]
-      }
-      case 'expression': {
-        if (definition.inputs.length !== 2 || definition.inputs.some(({ columns }) => columns > 1)) return []
-        const [input, target] = argumentsOf(definition as never, n, random)
-        return [{ name, loss, input, target, options: { shape }, positions: CLASSES * SPREAD, family: 'pointwise' }]
-      }
-      case 'softmax': {
-        const call = { name, loss, input: real(), options: { shape }, positions: SPREAD, family: 'softmax' }
-        if (definition.kind === 'teacher') return [{ ...call, target: real() }]
-        const ofLabels = { ...call, target: labels }
-        return definition.kind === 'scores' ? [ofLabels, { ...call, target: distribution }] : [ofLabels]
-      }
-      case 'region': {
-        const call = { name, loss, target: labels, positions: SPREAD, family: 'region' }
-        return [
-          { ...call, input: unit(), options: { shape } },
-          { ...call, input: unit(), target: distribution, options: { shape } },
-          { ...call, input: real(), options: { shape, activation: 'sigmoid' } },
-          { ...call, input: real(), target: distribution, options: { shape, activation: 'softmax' } },
-        ]
-      }
-      case 'compound': {
-        const call = { name, loss, input: real(), positions: SPREAD, family: 'compound', options: { shape } }
-        return [
-          { ...call, target: labels },
-          { ...call, target: distribution },
-        ]
-      }
-      case 'embedding': {
-        const { input, target } = gatheredOf(definition, [SAMPLES * CLASSES, SPREAD], random)
-        const call = { name, loss: gathered(value, definition, SPREAD), options: { shape }, positions: CLASSES }
-        return [{ ...call, input, target, family: 'embedding' }]
-      }
-      default:
-        return []
-    }
-  })
+  return losses.flatMap(({ name, loss, forms }) =>
+    forms.map((form): Call => {
+      const shape = fits(form, CLASSES) ? [SAMPLES, CLASSES, SPREAD] : [SAMPLES, 1, CLASSES * SPREAD]
+      const args = argumentsOf(form, shape, random)
+      const positions = lengthOf(form, 'position', shape) / SAMPLES
+      return { name, loss, form, args, options: { ...form.options, shape }, positions }
+    }),
+  )
 }
 
-/** The lengths of the axes of positions. */
-function axesOf({ family }: Call): number[] {
-  if (family === 'pointwise') return [SAMPLES, CLASSES, SPREAD]
-  return [SAMPLES, family === 'embedding' ? CLASSES : SPREAD]
+/** The call of the samples from one to another. */
+function partOf(call: Call, from: number, to: number): Call {
+  const { args, options } = call
+  const part = (array: Float32Array | Int32Array) =>
+    array.slice((from * array.length) / SAMPLES, (to * array.length) / SAMPLES)
+  return { ...call, args: args.map(part), options: { ...options, shape: options.shape.with(0, to - from) } }
 }
 
 /** Value, gradient and what else a call gives. */
@@ -127,41 +77,41 @@ function allNear(
   t.true(got.length === expected.length && worst <= tolerance * scale, `${message}: off by ${worst} of ${scale}`)
 }
 
-/** Indices of what an array of a value per score, or of several per position, has for a position. */
-function indicesOf({ family, positions }: Call, length: number, sample: number, position: number): number[] {
-  const each = length / (SAMPLES * positions)
-  const isPlane = family !== 'embedding' && family !== 'pointwise' && each > 1
-  return Array.from({ length: each }, (_, c) =>
-    isPlane ? (sample * each + c) * positions + position : (sample * positions + position) * each + c,
-  )
+/** Which position, of all samples, a number of an argument belongs to. */
+function positionAt({ form, options: { shape } }: Call, { extent, columns }: Argument, i: number): number {
+  const element = Math.floor(i / columns)
+  if (extent === 'position' || form.axis === undefined) return element
+  if (form.axis === 'row') return Math.floor(element / shape[shape.length - 1])
+  const [, classes, spread] = shape
+  return Math.floor(element / (classes * spread)) * spread + (element % spread)
 }
 
 everywhere('a masked position counts for nothing, whatever it holds, in every type of mask', (t) => {
   const random = generator(5)
   for (const call of calls()) {
-    const { name, loss, input, target, options, positions } = call
+    const { name, loss, form, args, options, positions } = call
     const bits = Array.from({ length: SAMPLES * positions }, () => random() > 0.4)
-    const hidden = (i: number) => !bits[i]
-    const poisoned = input.slice()
-    const poisonedTarget = target.slice()
-    const indices = (i: number, { length }: ArrayLike<number>) =>
-      indicesOf(call, length, Math.floor(i / positions), i % positions)
-    for (let i = 0; i < bits.length; i++) {
-      if (!hidden(i)) continue
-      for (const at of indices(i, input)) poisoned[at] = [Number.NaN, Infinity][i % 2]
-      for (const at of indices(i, target)) poisonedTarget[at] = target instanceof Int32Array ? 1234 : Number.NaN
-    }
-    const reference = both(loss, poisoned, poisonedTarget, { ...options, mask: bits })
+    const poisoned = args.map((array, k) => {
+      const bad = (at: number) => {
+        if (form.inputs[k].kind === 'label') return 1234
+        return k === 0 && at % 2 === 1 ? Number.POSITIVE_INFINITY : Number.NaN
+      }
+      return array.map((x, i) => {
+        const at = positionAt(call, form.inputs[k], i)
+        return bits[at] ? x : bad(at)
+      })
+    })
+    const reference = both(loss, ...poisoned, { ...options, mask: bits })
     t.true(Number.isFinite(reference.value), name)
     // Without the poison it is the same to the bit, and with other numbers there too.
-    const clean = both(loss, input, target, { ...options, mask: bits })
+    const clean = both(loss, ...args, { ...options, mask: bits })
     t.is(reference.value, clean.value, name)
     t.true(sameBits(reference.grad, clean.grad), name)
-    for (let i = 0; i < bits.length; i++) {
-      if (hidden(i)) for (const at of indices(i, input)) t.is(clean.grad[at], 0, name)
-    }
+    clean.grad.forEach((g, i) => {
+      if (!bits[positionAt(call, form.inputs[0], i)]) t.is(g, 0, name)
+    })
     const numbers = Array.from(bits, Number)
-    const shape = axesOf(call)
+    const dims = positionsOf(form.axis, options.shape)
     const masks = [
       Uint8Array.from(numbers),
       Float32Array.from(numbers),
@@ -172,20 +122,20 @@ everywhere('a masked position counts for nothing, whatever it holds, in every ty
       Uint16Array.from(numbers),
       Uint32Array.from(numbers),
       BigInt64Array.from(numbers, BigInt),
-      { data: BigInt64Array.from(numbers, BigInt), dims: shape },
+      { data: BigInt64Array.from(numbers, BigInt), dims },
     ]
     for (const mask of masks) {
-      const got = both(loss, input, target, { ...options, mask })
+      const got = both(loss, ...args, { ...options, mask })
       t.is(got.value, clean.value, name)
       t.true(sameBits(got.grad, clean.grad), name)
     }
     // One value for each sample.
     const samples = [true, false, true]
-    const whole = both(loss, input, target, {
+    const whole = both(loss, ...args, {
       ...options,
       mask: bits.map((_, i) => samples[Math.floor(i / positions)]),
     })
-    const shared = both(loss, input, target, { ...options, mask: samples })
+    const shared = both(loss, ...args, { ...options, mask: samples })
     t.is(shared.value, whole.value, name)
     t.true(sameBits(shared.grad, whole.grad), name)
   }
@@ -227,16 +177,17 @@ everywhere('what is kept by a mask counts as if it were alone', (t) => {
   for (const n of [3, 17, 1500]) {
     const keep = Array.from({ length: n }, () => random() > 0.5)
     keep[0] = true
-    for (const { name, loss, family, input, target } of calls()) {
-      if (family !== 'pointwise') continue
-      const [x, y] = [input, target].map((array) => Float32Array.from({ length: n }, (_, i) => array[i % array.length]))
-      const pick = (array: Float32Array) => array.filter((_, i) => keep[i])
+    for (const { name, loss, form, args } of calls()) {
+      if (form.axis !== undefined) continue
+      const { inputs, options } = form
+      const all = args.map((array, k) => filled(n * inputs[k].columns, (i) => array[i % array.length]))
+      const pick = (array: Float32Array, k = 0) => array.filter((_, i) => keep[Math.floor(i / inputs[k].columns)])
       for (const reduction of ['mean', 'sum']) {
-        const got = both(loss, x, y, { mask: keep, reduction })
-        const alone = both(loss, pick(x), pick(y), { reduction })
+        const got = both(loss, ...all, { ...options, mask: keep, reduction })
+        const alone = both(loss, ...all.map(pick), { ...options, reduction })
         near(t, got.value, alone.value, `${name} ${n} ${reduction}`)
         allNear(t, pick(got.grad), alone.grad, `${name} ${n} ${reduction}`)
-        t.is(got.denominator, pick(x).length, name)
+        t.is(got.denominator, keep.filter(Boolean).length, name)
       }
     }
   }
@@ -310,36 +261,32 @@ everywhere('labels and targets of every type are the same numbers', (t) => {
 
 everywhere('a weight for each sample is a factor of its value and gradient', (t) => {
   const weights = Float32Array.of(0.5, 2, 3)
-  for (const { name, loss, input, target, options, family, positions } of calls()) {
-    const perSample = input.length / SAMPLES
+  for (const call of calls()) {
+    const { name, loss, form, args, options, positions } = call
+    const perSample = args[0].length / SAMPLES
     const reduction = 'sum'
-    const got = both(loss, input, target, { ...options, reduction, sampleWeight: weights })
+    const got = both(loss, ...args, { ...options, reduction, sampleWeight: weights })
     const alone = Array.from(weights, (_, s) => {
-      const part = <A extends Float32Array | Int32Array>(array: A) =>
-        array.slice((s * array.length) / SAMPLES, ((s + 1) * array.length) / SAMPLES) as A
-      return both(loss, part(input), part(target), { ...options, reduction, shape: [1, CLASSES, SPREAD] })
+      const part = partOf(call, s, s + 1)
+      return both(loss, ...part.args, { ...part.options, reduction })
     })
     const total = alone.reduce((sum, { value }, s) => sum + weights[s] * value, 0)
     near(t, got.value, total, name)
-    const grad = Float32Array.from(input, (_, i) => {
+    const grad = filled(args[0].length, (i) => {
       const s = Math.floor(i / perSample)
       return weights[s] * alone[s].grad[i % perSample]
     })
     allNear(t, got.grad, grad, name)
-    if (family === 'compound' || family === 'region') continue
+    if (form.arrays.sampleWeight !== 'position') continue
     // One for each position says the same, where all of a sample are equal.
     const full = Float32Array.from({ length: SAMPLES * positions }, (_, i) => weights[Math.floor(i / positions)])
-    const each = both(loss, input, target, { ...options, reduction, sampleWeight: full })
+    const each = both(loss, ...args, { ...options, reduction, sampleWeight: full })
     t.is(each.value, got.value, name)
     t.true(sameBits(each.grad, got.grad), name)
     // By count the mean divides as without them, by weight by their sum.
-    const mean = both(loss, input, target, { ...options, reduction: 'mean', sampleWeight: weights })
-    const byWeight = both(loss, input, target, {
-      ...options,
-      reduction: 'mean',
-      sampleWeight: weights,
-      meanBy: 'weight',
-    })
+    const weighed = { ...options, reduction: 'mean', sampleWeight: weights }
+    const mean = both(loss, ...args, weighed)
+    const byWeight = both(loss, ...args, { ...weighed, meanBy: 'weight' })
     t.is(mean.denominator, SAMPLES * positions, name)
     near(t, byWeight.denominator!, 5.5 * positions, name)
     near(t, byWeight.value, total / (5.5 * positions), name)
@@ -394,51 +341,41 @@ everywhere('the mean of planes by weight divides by the weights of classes and s
 })
 
 everywhere('batches of different size are joined by their denominators', (t) => {
-  for (const { name, loss, input, target, options, family } of calls()) {
-    const part = <A extends Float32Array | Int32Array>(array: A, from: number, to: number) =>
-      array.slice((from * array.length) / SAMPLES, (to * array.length) / SAMPLES) as A
-    const shape = (samples: number) => ({ shape: [samples, CLASSES, SPREAD] })
+  for (const call of calls()) {
+    const { name, loss, args, options } = call
     // A mean whatever the default is.
-    const whole = both(loss, input, target, { ...options, reduction: 'mean' })
-    const batches = [
-      [0, 1],
-      [1, 3],
-    ].map(([from, to]) => [part(input, from, to), part(target, from, to), { ...options, ...shape(to - from) }] as const)
-    if (family === 'compound') {
-      const names = Object.keys(whole.parts!)
-      const normalizer = whole.denominators!
-      const results = batches.map(([x, y, options]) => both(loss, x, y, { ...options, normalizer }))
-      for (const part of names) {
-        const sum = results.reduce((sum, { parts }) => sum + parts![part], 0)
-        near(t, sum, whole.parts![part], `${name} ${part}`)
+    const whole = both(loss, ...args, { ...options, reduction: 'mean' })
+    const batches = [partOf(call, 0, 1), partOf(call, 1, 3)]
+    const resultsOf = (more: Record<string, unknown>) =>
+      batches.map((part) => both(loss, ...part.args, { ...part.options, ...more }))
+    const sumOf = (numbers: number[]) => numbers.reduce((sum, x) => sum + x, 0)
+    if (whole.parts !== undefined) {
+      const results = resultsOf({ normalizer: whole.denominators! })
+      for (const [part, value] of Object.entries(whole.parts)) {
+        near(t, sumOf(results.map(({ parts }) => parts![part])), value, `${name} ${part}`)
       }
       allNear(t, [...results[0].grad, ...results[1].grad], whole.grad, name)
       continue
     }
-    const sums = batches.map(([x, y, options]) => both(loss, x, y, { ...options, reduction: 'sum' }))
-    const denominator = sums.reduce((sum, { denominator }) => sum + denominator!, 0)
+    const sums = resultsOf({ reduction: 'sum' })
+    const denominator = sumOf(sums.map(({ denominator }) => denominator!))
     t.is(denominator, whole.denominator!, name)
-    near(t, sums.reduce((sum, { value }) => sum + value, 0) / denominator, whole.value, name)
-    const normalized = batches.map(([x, y, options]) =>
-      both(loss, x, y, { ...options, reduction: 'mean', normalizer: denominator }),
-    )
-    near(
-      t,
-      normalized.reduce((sum, { value }) => sum + value, 0),
-      whole.value,
-      name,
-    )
+    near(t, sumOf(sums.map(({ value }) => value)) / denominator, whole.value, name)
+    const normalized = resultsOf({ reduction: 'mean', normalizer: denominator })
+    near(t, sumOf(normalized.map(({ value }) => value)), whole.value, name)
     t.is(normalized[0].denominator, denominator, name)
   }
 })
 
 everywhere('a gradient is added to what its buffer holds', (t) => {
-  for (const { name, loss, input, target, options } of calls()) {
-    const once = both(loss, input, target, options)
+  for (const { name, loss, form, args, options } of calls()) {
+    const [input, ...others] = args
+    const [{ name: first }] = form.inputs
+    const once = both(loss, ...args, options)
     const grad = new Float32Array(input.length).fill(0.25)
-    const returned = loss.backward(input, target, { ...options, grad, accumulate: true })
+    const returned = loss.backward(...args, { ...options, grad, accumulate: true })
     t.is(returned, grad, name)
-    both(loss.with({ ...options, grad, accumulate: true }), input, target)
+    both(loss.with({ ...options, grad, accumulate: true }), ...args)
     allNear(
       t,
       grad,
@@ -446,27 +383,27 @@ everywhere('a gradient is added to what its buffer holds', (t) => {
       name,
     )
     // A bound one is replaced.
-    both(loss.with({ ...options, accumulate: true }), input, target, { accumulate: false, grad })
+    both(loss.with({ ...options, accumulate: true }), ...args, { accumulate: false, grad })
     t.true(sameBits(grad, once.grad), name)
-    t.throws(() => loss.valueAndGrad(input, target, { ...options, accumulate: true }), {
+    t.throws(() => loss.valueAndGrad(...args, { ...options, accumulate: true }), {
       instanceOf: TypeError,
       message: `${name}: accumulate needs grad, the buffer to add to`,
     })
-    t.throws(() => loss.valueAndGrad(input, target, { ...options, accumulate: 1, grad }), {
+    t.throws(() => loss.valueAndGrad(...args, { ...options, accumulate: 1, grad }), {
       instanceOf: TypeError,
       message: /accumulate must be true or false, got 1/,
     })
     const own = input.slice()
     // Nor another view of its memory.
     for (const grad of [own, own.subarray(0)]) {
-      t.throws(() => loss.valueAndGrad(own, target, { ...options, accumulate: true, grad }), {
+      t.throws(() => loss.valueAndGrad(own, ...others, { ...options, accumulate: true, grad }), {
         instanceOf: RangeError,
-        message: /grad must not be (the input|input1|anchor) with accumulate/,
+        message: new RegExp(`grad must not be ${first === 'input' ? 'the input' : first} with accumulate`),
       })
     }
     t.deepEqual(own, input, name)
     // Without a gradient it says nothing.
-    t.is(loss(input, target, { ...options, accumulate: true }), once.value, name)
+    t.is(loss(...args, { ...options, accumulate: true }), once.value, name)
   }
   // A sum over nothing adds nothing.
   const grad = Float32Array.of(5, 6)
@@ -474,34 +411,32 @@ everywhere('a gradient is added to what its buffer holds', (t) => {
   t.deepEqual([...grad], [5, 6])
 })
 
-/** The options of a loss that ask for further gradients. */
-function gradNamesOf(name: string): string[] {
-  const [, loss] = Object.entries(library).find(([own]) => own === name)!
-  return [...optionsOf(loss)!].filter((option) => option.endsWith('Grad'))
-}
-
 everywhere('every gradient is added to what its buffer holds', (t) => {
-  for (const { name, loss, input, target, options, positions } of calls()) {
-    if (target instanceof Int32Array) continue
-    const gradNames = gradNamesOf(name)
+  let found = 0
+  for (const { name, loss, form, args, options, positions } of calls()) {
+    const gradNames = form.inputs.flatMap(({ gradName = 'grad' }) => (gradName === 'grad' ? [] : [gradName]))
     if (gradNames.length === 0) continue
-    const own = { ...options, mask: Uint8Array.from({ length: SAMPLES * positions }, (_, i) => i % 3) }
-    for (const given of [options, own]) {
+    found++
+    const masked = { ...options, mask: Uint8Array.from({ length: SAMPLES * positions }, (_, i) => i % 3) }
+    for (const given of [options, masked]) {
       const asked = Object.fromEntries(gradNames.map((name) => [name, true]))
-      const once = loss.valueAndGrad(input, target, { ...given, ...asked }) as unknown as Record<string, Float32Array>
-      const buffers = Object.fromEntries(['grad', ...gradNames].map((name) => [name, input.map((_, i) => i / 64)]))
-      loss.backward(input, target, { ...given, ...buffers, accumulate: true })
+      const once = loss.valueAndGrad(...args, { ...given, ...asked }) as unknown as Record<string, Float32Array>
+      const buffers = Object.fromEntries(
+        ['grad', ...gradNames].map((name) => [name, once[name].map((_, i) => i / 64)] as const),
+      )
+      loss.backward(...args, { ...given, ...buffers, accumulate: true })
       for (const [gradName, buffer] of Object.entries(buffers)) {
         const expected = once[gradName].map((g, i) => i / 64 + g)
         allNear(t, buffer, expected, `${name} ${gradName}`)
       }
       // An array that is not the caller's holds nothing.
-      const fresh = loss.valueAndGrad(input, target, { ...given, ...asked, grad: buffers.grad, accumulate: true })
+      const fresh = loss.valueAndGrad(...args, { ...given, ...asked, grad: buffers.grad, accumulate: true })
       for (const gradName of gradNames) {
         allNear(t, (fresh as unknown as typeof once)[gradName], once[gradName], `${name} ${gradName}`)
       }
     }
   }
+  t.true(found > 20)
   // By hand: 2·(x − t), and the reverse.
   const [x, y] = [Float32Array.of(1, 2), Float32Array.of(3, 4)]
   const [grad, targetGrad] = [Float32Array.of(1, 1), Float32Array.of(5, 6)]
@@ -517,36 +452,20 @@ everywhere('every gradient is added to what its buffer holds', (t) => {
 
 everywhere('an output that overlaps any array of a call is refused', (t) => {
   const memory = new Float32Array(2000)
-  for (const { name, loss, input, target, options, family, positions } of calls()) {
-    const n = input.length
-    const classes = (extra: Record<string, unknown> = {}) => ({ ...options, ...extra })
-    const view = (length: number) => memory.subarray(n - 1, n - 1 + length)
-    const optional: Record<string, unknown> = {
-      weight: family === 'pointwise' ? view(n) : view(CLASSES),
-      sampleWeight: view(SAMPLES),
-      mask: view(SAMPLES * positions),
-      posWeight: view(CLASSES),
-      alpha: view(CLASSES),
-    }
+  for (const { name, loss, form, args, options } of calls()) {
+    const n = args[0].length
     memory.fill(1)
-    let tried = 0
-    for (const [option, array] of Object.entries(optional)) {
+    for (const [option, extent] of Object.entries(form.arrays)) {
       const grad = memory.subarray(0, n)
+      const array = memory.subarray(n - 1, n - 1 + lengthOf(form, extent, options.shape))
       const before = memory.slice()
-      try {
-        loss.valueAndGrad(input, target, classes({ [option]: array }))
-      } catch {
-        // No option of this loss, or a number of it.
-        continue
-      }
-      tried++
-      t.throws(() => loss.valueAndGrad(input, target, classes({ [option]: array, grad })), {
+      t.notThrows(() => loss.valueAndGrad(...args, { ...options, [option]: array }), `${name} ${option}`)
+      t.throws(() => loss.valueAndGrad(...args, { ...options, [option]: array, grad }), {
         instanceOf: RangeError,
         message: new RegExp(`${name}: grad must not overlap ${option}`),
       })
       t.deepEqual(memory, before, name)
     }
-    t.true(tried >= (name === 'distillation' || family === 'embedding' ? 2 : 3), name)
   }
 })
 
@@ -556,9 +475,9 @@ everywhere('numbers outside the domain of a loss are found where asked for', (t)
     const run = () => loose(loss)(input, target, { ...options, ...valid })
     t.throws(run, { instanceOf: RangeError, message })
   }
-  for (const { loss, input, target, options } of calls()) {
-    t.notThrows(() => loss(input, target, { ...options, ...valid }))
-    t.throws(() => loss(input, target, { ...options, validate: 'yes' }), {
+  for (const { loss, args, options } of calls()) {
+    t.notThrows(() => loss(...args, { ...options, ...valid }))
+    t.throws(() => loss(...args, { ...options, validate: 'yes' }), {
       instanceOf: TypeError,
       message: /validate must be true or false, got "yes"/,
     })
@@ -621,12 +540,16 @@ everywhere('bytes of 0 and 255 are refused, unless 255 is ignored', (t) => {
   const bytes = Uint8Array.of(0, 255, 1, 0)
   const x = Float32Array.of(0.5, 0.25, 0.75, 0.5)
   const message = /target\[1\] must be 0 or 1 in an array of integers, got 255; divide by 255 \(Float32Array.from/
-  const regions = Object.values<unknown>(library).filter((loss) => definitionOf(loss)?.family === 'region')
-  for (const loss of [bceWithLogits, sigmoidFocal, library.bce, ...regions, bceDice]) {
-    t.throws(() => loose(loss)(x, bytes), { instanceOf: RangeError, message })
-    t.notThrows(() => loose(loss)(x, bytes, { ignoreIndex: 255 }))
-    t.notThrows(() => loose(loss)(x, bytes, { mask: [true, false, true, true] }))
+  let tried = 0
+  for (const { loss, forms } of losses) {
+    for (const { options } of forms.filter((form) => fits(form, 1) && form.inputs[1].bits)) {
+      tried++
+      t.throws(() => loss(x, bytes, options), { instanceOf: RangeError, message })
+      t.notThrows(() => loss(x, bytes, { ...options, ignoreIndex: 255 }))
+      t.notThrows(() => loss(x, bytes, { ...options, mask: [true, false, true, true] }))
+    }
   }
+  t.true(tried > 8)
   // One plane of several classes: positions are masked, not scores.
   const shape = [1, 2, 2]
   t.throws(() => dice(x, bytes, { shape }), { instanceOf: RangeError, message })

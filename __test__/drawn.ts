@@ -1,16 +1,60 @@
-/** Losses of the library that are expressions: what their definitions say to draw, and calls with it. */
+/** Numbers for the arguments of a call by its form, and calls of the losses of the library that are expressions. */
 
-import type { EmbeddingDefinition, Param, WordParam } from '../ts/definition.js'
-import { definitionOf } from '../ts/definitions.js'
 import type { ExpressionDescription } from '../ts/expression/call.js'
 import type { Draw } from '../ts/expression/inputs.js'
-import * as library from '../ts/index.js'
+import { type Argument, type Form, lengthOf } from '../ts/family/draw.js'
 import { filled, normal } from './data.js'
 import type { Loose } from './everywhere.js'
+import { lossesOf } from './losses.js'
+
+/** Numbers of each kind, at a distance from the ends of their ranges, beyond which differences would look. */
+const numbers: Readonly<Record<Draw, (random: () => number) => number>> = {
+  real: (random) => normal(random, 2),
+  positive: (random) => 0.1 + 4 * random(),
+  // Not 1, where Stirling's formula for ln t! begins with a step.
+  count: (random) => [0, 0.5, 2, 3, 5, 8][Math.floor(6 * random())],
+  probability: (random) => 0.01 + 0.98 * random(),
+  logProbability: (random) => Math.log(0.01 + 0.98 * random()),
+  sign: (random) => (random() < 0.5 ? -1 : 1),
+  box: (random) => random(),
+}
+
+/** The arguments of a call of this shape, whose second axis is that of classes, if there is one. */
+export function argumentsOf(form: Form, shape: readonly number[], random: () => number): (Float32Array | Int32Array)[] {
+  return form.inputs.map((input) => argumentOf(form, input, shape, random))
+}
+
+function argumentOf(
+  form: Form,
+  { kind, extent, columns }: Argument,
+  shape: readonly number[],
+  random: () => number,
+): Float32Array | Int32Array {
+  const length = lengthOf(form, extent, shape) * columns
+  if (kind === 'label') return Int32Array.from({ length }, () => Math.floor(random() * shape[1]))
+  if (kind === 'share') return sharesOf(shape, random)
+  const array = filled(length, () => numbers[kind](random))
+  // The second corner of a box is above the first.
+  if (kind !== 'box') return array
+  return array.map((x, i) => (i % 4 < 2 ? 4 * x : 4 * array[i - 2] + 0.2 + 4 * x))
+}
+
+/** A distribution of the classes for each position. */
+function sharesOf([samples, classes, ...rest]: readonly number[], random: () => number): Float32Array {
+  const inner = rest.reduce((product, length) => product * length, 1)
+  const shares = filled(samples * classes * inner, () => numbers.probability(random))
+  const sums = new Float64Array(samples * inner)
+  const positionOf = (i: number) => Math.floor(i / (classes * inner)) * inner + (i % inner)
+  shares.forEach((share, i) => {
+    sums[positionOf(i)] += share
+  })
+  return shares.map((share, i) => share / sums[positionOf(i)])
+}
 
 export interface DrawnLoss {
   readonly name: string
   readonly definition: ExpressionDescription & { readonly draws: readonly Draw[] }
+  readonly form: Form
   readonly loss: DrawnCalls
 }
 
@@ -25,58 +69,15 @@ export interface DrawnCalls {
   with(options: unknown): DrawnCalls
 }
 
-/** All of them, found by their definitions. */
-export const drawnLosses: readonly DrawnLoss[] = Object.entries(library).flatMap(([name, loss]) => {
-  const definition = definitionOf(loss)
-  if (definition?.family !== 'expression') return []
-  return [{ name, definition: definition as DrawnLoss['definition'], loss: loss as unknown as DrawnCalls }]
+/** The losses of the library that are expressions. */
+export const drawnLosses: readonly DrawnLoss[] = lossesOf('expression').map(({ name, definition, loss, forms }) => {
+  return {
+    name,
+    definition: definition as DrawnLoss['definition'],
+    form: forms[0],
+    loss: loss as unknown as DrawnCalls,
+  }
 })
-
-/** Numbers of each kind, at a distance from the ends of their ranges, beyond which differences would look. */
-const draws: Readonly<Record<Draw, (random: () => number) => number>> = {
-  real: (random) => normal(random, 2),
-  positive: (random) => 0.1 + 4 * random(),
-  // Not 1, where Stirling's formula for ln t! begins with a step.
-  count: (random) => [0, 0.5, 2, 3, 5, 8][Math.floor(6 * random())],
-  probability: (random) => 0.01 + 0.98 * random(),
-  logProbability: (random) => Math.log(0.01 + 0.98 * random()),
-  sign: (random) => (random() < 0.5 ? -1 : 1),
-  box: (random) => random(),
-}
-
-/** Arrays of so many rows for all inputs. */
-export function argumentsOf(
-  { inputs, draws: kinds }: DrawnLoss['definition'],
-  rows: number,
-  random: () => number,
-): Float32Array[] {
-  return inputs.map(({ columns }, k) => {
-    const array = filled(rows * columns, () => draws[kinds[k]](random))
-    // The second corner of a box is above the first.
-    if (kinds[k] !== 'box') return array
-    return array.map((x, i) => (i % 4 < 2 ? 4 * x : 4 * array[i - 2] + 0.2 + 4 * x))
-  })
-}
-
-/** The arguments of a loss of rows, by name. */
-export function rowsOf(
-  { rows: names, signs }: EmbeddingDefinition,
-  [rows, size]: readonly number[],
-  random: () => number,
-): Record<string, Float32Array> {
-  const arrays = names.map((name) => [name, filled(rows * size, () => draws.real(random))] as const)
-  const all = Object.fromEntries(arrays)
-  return signs ? { ...all, target: filled(rows, () => draws.sign(random)) } : all
-}
-
-/** Options of every value that a definition says to try for its parameters, each alone. */
-export function triedOptions(params: Readonly<Record<string, Param | WordParam>>): Record<string, unknown>[] {
-  return Object.entries(params).flatMap(([name, param]): Record<string, unknown>[] => {
-    if ('words' in param) return Object.keys(param.words).map((word) => ({ [name]: word }))
-    if (!('samples' in param)) return [{ [name]: true }, { [name]: false }]
-    return param.samples.map((value) => ({ [name]: value === param.none ? null : value }))
-  })
-}
 
 /** Options that set one parameter to one of the values that its definition says to try, or none. */
 export function samplesOf({ params }: DrawnLoss['definition']): Record<string, unknown>[] {
@@ -103,7 +104,7 @@ export function gradNames({ inputs }: DrawnLoss['definition']): string[] {
   return inputs.flatMap(({ grad, gradName }) => (grad && gradName !== 'grad' ? [gradName] : []))
 }
 
-/** A loss of several arrays as one of input and target, whose target is the list of the others. */
+/** A loss of any arrays as one of input and target, whose target is the list of the others. */
 export function spreading(loss: unknown): Loose {
   const own = loss as Loose
   const call =
@@ -114,43 +115,5 @@ export function spreading(loss: unknown): Loose {
     backward: call(own.backward),
     valueAndGrad: call(own.valueAndGrad) as Loose['valueAndGrad'],
     with: (options: unknown) => spreading(own.with(options)),
-  }) as Loose
-}
-
-/** Arguments of a loss of rows as an input and one target, which has what the other arguments have of each row one behind the other. */
-export function gatheredOf(definition: EmbeddingDefinition, shape: readonly number[], random: () => number) {
-  const [input, ...others] = Object.values(rowsOf(definition, shape, random))
-  const [rows] = shape
-  const width = others.reduce((sum, { length }) => sum + length / rows, 0)
-  const target = new Float32Array(rows * width)
-  let at = 0
-  for (let row = 0; row < rows; row++) {
-    for (const array of others) {
-      const size = array.length / rows
-      target.set(array.subarray(row * size, (row + 1) * size), at)
-      at += size
-    }
-  }
-  return { input, target }
-}
-
-/** A loss of rows as one of such an input and target, with so many numbers in a row. */
-export function gathered(loss: unknown, { rows: names, signs }: EmbeddingDefinition, size: number): Loose {
-  const sizes = [...names.slice(1).map(() => size), ...(signs ? [1] : [])]
-  const width = sizes.reduce((sum, size) => sum + size, 0)
-  const spread = (target: Float32Array): Float32Array[] =>
-    sizes.map((size, k) => {
-      const first = k * sizes[0]
-      return filled((target.length / width) * size, (i) => target[Math.floor(i / size) * width + first + (i % size)])
-    })
-  const own = spreading(loss)
-  const call =
-    (verb: (...args: unknown[]) => unknown) =>
-    (input: unknown, target: unknown, options?: unknown): unknown =>
-      verb(input, spread(target as Float32Array), options)
-  return Object.assign(call(own), {
-    backward: call(own.backward),
-    valueAndGrad: call(own.valueAndGrad) as Loose['valueAndGrad'],
-    with: (options: unknown) => gathered((loss as Loose).with(options), { rows: names, signs } as never, size),
   }) as Loose
 }

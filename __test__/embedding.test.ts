@@ -2,20 +2,18 @@
 
 import test from 'ava'
 import type { EmbeddingDefinition } from '../ts/definition.js'
-import { definitionOf } from '../ts/definitions.js'
-import * as library from '../ts/index.js'
+import { embeddingDrawing } from '../ts/family/embedding/draw.js'
 import { combine, cosineEmbedding, cosineSimilarity, tripletMargin } from '../ts/index.js'
 import { filled, generator, guarded, intact, normal, sameBits } from './data.js'
-import { rowsOf, triedOptions } from './drawn.js'
+import { argumentsOf } from './drawn.js'
 import { everywhere, type Loose, loose, refuses } from './everywhere.js'
+import { lossesOf } from './losses.js'
 import { platforms, registry } from './platforms.js'
 
 /** Every loss of the family, with how many arguments are rows, and the names of the gradients after the first. */
-const losses = Object.entries(library).flatMap(([name, loss]) => {
-  const definition = definitionOf(loss)
-  if (definition?.family !== 'embedding') return []
+const losses = lossesOf('embedding').map(({ name, loss, definition }) => {
   const gradNames = definition.rows.slice(1).map((name) => `${name}Grad`)
-  return [{ name, loss: loose(loss), definition, count: definition.rows.length, gradNames }]
+  return { name, loss, definition, count: definition.rows.length, gradNames }
 })
 
 /** One row, some, and blocks of them; rows below and above a vector, and so long that each is a block. */
@@ -84,6 +82,15 @@ function slopes(f: (x: Float64Array) => number, x: Float64Array): Float64Array {
   })
 }
 
+/** Every value that a definition says to try for its parameters, each alone. */
+function triedOptions(params: EmbeddingDefinition['params']): Options[] {
+  return Object.entries(params).flatMap(([name, param]): Options[] => {
+    if ('words' in param) return Object.keys(param.words).map((word) => ({ [name]: word }))
+    if (!('samples' in param)) return [{ [name]: true }, { [name]: false }]
+    return param.samples.map((value) => ({ [name]: value === param.none ? null : value }))
+  })
+}
+
 /** Options of the parameters: each value that is to be tried, and of a triplet what goes together. */
 function parametersOf({ name, params }: EmbeddingDefinition): Options[] {
   const alone = [{}, ...triedOptions(params)]
@@ -103,7 +110,8 @@ const isClose = ({ p = 2, smooth = false }: Options) => smooth === true || ![1, 
 
 /** The arguments of a loss: rows at any angle, and labels where it has them. */
 function drawn(definition: EmbeddingDefinition, shape: readonly number[], seed = 1): Float32Array[] {
-  return Object.values(rowsOf(definition, shape, generator(seed)))
+  const [form] = embeddingDrawing.forms(definition)
+  return argumentsOf(form, shape, generator(seed)) as Float32Array[]
 }
 
 /** Options that take other paths, for so many rows. */

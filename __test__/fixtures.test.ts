@@ -2,8 +2,9 @@
 
 import { readdirSync, readFileSync } from 'node:fs'
 import test from 'ava'
-import { definitionOf } from '../ts/definitions.js'
+import type { Argument as Input } from '../ts/family/draw.js'
 import * as exported from '../ts/index.js'
+import { losses as described } from './losses.js'
 import { missing, platforms } from './platforms.js'
 
 /** JSON has no NaN and no infinities: they come as text. */
@@ -125,12 +126,9 @@ function problem(got: unknown, expected: number | string | Numbers): string | un
   return i < 0 ? undefined : `[${i}] is ${a[i]}, not ${b[i]}`
 }
 
-/** Whether the last argument is labels of two classes. */
-function hasSigns(loss: string): boolean {
-  const definition = definitionOf(losses[loss])
-  return definition?.family === 'expression'
-    ? definition.signs >= 0
-    : definition?.family === 'embedding' && definition.signs === true
+/** What may stand in the place of the last argument, in any of the ways to call a loss. */
+function targetsOf(loss: string): readonly Input[] {
+  return described.find(({ name }) => name === loss)?.forms.flatMap(({ inputs }) => inputs.at(-1)!) ?? []
 }
 
 /** The arguments of a case, in all the types of arrays that it may come in. */
@@ -147,9 +145,10 @@ function* argumentsOf(row: Case): Generator<[readonly Argument[], Options]> {
     if (Array.isArray(options.mask)) options.mask = Uint8Array.from(options.mask)
     const arrays = row.arrays.map((array) => (typeof array === 'number' ? array : floats(array)))
     yield [arrays, options]
-    // Labels may be integers, and unsigned ones where they are 0 and 1.
+    // Labels of two classes may be integers, and unsigned ones where they are 0 and 1.
     const labels = arrays.at(-1)
-    const isSigns = hasSigns(row.loss) && labels instanceof Float32Array && labels.every(Number.isInteger)
+    const hasSigns = targetsOf(row.loss).some(({ kind }) => kind === 'sign')
+    const isSigns = hasSigns && labels instanceof Float32Array && labels.every(Number.isInteger)
     if (!isSigns || labels.includes(0) !== (options.zeroOne === true)) return
     for (const kind of [Int8Array, Int32Array]) yield [[...arrays.slice(0, -1), kind.from(labels)], options]
     yield [[...arrays.slice(0, -1), BigInt64Array.from(labels, BigInt)], options]
@@ -168,8 +167,8 @@ function* argumentsOf(row: Case): Generator<[readonly Argument[], Options]> {
   const target = row.target ?? []
   yield [[input, floats(target)], mask === undefined ? options : { ...options, mask: floats(mask) }]
   if (mask !== undefined) yield [[input, floats(target)], { ...options, mask: Uint8Array.from(mask) }]
-  // The target of a loss of planes may be a mask of bytes.
-  if (definitionOf(losses[row.loss])?.family === 'region' && target.every((y) => y === 0 || y === 1)) {
+  // A target between 0 and 1 may be a mask of bytes.
+  if (targetsOf(row.loss).some(({ bits }) => bits) && target.every((y) => y === 0 || y === 1)) {
     yield [[input, Uint8Array.from(target, Number)], mask === undefined ? options : { ...options, mask: floats(mask) }]
   }
 }

@@ -6,12 +6,13 @@
 import { isDeepStrictEqual } from 'node:util'
 import test, { type ExecutionContext } from 'ava'
 import fc from 'fast-check'
-import { definitionOf } from '../ts/definitions.js'
+import { type Extent, type Form, lengthOf, positionsOf } from '../ts/family/draw.js'
 import { optionsOf } from '../ts/family/inside.js'
 import * as library from '../ts/index.js'
 import { generator } from './data.js'
-import { argumentsOf, rowsOf, triedOptions } from './drawn.js'
+import { argumentsOf } from './drawn.js'
 import { everywhere, type Loose, loose } from './everywhere.js'
+import { losses as described, fits, type LibraryLoss } from './losses.js'
 import { platforms } from './platforms.js'
 
 type Options = Record<string, unknown>
@@ -41,119 +42,79 @@ function resizable<A extends Float32Array | Int32Array | Uint8Array>(
 const numbers = (length: number, of: (i: number) => number) => Array.from({ length }, (_, i) => of(i))
 const floats = (length: number, of: (i: number) => number) => resizable(Float32Array, numbers(length, of))
 
-/** What options may be; of some there are several. */
-const choices: Readonly<Record<string, readonly ((loss: string, labels: boolean) => unknown)[]>> = {
-  reduction: [() => 'mean', () => 'sum', () => 'none'],
-  gradOutput: [() => 2, (_, labels) => floats(labels ? 4 : SCORES, (i) => i / 4)],
-  grad: [() => floats(SCORES, () => 77)],
-  accumulate: [() => true, () => false],
-  out: [(_, labels) => floats(labels ? 4 : SCORES, () => 77)],
-  emptyMean: [() => 'zero', () => 'nan'],
-  normalizer: [(loss) => normalizerOf(loss)],
-  validate: [() => true],
-  shape: [() => [...shape], () => Int32Array.from(shape)],
-  classAxis: [() => 1],
-  weight: [
-    (loss) => floats(isPointwise(loss) ? SCORES : 3, (i) => 1 + i / 8),
-    (loss) => numbers(isPointwise(loss) ? SCORES : 3, (i) => 1 + i / 8),
-  ],
-  sampleWeight: [() => floats(2, (i) => 1 + i)],
-  meanBy: [() => 'weight', () => 'count'],
-  mask: [
-    () => resizable(Uint8Array, [1, 0]),
-    (_, labels) => ({ data: floats(labels ? 4 : 2, (i) => i), shape: labels ? [2, 2] : [2] }),
-    () => [true, false],
-  ],
-  ignoreIndex: [() => 1, () => [1, -100]],
-  targetGrad: [() => floats(SCORES, () => 77), () => true],
-  labelSmoothing: [() => 0.1],
-  temperature: [() => 2],
-  posWeight: [() => 2, () => floats(3, (i) => 1 + i)],
-  alpha: [() => 0.5, () => floats(3, (i) => 1 + i), () => null],
-  logTarget: [() => false],
-  activation: [() => 'sigmoid', () => 'softmax', () => 'none'],
-  emptyClass: [() => 'zero', () => 'skip'],
-  batch: [() => true],
-  includeBackground: [() => false],
-  squaredPred: [() => true],
-}
-const number = [() => 1.5]
+/** What an option may be: several, each made anew for each call. */
+type Makers = readonly (() => unknown)[]
 
-const family = (loss: string) => definitionOf((library as Record<string, unknown>)[loss])!.family
-const isPointwise = (loss: string) => family(loss) === 'pointwise' || family(loss) === 'expression'
-
-function normalizerOf(loss: string): unknown {
-  const definition = definitionOf((library as Record<string, unknown>)[loss])!
-  return definition.family === 'compound' ? { [definition.part]: 2, dice: 3 } : 3
+/** What an option may be in a call of a form; the calls that it makes need not be right. */
+function makersOf(form: Form, option: string): Makers {
+  const lengthFor = (extent: Extent) => lengthOf(form, extent, shape)
+  const valued = form.values === undefined ? [] : [() => floats(lengthFor(form.values!), (i) => i / 4)]
+  const positions = positionsOf(form.axis, shape)
+  const common: Readonly<Record<string, Makers>> = {
+    reduction: [() => 'mean', () => 'sum', () => 'none'],
+    gradOutput: [() => 2, ...valued],
+    grad: [() => floats(lengthFor('element') * form.inputs[0].columns, () => 77)],
+    accumulate: [() => true, () => false],
+    out: valued,
+    emptyMean: [() => 'zero', () => 'nan'],
+    normalizer: [() => (form.parts === undefined ? 3 : Object.fromEntries(form.parts.map((part, k) => [part, 2 + k])))],
+    validate: [() => true],
+    shape: [() => [...shape], () => Int32Array.from(shape)],
+    meanBy: [() => 'weight', () => 'count'],
+    sampleWeight: [() => floats(2, (i) => 1 + i)],
+    mask: [
+      () => resizable(Uint8Array, [1, 0]),
+      () => ({ data: floats(2, (i) => i), shape: [2] }),
+      () => ({ data: floats(lengthFor('position'), (i) => i), shape: [...positions] }),
+      () => [true, false],
+    ],
+    ignoreIndex: [() => 1, () => [1, -100]],
+    activation: [() => 'sigmoid', () => 'softmax', () => 'none'],
+  }
+  if (option in common) return common[option]
+  const choices = (form.choices[option] ?? []).map((value) => () => value)
+  if (option in form.arrays) {
+    const length = lengthFor(form.arrays[option])
+    return [...choices, () => floats(length, (i) => 1 + i / 8), () => numbers(length, (i) => 1 + i / 8)]
+  }
+  if (!option.endsWith('Grad')) return choices
+  const input = form.inputs.find(({ gradName }) => gradName === option)
+  return [() => floats(input === undefined ? SCORES : SCORES * input.columns, () => 77), () => true]
 }
 
 /** A draw: which options, which of their choices, what does the harm, and to which array. */
 interface Draw {
   readonly chosen: Readonly<Record<string, number>>
-  readonly labels: boolean
+  /** The number of the form. */
+  readonly way: number
   readonly tensors: boolean
   /** The option whose reading does the harm, or a part of the input or the target. */
   readonly trap: string
-  readonly form: (typeof forms)[number]
+  readonly form: (typeof styles)[number]
   readonly victim: number
   readonly harm: 'detach' | 'cut' | 'grow'
 }
 
-const forms = ['getter', 'class', 'proxy', 'inside'] as const
-
-/** What an option may be, where it is none of those above: a parameter of an expression, or the gradient by one of its inputs. */
-function makersOf(loss: string, option: string): readonly ((loss: string, labels: boolean) => unknown)[] {
-  const own = choices[option]
-  if (own !== undefined) return own
-  if (option.endsWith('Grad')) return choices.targetGrad
-  const definition = definitionOf((library as Record<string, unknown>)[loss])!
-  if (definition.family === 'embedding') {
-    const own = triedOptions(definition.params).filter((one) => option in one)
-    return own.length === 0 ? [() => false] : own.map((one) => () => one[option])
-  }
-  if (definition.family !== 'expression') return number
-  const { samples } = definition.params.find(({ name }) => name === option)!
-  return samples.length === 0 ? number : samples.map((value) => () => value)
-}
-
-/** Numbers for every input of an expression, or of a loss of rows. */
-function drawnArguments(loss: string): Record<string, Float32Array> | undefined {
-  const definition = definitionOf((library as Record<string, unknown>)[loss])!
-  if (definition.family === 'embedding') {
-    const rows = [SCORES / shape[2], shape[2]]
-    const pairs = Object.entries(rowsOf(definition, rows, generator(1)))
-    return Object.fromEntries(pairs.map(([name, array]) => [name, floats(array.length, (i) => array[i])]))
-  }
-  if (definition.family !== 'expression') return undefined
-  const arrays = argumentsOf(definition as never, SCORES, generator(1))
-  return Object.fromEntries(
-    definition.inputs.map(({ name }, k) => [name, floats(arrays[k].length, (i) => arrays[k][i])]),
-  )
-}
+const styles = ['getter', 'class', 'proxy', 'inside'] as const
 
 /** The call of a draw, always of new arrays. */
-function callOf(name: string, { chosen, labels, tensors }: Draw): Call {
-  const isLog = name === 'klDiv' || name === 'nll'
-  const input = floats(SCORES, (i) => (isLog ? -1 - i / 8 : (1 + i) / 16))
-  const classes = labels ? resizable(Int32Array, [0, 2, 1, 0]) : floats(SCORES, (i) => Number(i % 3 === 0))
+function callOf(forms: readonly Form[], { chosen, way, tensors }: Draw): Call {
+  const form = forms[way % forms.length]
   const options: Options = {}
   for (const option in chosen) {
-    const makers = makersOf(name, option)
-    options[option] = makers[chosen[option] % makers.length](name, labels)
+    const makers = makersOf(form, option)
+    if (makers.length > 0) options[option] = makers[chosen[option] % makers.length]()
   }
-  const drawn = drawnArguments(name)
-  if (drawn !== undefined) {
-    // Of rows of several numbers the tensors have an axis more, and of labels of rows one less.
-    const tensor = (data: Float32Array) => {
-      if (data.length < SCORES) return { data, shape: shape.slice(0, -1) }
-      return { data, shape: data.length === SCORES ? [...shape] : [...shape, data.length / SCORES] }
-    }
-    const args = Object.entries(drawn).map(([one, data]) => [one, tensors ? tensor(data) : data])
-    return { args: Object.fromEntries(args), options }
-  }
-  if (!tensors) return { args: { input, target: classes }, options }
-  const axes = labels ? [2, 2] : shape
-  return { args: { input: { data: input, shape: [...shape] }, target: { data: classes, dims: [...axes] } }, options }
+  const drawn = argumentsOf(form, shape, generator(1))
+  const args = form.inputs.map(({ name, extent, columns }, k) => {
+    const data = resizable(drawn[k].constructor as typeof Float32Array, Array.from(drawn[k]))
+    if (!tensors) return [name, data]
+    // Of rows of several numbers the tensors have an axis more.
+    const axes = extent === 'position' ? positionsOf(form.axis, shape) : shape
+    const lengths = columns === 1 ? [...axes] : [...axes, columns]
+    return [name, k === 0 ? { data, shape: lengths } : { data, dims: lengths }]
+  })
+  return { args: Object.fromEntries(args), options }
 }
 
 /** All typed arrays of a call. */
@@ -244,15 +205,15 @@ function outcomeOf(loss: Loose, { args, options }: Call, call: Call): Outcome {
 }
 
 /** The same call, with the harm in a trap and done before: both end in the same way, and in no error but one of ours. */
-function compare(t: ExecutionContext, name: string, loss: Loose, draw: Draw): Outcome {
-  const first = callOf(name, draw)
+function compare(t: ExecutionContext, { name, loss, forms }: Called, draw: Draw): Outcome {
+  const first = callOf(forms, draw)
   // What has no place for a trap does no harm.
   const isArgument = draw.trap in first.args
   const inside = draw.form === 'inside' || isArgument
   const value = isArgument ? first.args[draw.trap] : first.options[draw.trap]
   if (!inside || withTrap(value, () => {}) !== value) harm(first, draw)
   const expected = outcomeOf(loss, first, first)
-  const second = callOf(name, draw)
+  const second = callOf(forms, draw)
   const got = outcomeOf(loss, trapped(second, draw), second)
   if (!isDeepStrictEqual(got, expected)) t.deepEqual(got, expected, fc.stringify(draw))
   if (got.error !== undefined) {
@@ -262,22 +223,37 @@ function compare(t: ExecutionContext, name: string, loss: Loose, draw: Draw): Ou
   return got
 }
 
-const losses = Object.entries(library).flatMap(([name, loss]) => {
-  return definitionOf(loss) === undefined ? [] : [{ name, loss: loose(loss) }]
+/** A loss with the forms that need no option. */
+type Called = Pick<LibraryLoss, 'name' | 'loss' | 'forms'>
+
+const losses: readonly Called[] = described.map(({ name, loss, forms }) => {
+  return { name, loss, forms: forms.filter((form) => fits(form, shape[1]) && Object.keys(form.options).length === 0) }
 })
 
-for (const { name, loss } of losses) {
+test('every option of every loss is described', (t) => {
+  for (const { name, loss, forms } of losses) {
+    for (const option of optionsOf(loss)!) {
+      t.true(
+        forms.some((form) => makersOf(form, option).length > 0),
+        `${name} ${option}`,
+      )
+    }
+  }
+})
+
+for (const one of losses) {
+  const { name, loss, forms } = one
   const all = [...optionsOf(loss)!]
   // The more are given, the rarer is a call without an error, but the more arrays there are.
   const few = fc.subarray(all, { maxLength: 5 })
   const draws = few.chain((options) => {
-    const traps = [...options, ...Object.keys(drawnArguments(name) ?? { input: 0, target: 0 })]
+    const traps = [...options, ...forms[0].inputs.map(({ name }) => name)]
     return fc.record<Draw>({
       chosen: fc.record(Object.fromEntries([...options, 'shape'].map((option) => [option, fc.nat(5)]))) as never,
-      labels: fc.constantFrom(!isPointwise(name) && name !== 'distillation', false),
+      way: fc.nat(forms.length - 1),
       tensors: fc.boolean(),
       trap: fc.constantFrom(...traps),
-      form: fc.constantFrom(...forms),
+      form: fc.constantFrom(...styles),
       victim: fc.nat(12),
       harm: fc.constantFrom('detach', 'cut', 'grow'),
     })
@@ -288,19 +264,19 @@ for (const { name, loss } of losses) {
       let successes = 0
       fc.assert(
         fc.property(draws, (draw) => {
-          if (compare(t, name, loss, draw).error === undefined) successes++
+          if (compare(t, one, draw).error === undefined) successes++
         }),
         { numRuns: 300 },
       )
       t.true(successes > 0, 'no call went through')
       // Each option alone, in each form, takes the memory of each array.
       for (const option of all) {
-        for (const form of forms) {
+        for (const form of styles) {
           for (let victim = 0; victim < 4; victim++) {
             const chosen = { grad: 0, shape: 0, [option]: 0 }
-            compare(t, name, loss, {
+            compare(t, one, {
               chosen,
-              labels: false,
+              way: forms.length - 1,
               tensors: false,
               trap: option,
               form,
@@ -342,25 +318,20 @@ everywhere('the targets of a sum of losses, read before the first part is checke
 })
 
 everywhere('options are read once each', (t) => {
-  const x = Float32Array.of(1, 2, 3, 4)
-  for (const { name, loss } of losses) {
-    const reads: Record<string, number> = {}
-    const labels = !isPointwise(name) && name !== 'distillation'
-    const given: Options = { shape: [2, 2], mask: [true, true], grad: new Float32Array(4), sampleWeight: [1, 2] }
-    const counted = (object: object) => {
+  const shape = [2, 2]
+  for (const { name, loss, forms } of losses) {
+    for (const form of forms) {
+      const reads: Record<string, number> = {}
+      const args = argumentsOf(form, shape, generator(1))
+      const grad = new Float32Array(args[0].length)
+      const given: Options = { shape, mask: [true, true], grad, sampleWeight: [1, 2] }
       const get = (target: object, option: string | symbol) => {
         reads[String(option)] = (reads[String(option)] ?? 0) + 1
         return Reflect.get(target, option)
       }
-      return new Proxy(object, { get })
+      loss.valueAndGrad(...args, new Proxy(given, { get }))
+      for (const option of Object.keys(given)) t.is(reads[option], 1, `${name} ${option}`)
     }
-    const target = labels ? Int32Array.of(0, 1) : Float32Array.of(0, 1, 0, 1)
-    const p = name === 'bce' ? x.map((x) => x / 8) : x
-    const activation = optionsOf(loss)!.has('activation') ? { activation: 'softmax' } : {}
-    const drawn = Object.values(drawnArguments(name) ?? {}).map((array) => array.subarray(0, array.length / 3))
-    if (drawn.length > 0) given.grad = new Float32Array(drawn[0].length)
-    loss.valueAndGrad(...(drawn.length === 0 ? [p, target] : drawn), counted({ ...given, ...activation }))
-    for (const option of Object.keys(given)) t.is(reads[option], 1, `${name} ${option}`)
   }
 })
 

@@ -1,7 +1,5 @@
 /** Bad input of the losses over planes, of sums of losses and of class weights. */
 
-import { definitionOf } from '../ts/definitions.js'
-import * as library from '../ts/index.js'
 import {
   bceDice,
   classWeights,
@@ -16,15 +14,13 @@ import {
   tversky,
 } from '../ts/index.js'
 import { detached, everywhere, loose, refuses } from './everywhere.js'
+import { lossesOf } from './losses.js'
 
 const x = Float32Array.of(1, 2, 3, 4, 5, 6)
 const mask = () => Float32Array.of(0, 1, 0, 1, 0, 1)
 /** Found by their definitions; a compound loss with a softmax alone has a test of its own. */
-const all = Object.values<unknown>(library).map((loss) => ({ loss: loose(loss), definition: definitionOf(loss) }))
-const regions = all.flatMap(({ loss, definition }) => (definition?.family === 'region' ? [loss] : []))
-const compounds = all.flatMap(({ loss, definition }) => {
-  return definition?.family === 'compound' && definition.parts.sigmoid !== undefined ? [loss] : []
-})
+const regions = lossesOf('region').map(({ loss }) => loss)
+const compounds = lossesOf('compound').flatMap(({ loss, definition }) => (definition.parts.sigmoid ? [loss] : []))
 const losses = [...regions, ...compounds]
 
 everywhere('arguments and options of losses over planes', (t) => {

@@ -1,13 +1,11 @@
 /** Bad input: a clear error of the right kind that names the parameter, and nothing written. On every backend. */
 
 import vm from 'node:vm'
-import { definitionOf } from '../ts/definitions.js'
-import { optionsOf } from '../ts/family/inside.js'
-import * as library from '../ts/index.js'
 import { bce, bceWithLogits, combine, crossEntropy, distillation, klDiv, mse, nll, softmaxFocal } from '../ts/index.js'
 import { generator } from './data.js'
-import { argumentsOf, rowsOf, spreading } from './drawn.js'
+import { argumentsOf, spreading } from './drawn.js'
 import { detached, everywhere, type Loose, loose, refuses } from './everywhere.js'
+import { losses as described, fits } from './losses.js'
 
 const x = Float32Array.of(1, 2, 3, 4, 5, 6)
 const real = () => Float32Array.of(0, 1, 0, 1, 0, 1)
@@ -178,38 +176,29 @@ everywhere('options of the mean that do not go together', (t) => {
 })
 
 everywhere('a mean by weights where there is none', (t) => {
-  for (const [name, value] of Object.entries(library)) {
-    const definition = definitionOf(value)
-    if (definition === undefined) continue
-    const random = generator(1)
-    const drawn =
-      definition.family === 'expression'
-        ? argumentsOf(definition as never, 6, random)
-        : definition.family === 'embedding'
-          ? Object.values(rowsOf(definition, [2, 3], random))
-          : undefined
-    const isList = drawn !== undefined && drawn.length > 2
-    const looseLoss = isList ? spreading : loose
-    const loss = looseLoss(value)
-    const classes = name === 'nll' || name === 'crossEntropy' || name === 'softmaxFocal' ? labels() : real()
-    const target = isList ? drawn.slice(1) : (drawn?.[1] ?? classes)
-    const p = drawn?.[0] ?? x.map((x) => x / 8)
-    const options = { shape: [2, 3], sampleWeight: [1, 2], meanBy: 'weight', grad: new Float32Array(p.length) }
+  for (const { name, loss: value, form } of described.flatMap((one) => one.forms.map((form) => ({ ...one, form })))) {
+    const shape = fits(form, 3) ? [2, 3] : [2, 1, 3]
+    const [input, ...others] = argumentsOf(form, shape, generator(1))
+    const isList = others.length > 1
+    const loss = isList ? spreading(value) : value
+    const target = isList ? others : others[0]
+    const given = { ...form.options, shape, sampleWeight: [1, 2], meanBy: 'weight' }
+    const options = { ...given, grad: new Float32Array(input.length) }
     const sum = new RegExp(`^${name}: meanBy 'weight' needs the reduction 'mean', got 'sum'$`)
-    refuses(t, RangeError, sum, loss, p, target, { ...options, reduction: 'sum' })
+    refuses(t, RangeError, sum, loss, input, target, { ...options, reduction: 'sum' })
     const bound = { ...options, reduction: 'mean' }
-    refuses(t, RangeError, sum, loss.with(bound), p, target, { reduction: 'sum', grad: options.grad })
-    const { grad, ...ofPart } = options
-    const whole = loose(combine([[value as typeof mse, 1, { ...ofPart, reduction: 'mean' }]] as never))
-    refuses(t, RangeError, sum, whole, p, target, { reduction: 'sum', grad })
-    refuses(t, RangeError, sum, loose(combine([[value as typeof mse]])), p, target, { ...options, reduction: 'sum' })
-    const part = /^(bce|ce|focal)Weight$/
-    const parts = [...optionsOf(value)!].flatMap((option) => part.exec(option)?.[1] ?? [])
-    const normalizer = parts.length === 0 ? 3 : { [parts[0]]: 3, dice: 3 }
+    refuses(t, RangeError, sum, loss.with(bound), input, target, { reduction: 'sum', grad: options.grad })
+    const { grad } = options
+    const whole = loose(combine([[value, 1, { ...given, reduction: 'mean' }]] as never))
+    refuses(t, RangeError, sum, whole, input, target, { reduction: 'sum', grad })
+    refuses(t, RangeError, sum, loose(combine([[value]] as never)), input, target, { ...options, reduction: 'sum' })
+    const normalizer = form.parts === undefined ? 3 : Object.fromEntries(form.parts.map((part) => [part, 3]))
     const two = new RegExp(`^${name}: meanBy 'weight' and normalizer are two denominators, give one of them$`)
-    refuses(t, RangeError, two, loss, p, target, { ...options, reduction: 'mean', normalizer })
+    refuses(t, RangeError, two, loss, input, target, { ...options, reduction: 'mean', normalizer })
     // What has no normalizer has its weights.
-    if (parts.length > 0) t.notThrows(() => loss(p, target, { ...options, normalizer: { dice: 3 } }))
+    for (const part of form.parts ?? []) {
+      t.notThrows(() => loss(input, target, { ...options, normalizer: { [part]: 3 } }))
+    }
   }
 })
 

@@ -29,6 +29,20 @@ function linksOf(page: string, text: string): string[] {
   return relative.map((link) => posix.normalize(posix.join(posix.dirname(page), link)))
 }
 
+/** The modules that one imports, itself among them, as paths from the root of the package. */
+function reachedFrom(entry: string): ReadonlySet<string> {
+  const reached = new Set([entry])
+  // A set is walked with what is added meanwhile.
+  for (const path of reached) {
+    const text = readFileSync(join(root, path), 'utf8')
+    for (const [, from] of text.matchAll(/(?:from|import\(?)\s*['"](\.[^'"]*)['"]/g)) {
+      const module = posix.join(posix.dirname(path), from)
+      reached.add(path.endsWith('.d.ts') ? module.replace(/\.js$/, '.d.ts') : module)
+    }
+  }
+  return reached
+}
+
 test('the links of a page', (t) => {
   const page = [
     'See [a](a.md#part), ![picture](../b.svg "title"), [c](https://example.org/c.md), [d](#d) and [e][1].',
@@ -65,4 +79,16 @@ test('what the package names as its entries is in it', (t) => {
   }
   t.true(files.has('LICENSE'))
   t.false([...files].some((path) => /^(__test__|benches|crate|dist\/__test__)\//.test(path)))
+})
+
+test('what is drawn for tests is in no package, and no entry imports it', (t) => {
+  const isDrawn = (path: string) => /(^|\/)draws?\.[\w.]+$/.test(path)
+  t.true(isDrawn('ts/draws.ts') && isDrawn('dist/ts/family/region/draw.d.ts') && !isDrawn('docs/drawn.ts'))
+  t.deepEqual([...packed()].filter(isDrawn), [])
+  const { exports } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+  for (const entry of [exports['.'], exports['./expression']].flatMap(({ types, default: code }) => [types, code])) {
+    const reached = reachedFrom(posix.normalize(entry))
+    t.true(reached.size > 10, entry)
+    t.deepEqual([...reached].filter(isDrawn), [], entry)
+  }
 })

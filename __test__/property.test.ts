@@ -2,168 +2,110 @@
 
 import test from 'ava'
 import fc from 'fast-check'
-import type { EmbeddingDefinition, Param, PointwiseDefinition, SoftmaxDefinition, WordParam } from '../ts/definition.js'
-import { type Definition, definitionOf } from '../ts/definitions.js'
-import * as library from '../ts/index.js'
-import { loose } from './everywhere.js'
+import type { Range } from '../ts/definition.js'
+import { type Argument, type Form, type Kind, lengthOf } from '../ts/family/draw.js'
+import { losses } from './losses.js'
 import { platforms } from './platforms.js'
-
-type Numbers = Float32Array | Int32Array
 
 /** Any finite numbers, the extreme ones more often than their share. */
 const finite = fc.float({ noNaN: true, noDefaultInfinity: true })
-const extreme = fc.constantFrom(0, -0, 1e-45, -1e-45, 3.4028234663852886e38, -3.4028234663852886e38, 88.8, -104, 1e4)
+const extreme = fc.constantFrom(
+  ...[0, -0, 1e-45, -1e-45, 3.4028234663852886e38, -3.4028234663852886e38, 88.8, -104, 1e4, -1e4],
+)
 const score = fc.oneof(finite, extreme, fc.float({ min: -30, max: 30, noNaN: true }))
 const probability = fc.oneof(fc.constantFrom(0, 1, 1e-45), fc.float({ min: 0, max: 1, noNaN: true }))
-const values = { real: score, probability, logProbability: score.map((x) => -Math.abs(x)) }
+
+const numbers: Readonly<Record<Exclude<Kind, 'label'>, fc.Arbitrary<number>>> = {
+  real: score,
+  positive: score.map((x) => Math.max(Math.abs(x), 2 ** -149)),
+  count: score.map((x) => Math.abs(x)),
+  probability,
+  logProbability: score.map((x) => -Math.abs(x)),
+  sign: fc.constantFrom(-1, 1),
+  box: fc.float({ min: -1000, max: 1000, noNaN: true }),
+  // No gradient needs them to add up to 1.
+  share: probability,
+}
 
 interface Call {
-  readonly arrays: readonly Numbers[]
-  /** Numbers nearer to 0, but not 0, have gradients beyond single precision. */
-  readonly least?: number
+  readonly args: readonly (Float32Array | Int32Array)[]
   readonly options: Readonly<Record<string, unknown>>
 }
 
-/** One of the values that tests try for each scalar parameter. */
-function parameters(params: Readonly<Record<string, Param | WordParam>>): fc.Arbitrary<Record<string, unknown>> {
-  const choices = Object.entries(params).flatMap(([name, param]) => {
-    if ('words' in param) return [[name, fc.constantFrom<unknown>(...Object.keys(param.words))] as const]
-    // What says what targets are has calls of its own.
-    if (!('samples' in param)) return 'target' in param ? [] : [[name, fc.boolean() as fc.Arbitrary<unknown>] as const]
-    return [
-      [name, fc.constantFrom<unknown>(...param.samples.map((value) => (value === param.none ? null : value)))] as const,
-    ]
-  })
-  return fc.record(Object.fromEntries(choices), { requiredKeys: [] })
-}
-
-/** With the defaults, and with each option that says what targets are. */
-function pointwiseCalls({ domain, params }: PointwiseDefinition): fc.Arbitrary<Call> {
-  const flags = Object.entries(params).flatMap(([name, param]) =>
-    'target' in param ? [[name, param.target!] as const] : [],
-  )
-  const calls = [[undefined, domain.target] as const, ...flags].map(([flag, target]) =>
-    fc.array(fc.tuple(values[domain.input], values[target]), { minLength: 1 }).chain((pairs) =>
-      parameters(params).map((options) => ({
-        arrays: [Float32Array.from(pairs, ([x]) => x), Float32Array.from(pairs, ([, t]) => t)],
-        options: flag === undefined ? options : { ...options, [flag]: true },
-      })),
-    ),
-  )
-  return fc.oneof(...calls)
-}
-
-/** Scores of some positions in either layout, with labels and a value per score. */
-const scored = (input: fc.Arbitrary<number>, classes = 1) =>
-  fc
-    .tuple(fc.integer({ min: classes, max: 40 }), fc.integer({ min: 1, max: 20 }), fc.constantFrom(1, -1))
-    .chain((shape) => {
-      const [classes, positions, classAxis] = shape
-      const length = { minLength: classes * positions, maxLength: classes * positions }
-      return fc.record({
-        options: fc.constant({
-          shape: classAxis === 1 ? [1, classes, positions] : [1, positions, classes],
-          classAxis,
-        }),
-        scores: fc.array(input, length).map((scores) => Float32Array.from(scores)),
-        labels: fc
-          .array(fc.nat(classes - 1), { minLength: positions, maxLength: positions })
-          .map((labels) => Int32Array.from(labels)),
-        others: fc.array(probability, length).map((others) => Float32Array.from(others)),
-        soft: fc.boolean(),
-      })
-    })
-
-function softmaxCalls({ kind, params }: SoftmaxDefinition): fc.Arbitrary<Call> {
-  const own = fc.record({ labelSmoothing: fc.constantFrom(0, 0.1, 1), temperature: fc.constantFrom(0.5, 1, 3) })
-  const teacher = fc.record({ temperature: fc.constantFrom(0.5, 1, 3) })
-  const options = { scores: own, logProbabilities: fc.constant({}), teacher }[kind]
+/** The shape whose second axis is that of classes, if there is one, and options that say the shape of a call. */
+function shapes({ axis, classes }: Form): fc.Arbitrary<[readonly number[], Call['options']]> {
+  const length = fc.integer({ min: 1, max: 20 })
+  if (axis === undefined) return length.map((n) => [[n], {}])
+  if (axis === 'row') return fc.tuple(length, fc.integer({ min: 1, max: 40 })).map((shape) => [shape, { shape }])
+  const [least, most] = classes!
   return fc
-    .tuple(scored(kind === 'logProbabilities' ? values.logProbability : score), options, parameters(params))
-    .map(([call, options, params]) => ({
-      arrays: [call.scores, kind === 'teacher' || (kind === 'scores' && call.soft) ? call.others : call.labels],
-      options: { ...call.options, ...options, ...params },
-    }))
+    .tuple(fc.integer({ min: least, max: Math.min(most, 40) }), length, fc.constantFrom(1, -1))
+    .map(([count, positions, classAxis]) => {
+      const shape = [1, count, positions]
+      return [shape, { shape: classAxis === 1 ? shape : [1, positions, count], classAxis }]
+    })
 }
 
-function regionCalls(
-  params: Readonly<Record<string, Param | WordParam>>,
-  activations: readonly string[],
-  choice: boolean,
-): fc.Arbitrary<Call> {
-  const switches = fc.record({ batch: fc.boolean(), squaredPred: fc.boolean() }, { requiredKeys: [] })
-  return fc.constantFrom(...activations).chain((activation) =>
+function argument(form: Form, { kind, extent, columns }: Argument, shape: readonly number[]) {
+  const length = lengthOf(form, extent, shape) * columns
+  const exactly = { minLength: length, maxLength: length }
+  if (kind === 'label') return fc.array(fc.nat(shape[1] - 1), exactly).map((labels) => Int32Array.from(labels))
+  return fc.array(numbers[kind], exactly).map((values) => Float32Array.from(values))
+}
+
+/** Whether a number is 0 or of such a size. */
+const isWithin = (x: number, [low, high]: Range) => x === 0 || (Math.abs(x) >= low && Math.abs(x) <= high)
+
+/** Names of the gradients after the first. */
+function gradNames({ inputs }: Form): string[] {
+  return inputs.flatMap(({ gradName = 'grad' }) => (gradName === 'grad' ? [] : [gradName]))
+}
+
+/** Calls of a form for all gradients, with any of its options. */
+function calls(form: Form): fc.Arbitrary<Call> {
+  const { classAxis, ...choices } = form.choices
+  const options = fc.record(
+    Object.fromEntries(Object.entries(choices).map(([name, values]) => [name, fc.constantFrom(...values)])),
+    { requiredKeys: [] },
+  )
+  const grads = Object.fromEntries(gradNames(form).map((name) => [name, true]))
+  // By default the mean, of whatever kind.
+  const reductions = [undefined, 'sum', ...(form.values === undefined ? [] : ['none'])]
+  return shapes(form).chain(([shape, ofShape]) =>
     fc
       .tuple(
-        scored(activation === 'none' ? probability : score, activation === 'softmax' ? 2 : 1),
-        parameters(params),
-        switches,
+        fc.tuple(...form.inputs.map((input) => argument(form, input, shape))),
+        options,
+        fc.constantFrom(...reductions),
       )
-      .map(([call, params, switches]) => ({
-        arrays: [call.scores, call.soft ? call.others : call.labels],
-        options: { ...call.options, ...params, ...switches, ...(choice && { activation }) },
+      .map(([args, options, reduction]) => ({
+        args,
+        // The mean over nothing is NaN: it is no number that came from the input.
+        options: { ...ofShape, ...form.options, ...options, ...grads, reduction, emptyMean: 'zero' },
       })),
   )
 }
 
-/** Rows of any numbers, with labels where the loss has them, and all gradients. */
-function embeddingCalls({ rows: names, signs, params }: EmbeddingDefinition): fc.Arbitrary<Call> {
-  const asked = Object.fromEntries(names.slice(1).map((name) => [`${name}Grad`, true]))
-  return fc.tuple(fc.integer({ min: 1, max: 5 }), fc.integer({ min: 1, max: 20 })).chain(([count, size]) => {
-    const numbers = fc.array(score, { minLength: count * size, maxLength: count * size })
-    const labels = fc.array(fc.constantFrom(-1, 1), { minLength: count, maxLength: count })
-    const arrays = [...names.map(() => numbers), ...(signs ? [labels] : [])]
-    return fc.tuple(fc.tuple(...arrays), parameters(params)).map(([arrays, options]) => ({
-      arrays: arrays.map((array) => Float32Array.from(array)),
-      options: { ...options, ...asked, shape: [count, size] },
-      // A direction changes the more the shorter the row is, where every row but 0 has one.
-      least: options.eps === 0 ? 1 / MODERATE : 0,
-    }))
-  })
-}
-
-function callsOf(definition: Definition): fc.Arbitrary<Call> | undefined {
-  switch (definition.family) {
-    case 'pointwise':
-      return pointwiseCalls(definition)
-    case 'softmax':
-      return softmaxCalls(definition)
-    case 'embedding':
-      return embeddingCalls(definition)
-    case 'region':
-      return regionCalls(definition.params, ['none', 'sigmoid', 'softmax'], true).map((call) => {
-        const { squaredPred, ...options } = call.options
-        return definition.squared ? call : { ...call, options }
-      })
-    case 'compound': {
-      const activations = Object.keys(definition.parts)
-      return regionCalls({}, activations, activations.length > 1)
-    }
-    default:
-      return undefined
-  }
-}
-
-/** Gradients of such scores are within single precision, whatever the loss. */
-const MODERATE = 1e30
-
-for (const loss of Object.values(library)) {
-  const definition = definitionOf(loss)
-  const calls = definition && callsOf(definition)
-  if (definition === undefined || calls === undefined) continue
-  const own = loose(loss)
+for (const { name, loss, definition, drawing, forms } of losses) {
+  const bounds = drawing.bounds?.(definition)
+  const any = fc.oneof(...forms.map(calls))
+  const title = bounds
+    ? `gradients of ${name} are finite for finite input`
+    : `${name}: no gradient is NaN for finite input`
   for (const platform of platforms) {
-    test.serial(`gradients of ${definition.name} are finite for finite input on ${platform.name}`, (t) => {
+    test.serial(`${title} on ${platform.name}`, (t) => {
       platform.activate()
       fc.assert(
-        fc.property(calls, ({ arrays, options, least = 0 }) => {
-          const { value, ...others } = own.valueAndGrad(...arrays, options)
-          const grads = Object.values(others).filter((own): own is Float32Array => own instanceof Float32Array)
-          const moderate = arrays.every((array) =>
-            array.every((x) => x === 0 || (Math.abs(x) >= least && Math.abs(x) <= MODERATE)),
-          )
-          const holds = (g: number) => (moderate ? Number.isFinite(g) : !Number.isNaN(g))
-          return !Number.isNaN(value) && grads.length > 0 && grads.every((grad) => grad.every(holds))
+        fc.property(any, ({ args, options }) => {
+          const { value, grad, ...others } = loss.valueAndGrad(...args, options)
+          const isModerate = bounds && args.every((array) => array.every((x) => isWithin(x, bounds)))
+          const holds = isModerate ? Number.isFinite : (x: number) => !Number.isNaN(x)
+          // Where the value of a bounded loss is infinite, its gradient by a distribution may have 0 times that.
+          const isChecked = bounds === undefined || isModerate
+          const more = Object.values(others).filter((result) => isChecked && result instanceof Float32Array)
+          const grads = [grad, ...more] as readonly Float32Array[]
+          const values = typeof value === 'number' ? [value] : Array.from(value as Float32Array)
+          return grads.every((grad) => grad.every(holds)) && (!bounds || !values.some(Number.isNaN))
         }),
         { numRuns: 300 },
       )

@@ -1,14 +1,12 @@
 /** The softmax reference's chain rule against differences of the whole position. */
 
 import test from 'ava'
-import { definitionOf } from '../ts/definitions.js'
-import * as library from '../ts/index.js'
 import { filled, generator, normal } from './data.js'
+import { lossesOf } from './losses.js'
 import { softmaxDifferences, softmaxGradient } from './reference.js'
 
-for (const loss of Object.values(library)) {
-  const definition = definitionOf(loss)
-  if (definition?.family !== 'softmax' || definition.kind !== 'scores') continue
+for (const { definition } of lossesOf('softmax')) {
+  if (definition.kind !== 'scores') continue
   test(`gradient of the reference of ${definition.name}`, (t) => {
     const random = generator(1)
     for (const classes of [1, 2, 5, 9]) {

@@ -200,7 +200,7 @@ export interface RegionNumbers {
 }
 
 /** Values of a region loss, weights included, and the gradients of Σ factor_i · value_i. */
-interface RegionReference {
+export interface RegionReference {
   readonly values: number[]
   readonly dx: Float64Array
   readonly dy: Float64Array

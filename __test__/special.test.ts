@@ -3,7 +3,7 @@
 import type { ExecutionContext } from 'ava'
 import { accumulated } from '../ts/family/inside.js'
 import type { Loss } from '../ts/family/loss.js'
-import type { PointwiseOptions } from '../ts/family/pointwise.js'
+import type { PointwiseOptions } from '../ts/family/pointwise/index.js'
 import {
   bce,
   bceDice,

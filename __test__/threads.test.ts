@@ -18,11 +18,11 @@ const SIZES = [
 ]
 
 if (threaded !== undefined) {
-  for (const [name, { classes: choices }] of forms) {
+  for (const [name, { timed }] of forms) {
     test.serial(`${name} has the same bits with ${COUNTS.join(', ')} threads`, (t) => {
       threaded.activate()
       for (const size of SIZES) {
-        if ((size.classes === undefined) !== (choices === undefined)) continue
+        if ((size.classes === undefined) !== (timed.lengths === undefined)) continue
         const call = prepare(name, size)
         setThreads(1)
         const { value, grad } = call()

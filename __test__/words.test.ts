@@ -1,7 +1,6 @@
 /** What a refused call says to do instead, and what is taken that other libraries write. On every backend. */
 
 import test, { type ExecutionContext } from 'ava'
-import { definitionOf } from '../ts/definitions.js'
 import { optionsOf } from '../ts/family/inside.js'
 import * as library from '../ts/index.js'
 import {
@@ -25,12 +24,13 @@ import {
   softmaxFocal,
 } from '../ts/index.js'
 import { everywhere, loose, refuses } from './everywhere.js'
+import { lossesOf } from './losses.js'
 
 const x = Float32Array.of(1, 2, 3, 4, 5, 6)
 const real = Float32Array.of(0, 1, 0, 1, 0, 1)
 const labels = Int32Array.of(0, 1)
 /** All losses of planes that are no sums with another loss. */
-const regions = Object.values(library).filter((loss) => definitionOf(loss)?.family === 'region') as (typeof dice)[]
+const regions = lossesOf('region').map(({ loss }) => loss as unknown as typeof dice)
 
 /** The call throws this, word for word. */
 function says(

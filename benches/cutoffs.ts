@@ -1,7 +1,7 @@
 /**
  * `npm run bench:cutoffs`: small calls by each backend, and by the one that the package chooses by their length. From these
  * times come the cut-offs in `ts/backend/load.ts`: below them TypeScript is the fastest. What the facade costs is the
- * difference between `native` and `kernel`, which is its call of the backend alone, for pointwise losses.
+ * difference between `native` and `kernel`, which is its call of the backend alone, for losses of an element.
  *
  *     --loss mse,dice    only these losses
  *     --time 0.1         seconds for each case
@@ -15,7 +15,7 @@ import { load, use } from '../ts/backend/load.js'
 import { tsBackend } from '../ts/backend/ts/index.js'
 import type { Case } from './case.js'
 import { ask } from './child.js'
-import { forms, prepare, sizesOf, summary } from './data.js'
+import { forms, hasKernel, prepare, sizesOf, summary } from './data.js'
 import { fail, integerOf, listOf, positiveOf } from './options.js'
 import { terminalTable } from './report.js'
 import type { Timing } from './timing.js'
@@ -60,7 +60,7 @@ console.log(terminalTable({ head: ['loss', 'elements', ...ways, '/ best'], rows 
 console.log('\nNanoseconds per call of value and gradient.')
 
 function waysOf(loss: string): readonly Way[] {
-  return ways.filter((way) => way !== 'kernel' || forms.get(loss)!.definition.family === 'pointwise')
+  return ways.filter((way) => way !== 'kernel' || hasKernel(loss))
 }
 
 function time(way: Way, rest: Omit<Case, 'backend' | 'instructionSet'>): number {

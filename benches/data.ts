@@ -1,10 +1,8 @@
 /** What the parent and its children agree on: the losses, the data of a case, the call that is timed. */
 
-import { active } from '../ts/backend/load.js'
-import { everything } from '../ts/call/marks.js'
-import { pointwiseKind } from '../ts/call/pointwise.js'
 import { type Definition, definitionOf } from '../ts/definitions.js'
-import type { Draw } from '../ts/expression/inputs.js'
+import { drawingOf } from '../ts/draws.js'
+import type { Argument, Kind, Timed } from '../ts/family/draw.js'
 import type { CommonOptions, Loss, ValueAndGrad } from '../ts/family/loss.js'
 import * as library from '../ts/index.js'
 
@@ -22,13 +20,9 @@ export interface Size {
 export interface Form {
   readonly loss: AnyLoss
   readonly definition: Definition
+  /** What is drawn, and how it lies in memory. */
+  readonly timed: Timed
   readonly options: Readonly<Record<string, unknown>>
-  /** Whether the target is class indices. */
-  readonly labels: boolean
-  /** Numbers of classes to try, where there are classes. */
-  readonly classes?: readonly number[]
-  /** Set where a sample is one plane for each class, and not a row. */
-  readonly planes?: true
 }
 
 /**
@@ -38,76 +32,32 @@ export interface Form {
 export const VERBS = ['fused', 'forward', 'backward', 'inPlace'] as const
 export type Verb = (typeof VERBS)[number]
 
-const ROWS = [10, 1000]
-const PLANES = [21]
-/** Numbers of an embedding. */
-const EMBEDDINGS = [32, 768]
-
 /** All by name: the public losses, found by their definitions, so that a new one appears by itself. */
 export const allForms: ReadonlyMap<string, Form> = new Map(
   Object.values<unknown>(library).flatMap((loss) => {
     const definition = definitionOf(loss)
-    return definition === undefined ? [] : formsOf(loss as AnyLoss, definition)
+    if (definition === undefined) return []
+    return drawingOf(definition)
+      .timed(definition)
+      .map((timed): [string, Form] => {
+        const { title, form, options } = timed
+        const name = title === undefined ? definition.name : `${definition.name} ${title}`
+        return [name, { loss: loss as AnyLoss, definition, timed, options: { ...form.options, ...options } }]
+      })
   }),
 )
 
 /** Those of an input and a target, which are what most benches time. Expressions and losses of rows may have other inputs. */
 export const forms: ReadonlyMap<string, Form> = new Map(
-  [...allForms].filter(([, { definition }]) => {
-    if (definition.family === 'embedding') return definition.rows.length === 2
-    if (definition.family !== 'expression') return true
-    return definition.inputs.length === 2 && definition.inputs.every(({ columns }) => columns === 1)
-  }),
+  [...allForms].filter(
+    ([, form]) => inputsOf(form).length === 2 && inputsOf(form).every(({ columns }) => columns === 1),
+  ),
 )
-
-function formsOf(loss: AnyLoss, definition: Definition): [string, Form][] {
-  const { name } = definition
-  const base = { loss, definition, options: {}, labels: false }
-  switch (definition.family) {
-    case 'pointwise': {
-      const steep = 'gamma' in definition.params
-      const general: [string, Form][] = steep ? [[`${name} gamma 1.5`, { ...base, options: { gamma: 1.5 } }]] : []
-      return [[name, base], ...general]
-    }
-    case 'expression':
-      return [[name, base]]
-    case 'embedding':
-      return definition.signs ? [] : [[name, { ...base, classes: EMBEDDINGS }]]
-    case 'softmax': {
-      const labels = definition.kind !== 'teacher'
-      const rows: [string, Form] = [name, { ...base, labels, classes: ROWS }]
-      const planes: [string, Form] = [`${name} axis 1`, { ...base, labels, classes: PLANES, planes: true }]
-      if (definition.kind !== 'scores') return [rows]
-      return [rows, planes, [`${name} distribution`, { ...base, classes: ROWS }]]
-    }
-    case 'region': {
-      const logits = { ...base, options: { activation: 'sigmoid' } }
-      const softmax = {
-        ...base,
-        options: { activation: 'softmax' },
-        labels: true,
-        classes: PLANES,
-        planes: true,
-      } as const
-      return [
-        [name, base],
-        [`${name} sigmoid`, logits],
-        [`${name} softmax`, softmax],
-      ]
-    }
-    case 'compound': {
-      const [activation] = Object.keys(definition.parts)
-      return [[name, activation === 'sigmoid' ? base : { ...base, labels: true, classes: PLANES, planes: true }]]
-    }
-    default:
-      return []
-  }
-}
 
 /** Of sizes in elements: losses with classes have whole positions, as many as fit. `classes` replaces those of rows. */
 export function sizesOf(loss: string, sizes: readonly number[], classes?: readonly number[]): readonly Size[] {
-  const form = forms.get(loss)!
-  const choices = form.planes ? form.classes : form.classes && (classes ?? form.classes)
+  const { layout, lengths } = forms.get(loss)!.timed
+  const choices = layout === 'rows' ? (classes ?? lengths) : lengths
   if (choices === undefined) return sizes.map((elements) => ({ elements }))
   return choices.flatMap((classes) => {
     const rows = new Set(sizes.map((size) => Math.floor(size / classes)).filter((n) => n > 0))
@@ -115,60 +65,16 @@ export function sizesOf(loss: string, sizes: readonly number[], classes?: readon
   })
 }
 
-/** What an array holds: numbers of a kind, class indices, or shares of a row. */
-type Kind = Draw | 'label' | 'share'
-
-/** An input of a form. */
-export interface Input {
-  readonly name: string
-  readonly kind: Kind
-  /** Numbers of a row, where an expression takes several, such as those of a box. */
-  readonly columns: number
-  /** The option and the result by which there is a gradient by it. A target is data, and has none here. */
-  readonly gradName?: string
-}
-
-/** The inputs of a form, in the order of its arguments. */
-export function inputsOf(form: Form): readonly Input[] {
-  const kinds = kindsOf(form)
-  const { definition } = form
-  if (definition.family === 'embedding') {
-    const gradOf = (name: string, k: number) => (k === 0 ? 'grad' : `${name}Grad`)
-    return definition.rows.map((name, k) => {
-      const input = { name, kind: kinds[k], columns: 1 }
-      return name === 'target' ? input : { ...input, gradName: gradOf(name, k) }
-    })
-  }
-  if (definition.family !== 'expression') {
-    return [
-      { name: 'input', kind: kinds[0], columns: 1, gradName: 'grad' },
-      { name: 'target', kind: kinds[1], columns: 1 },
-    ]
-  }
-  return definition.inputs.map(({ name, columns, grad, gradName }, k) => {
-    const input = { name, kind: kinds[k], columns }
-    return grad && name !== 'target' ? { ...input, gradName } : input
+/** The inputs of a form, in the order of its arguments. A target is data: no gradient by it is timed. */
+export function inputsOf({ timed }: Form): readonly Argument[] {
+  return timed.form.inputs.map(({ gradName, ...input }) => {
+    return gradName === undefined || input.name === 'target' ? input : { ...input, gradName }
   })
 }
 
-function kindsOf({ definition, options, labels }: Form): readonly Kind[] {
-  switch (definition.family) {
-    case 'pointwise':
-      return [definition.domain.input, definition.domain.target]
-    case 'expression':
-      return definition.draws!
-    case 'embedding':
-      return definition.rows.map(() => 'real')
-    case 'region':
-      return [options.activation === undefined ? 'probability' : 'real', labels ? 'label' : 'probability']
-    case 'softmax': {
-      const input = definition.kind === 'logProbabilities' ? 'logProbability' : 'real'
-      if (labels) return [input, 'label']
-      return [input, definition.kind === 'teacher' ? 'real' : 'share']
-    }
-    default:
-      return ['real', labels ? 'label' : 'probability']
-  }
+/** Whether the target is class indices. */
+export function hasLabels(form: Form): boolean {
+  return inputsOf(form).some(({ kind }) => kind === 'label')
 }
 
 /** Random data for each input of a form. */
@@ -176,10 +82,10 @@ export function argumentsOf(form: Form, { elements, classes = 1 }: Size): (Float
   const uniform = generator(elements)
   const inputs = inputsOf(form)
   const rows = elements / inputs[0].columns
-  return inputs.map(({ kind, columns }) => {
+  return inputs.map(({ kind, extent, columns }) => {
+    const length = (extent === 'position' ? rows / classes : rows) * columns
     const draw = drawOf(kind, uniform, classes)
-    if (kind === 'label') return Int32Array.from({ length: elements / classes }, draw)
-    return Float32Array.from({ length: rows * columns }, draw)
+    return kind === 'label' ? Int32Array.from({ length }, draw) : Float32Array.from({ length }, draw)
   })
 }
 
@@ -207,17 +113,16 @@ function integers(target: Float32Array | Int32Array, type: Types['target']) {
 /** A loss of random data, its gradient into the same buffer with every call. What the verb leaves out stays 0. */
 export function prepare(name: string, size: Size, verb: Verb = 'fused', types: Types = {}): () => ValueAndGrad<'mean'> {
   const form = forms.get(name)!
-  const { loss, definition, options, labels, planes } = form
+  const { loss, options } = form
   const { elements, classes = 1 } = size
   const { input, target: drawn, grad } = arraysOf(form, size)
   const target = integers(drawn, types.target) as typeof drawn
   const positions = elements / classes
-  const samples = planes && positions % 4096 === 0 ? positions / 4096 : 1
-  const shape = planes ? [samples, classes, positions / samples] : [positions, classes]
-  const shaped = definition.family === 'pointwise' || (classes === 1 && !labels) ? {} : { shape }
-  const masked = types.mask
-    ? { mask: new Uint8Array(definition.family === 'pointwise' ? elements : positions).fill(1) }
-    : {}
+  const isPlanes = form.timed.layout === 'planes'
+  const samples = isPlanes && positions % 4096 === 0 ? positions / 4096 : 1
+  const shape = isPlanes ? [samples, classes, positions / samples] : [positions, classes]
+  const shaped = classes === 1 && !hasLabels(form) ? {} : { shape }
+  const masked = types.mask ? { mask: new Uint8Array(positions).fill(1) } : {}
   const bound = loss.with({ ...options, ...shaped, ...masked, grad })
   if (verb === 'inPlace') {
     return () => {
@@ -230,23 +135,20 @@ export function prepare(name: string, size: Size, verb: Verb = 'fused', types: T
   return () => bound.valueAndGrad(input, target)
 }
 
-/** What a backend does of a call of a pointwise loss, without the facade before it: its arguments are taken as they are. */
+/** Whether there is a call of the backend alone. */
+export function hasKernel(name: string): boolean {
+  return drawingOf(forms.get(name)!.definition).kernel !== undefined
+}
+
+/** What a backend does of a call, without the facade before it: its arguments are taken as they are. */
 export function prepareKernel(name: string, size: Size): () => ValueAndGrad<'mean'> {
   const form = forms.get(name)!
   const { definition } = form
   const { input, target, grad } = arraysOf(form, size)
-  if (definition.family !== 'pointwise' || !(target instanceof Float32Array)) {
-    throw new Error(`${name} is no pointwise loss`)
-  }
+  const call = drawingOf(definition).kernel?.(definition, input, target as Float32Array, grad)
+  if (call === undefined) throw new Error(`${name} has no call of the backend alone`)
   const { elements } = size
-  const [p0 = 0, p1 = 0] = Object.values(definition.params).map((param) => param.default)
-  const aux = definition.aux?.default ?? 0
-  const kernels = active
-  return () => {
-    const call = { x: input, t: target, dx: grad, scale: 1 / elements, p0, p1, aux, extra: undefined }
-    const sum = kernels.run({ kind: pointwiseKind, loss: name, definition, marks: everything, ...call })
-    return { value: sum / elements, grad }
-  }
+  return () => ({ value: call() / elements, grad })
 }
 
 /** What draws the numbers of an array, one after another, from a sequence of uniform ones. */

@@ -2,7 +2,7 @@
 
 import Table from 'cli-table3'
 import type { Case } from './case.js'
-import { forms, type Verb } from './data.js'
+import { forms, hasLabels, type Verb } from './data.js'
 import type { Limit, Traffic } from './limit.js'
 import type { Timing } from './timing.js'
 
@@ -69,7 +69,7 @@ export function measurement(given: Case, timing: Timing, limit?: Limit): Measure
 
 /** Labels count for nothing. */
 function trafficOf(loss: string, verb: Verb): Traffic {
-  return { reads: forms.get(loss)!.labels ? 1 : 2, writes: verb === 'forward' ? 0 : 1 }
+  return { reads: hasLabels(forms.get(loss)!) ? 1 : 2, writes: verb === 'forward' ? 0 : 1 }
 }
 
 export function terminal({ facts, measurements }: Report): string {

@@ -6,20 +6,6 @@ import { fileURLToPath, pathToFileURL } from 'node:url'
 const root = new URL('../', import.meta.url)
 const readme = new URL('README.md', root)
 const [start, end] = ['<!-- losses: written by npm run docs:losses -->', '<!-- /losses -->']
-const families = {
-  pointwise: 'of an element',
-  softmax: 'of classes',
-  boxes: 'of boxes',
-  embedding: 'of rows',
-  region: 'of planes',
-  compound: 'of both',
-}
-
-/** Losses that are expressions stand with those that they are like. */
-function familyOf(definition) {
-  if (definition.family !== 'expression') return definition.family
-  return definition.inputs.some(({ columns }) => columns > 1) ? 'boxes' : 'pointwise'
-}
 
 /** The table as Markdown. */
 export async function table() {
@@ -27,20 +13,25 @@ export async function table() {
   const { commonOptions } = await import(new URL('dist/ts/family/loss.js', root).href)
   const { optionsOf } = await import(new URL('dist/ts/family/inside.js', root).href)
   const { definitionOf } = await import(new URL('dist/ts/definitions.js', root).href)
+  const { drawingOf, families } = await import(new URL('dist/ts/draws.js', root).href)
   const rows = Object.values(library).flatMap((loss) => {
     const definition = definitionOf(loss)
     if (definition === undefined) return []
-    const { name } = definition
-    const family = familyOf(definition)
+    const { name, family } = definition
+    const group = drawingOf(definition).group(definition)
     const options = [...optionsOf(loss)]
       .filter((option) => !commonOptions.includes(option))
       .map((name) => `\`${name}\``)
-    return [{ name, family, meaning: sentence(name), options: options.join(', ') }]
+    return [{ name, family, group, meaning: sentence(name), options: options.join(', ') }]
   })
-  const lines = Object.entries(families).flatMap(([family, title]) => {
-    const own = rows.filter((row) => row.family === family)
+  // In the order of the families, but losses of two of them may be of one group.
+  const groups = new Set(
+    families.flatMap((family) => rows.flatMap((row) => (row.family === family ? [row.group] : []))),
+  )
+  const lines = [...groups].flatMap((group) => {
+    const own = rows.filter((row) => row.group === group)
     return own.map(({ name, meaning, options }, i) => {
-      const cells = [i === 0 ? title : '', `[\`${name}\`](ts/loss/${name}.ts)`, meaning, options]
+      const cells = [i === 0 ? group : '', `[\`${name}\`](ts/loss/${name}.ts)`, meaning, options]
       return `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`
     })
   })

@@ -4,7 +4,7 @@
  */
 
 import type { ExecutionContext } from 'ava'
-import { generator, normal } from '../data.js'
+import { generator, normal, once } from '../data.js'
 import { type DrawnCalls, drawnLosses } from '../drawn.js'
 import { everywhere } from '../everywhere.js'
 
@@ -23,8 +23,8 @@ const LEAST = 2 ** -126
 const softplus = (u: number) => max(u, 0) + Math.log1p(exp(-abs(u)))
 const sigmoid = (u: number) => 1 / (1 + exp(-u))
 
-/** ln Γ by its recurrence, and for what is left by its product: slow, and right to 1e-9. */
-function lnGamma(given: number): number {
+/** ln Γ by its recurrence, and for what is left by its product: slow, but once for each number, and right to 1e-9. */
+const lnGamma = once((given: number): number => {
   let x = given
   let sum = 0
   for (; x > 2; x--) sum += log(x - 1)
@@ -32,7 +32,7 @@ function lnGamma(given: number): number {
   for (let n = terms; n > 0; n--) sum += x * Math.log1p(1 / n) - Math.log1p(x / n)
   // What is left of the product, to second order.
   return sum - log(x) + (x * (x - 1)) / (2 * (terms + 0.5))
-}
+})
 
 /** The closed forms: of the numbers of a row in the order of the arguments. */
 const forms: Readonly<Record<string, (row: Numbers, o: Options) => Row>> = {

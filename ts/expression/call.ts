@@ -33,7 +33,7 @@ import {
   targetGradBuffer,
   valuesBuffer,
 } from '../family/loss.js'
-import { checkWeight, weightOf } from '../family/pointwise.js'
+import { checkWeight, weightOf } from '../family/pointwise/index.js'
 import { areLabels, marksOf, maskOf, outside, sampleWeightOf, sharing, totalWeight } from '../family/positions.js'
 import type { NamedBuffers } from '../family/several.js'
 import { checkSigns, floatsOf, isUnsigned } from '../family/signs.js'

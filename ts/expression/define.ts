@@ -9,7 +9,7 @@ import {
   type Typed,
   type Value as ValueOf,
 } from '../family/loss.js'
-import type { PointwiseOptions } from '../family/pointwise.js'
+import type { PointwiseOptions } from '../family/pointwise/index.js'
 import { makeSeveral } from '../family/several.js'
 import type { Options } from '../options.js'
 import { type ExpressionDescription, type ExpressionSettings, type InputOf, resolve, run } from './call.js'

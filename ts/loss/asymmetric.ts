@@ -23,7 +23,7 @@ const isExponent = (gamma: number) => gamma >= 0 && gamma <= 1e38
 import { noticed } from '../expression/stable.js'
 import type { Floats } from '../family/arrays.js'
 import type { Loss } from '../family/loss.js'
-import type { PointwiseOptions } from '../family/pointwise.js'
+import type { PointwiseOptions } from '../family/pointwise/index.js'
 
 /** Options of {@link asymmetric}. */
 export interface AsymmetricOptions extends Omit<PointwiseOptions, 'ignoreIndex'> {

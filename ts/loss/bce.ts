@@ -1,6 +1,6 @@
 import type { Floats, Probabilities } from '../family/arrays.js'
 import type { Loss } from '../family/loss.js'
-import { type PointwiseOptions, pointwise } from '../family/pointwise.js'
+import { type PointwiseOptions, pointwise } from '../family/pointwise/index.js'
 
 /** Options of {@link bce}. */
 export interface BceOptions extends PointwiseOptions {

@@ -1,6 +1,6 @@
 import type { Floats, Labels } from '../family/arrays.js'
 import type { Loss } from '../family/loss.js'
-import { type SoftmaxOptions, softmax } from '../family/softmax.js'
+import { type SoftmaxOptions, softmax } from '../family/softmax/index.js'
 
 /**
  * Softmax cross-entropy: −ln p_y of each position, p = softmax(x/T) over its classes; of a distribution q of classes,

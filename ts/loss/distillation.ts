@@ -1,6 +1,6 @@
 import type { Floats } from '../family/arrays.js'
 import type { Loss } from '../family/loss.js'
-import { type ClassAxisOptions, softmax } from '../family/softmax.js'
+import { type ClassAxisOptions, softmax } from '../family/softmax/index.js'
 
 /** Options of {@link distillation}. */
 export interface DistillationOptions extends ClassAxisOptions<'mean' | 'sum' | 'none' | 'batchmean'> {

@@ -3,7 +3,7 @@ import { fixed, input } from '../expression/inputs.js'
 import { abs, add, custom, div, exp, expm1, log, lt, mul, neg, sub, where } from '../expression/node.js'
 import type { Floats } from '../family/arrays.js'
 import type { Loss } from '../family/loss.js'
-import type { ElementOptions } from '../family/pointwise.js'
+import type { ElementOptions } from '../family/pointwise/index.js'
 import { lnGamma } from '../math.js'
 
 /** Options of {@link gammaNll}. */

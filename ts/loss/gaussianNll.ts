@@ -4,7 +4,7 @@ import { add, custom, detach, div, log, mul, neg, pow, sub } from '../expression
 import { lifted } from '../expression/stable.js'
 import type { Floats } from '../family/arrays.js'
 import type { Denominator, LossOf } from '../family/loss.js'
-import type { PointwiseOptions } from '../family/pointwise.js'
+import type { PointwiseOptions } from '../family/pointwise/index.js'
 
 /** Options of {@link gaussianNll}. */
 export interface GaussianNllOptions extends Omit<PointwiseOptions, 'ignoreIndex'> {

@@ -4,7 +4,7 @@ import { mul, sub } from '../expression/node.js'
 import { positivePart } from '../expression/stable.js'
 import type { Floats, Labels } from '../family/arrays.js'
 import type { Loss } from '../family/loss.js'
-import type { ElementOptions } from '../family/pointwise.js'
+import type { ElementOptions } from '../family/pointwise/index.js'
 
 /** Options of {@link hinge} and {@link squaredHinge}. */
 export interface HingeOptions extends ElementOptions {

@@ -2,7 +2,7 @@ import { type BoxFormat, geometryOf, missOf, OF_BOXES } from '../expression/boxe
 import { expressionLoss } from '../expression/define.js'
 import type { Floats } from '../family/arrays.js'
 import type { Loss } from '../family/loss.js'
-import type { PointwiseOptions } from '../family/pointwise.js'
+import type { PointwiseOptions } from '../family/pointwise/index.js'
 
 /** Options of {@link iou}, {@link giou}, {@link diou} and {@link ciou}. */
 export interface BoxOptions extends Omit<PointwiseOptions, 'ignoreIndex'> {

@@ -1,7 +1,7 @@
 import type { BatchReduction } from '../definition.js'
 import type { Floats } from '../family/arrays.js'
 import type { Loss } from '../family/loss.js'
-import { type PointwiseOptions, pointwise } from '../family/pointwise.js'
+import { type PointwiseOptions, pointwise } from '../family/pointwise/index.js'
 
 const { fround } = Math
 

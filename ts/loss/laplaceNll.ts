@@ -4,7 +4,7 @@ import { abs, add, custom, div, log, neg, sign, sub } from '../expression/node.j
 import { lifted } from '../expression/stable.js'
 import type { Floats } from '../family/arrays.js'
 import type { Denominator, LossOf } from '../family/loss.js'
-import type { PointwiseOptions } from '../family/pointwise.js'
+import type { PointwiseOptions } from '../family/pointwise/index.js'
 
 /** Options of {@link laplaceNll}. */
 export interface LaplaceNllOptions extends Omit<PointwiseOptions, 'ignoreIndex'> {

@@ -3,7 +3,7 @@ import { input } from '../expression/inputs.js'
 import { abs, add, custom, div, expm1, log1p, lt, mul, mulsign, neg, square, sub, where } from '../expression/node.js'
 import type { Floats } from '../family/arrays.js'
 import type { Loss } from '../family/loss.js'
-import type { PointwiseOptions } from '../family/pointwise.js'
+import type { PointwiseOptions } from '../family/pointwise/index.js'
 
 /**
  * Log-cosh: ln cosh d of each element, with d = x − t. It is d²/2 near 0 and |d| − ln 2 far from it.

@@ -3,7 +3,7 @@ import { input } from '../expression/inputs.js'
 import { abs, custom, div, ge, max, mul, neg, sign, sub, where } from '../expression/node.js'
 import type { Floats } from '../family/arrays.js'
 import type { Loss } from '../family/loss.js'
-import type { PointwiseOptions } from '../family/pointwise.js'
+import type { PointwiseOptions } from '../family/pointwise/index.js'
 
 /** Options of {@link mape}. */
 export interface MapeOptions extends Omit<PointwiseOptions, 'ignoreIndex'> {

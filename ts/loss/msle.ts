@@ -18,7 +18,7 @@ import {
 } from '../expression/node.js'
 import type { Floats } from '../family/arrays.js'
 import type { Loss } from '../family/loss.js'
-import type { PointwiseOptions } from '../family/pointwise.js'
+import type { PointwiseOptions } from '../family/pointwise/index.js'
 
 /** Options of {@link msle}. */
 export interface MsleOptions extends Omit<PointwiseOptions, 'ignoreIndex'> {

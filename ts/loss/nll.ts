@@ -1,6 +1,6 @@
 import type { Floats, Labels } from '../family/arrays.js'
 import type { Loss } from '../family/loss.js'
-import { type LabelOptions, softmax } from '../family/softmax.js'
+import { type LabelOptions, softmax } from '../family/softmax/index.js'
 
 /**
  * Negative log likelihood: −w_y·x_y of each position, x the logarithms of its classes' probabilities.

@@ -4,7 +4,7 @@ import { abs, add, custom, div, exp, expm1, log, lt, mul, sub, where } from '../
 import { noticed } from '../expression/stable.js'
 import type { Floats } from '../family/arrays.js'
 import type { Loss } from '../family/loss.js'
-import type { PointwiseOptions } from '../family/pointwise.js'
+import type { PointwiseOptions } from '../family/pointwise/index.js'
 
 /** ½·ln 2π */
 const LOG_ROOT_TWO_PI = Math.log(2 * Math.PI) / 2

@@ -3,7 +3,7 @@ import { input } from '../expression/inputs.js'
 import { abs, lt, mul, sub, where } from '../expression/node.js'
 import type { Floats } from '../family/arrays.js'
 import type { Loss } from '../family/loss.js'
-import type { PointwiseOptions } from '../family/pointwise.js'
+import type { PointwiseOptions } from '../family/pointwise/index.js'
 
 /** Options of {@link quantile}. */
 export interface QuantileOptions extends Omit<PointwiseOptions, 'ignoreIndex'> {

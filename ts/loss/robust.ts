@@ -20,7 +20,7 @@ import {
 } from '../expression/node.js'
 import type { Floats } from '../family/arrays.js'
 import type { Loss } from '../family/loss.js'
-import type { PointwiseOptions } from '../family/pointwise.js'
+import type { PointwiseOptions } from '../family/pointwise/index.js'
 
 /** Options of {@link robust}. */
 export interface RobustOptions extends Omit<PointwiseOptions, 'ignoreIndex'> {

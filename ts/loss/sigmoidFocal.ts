@@ -1,6 +1,6 @@
 import type { Floats, Probabilities } from '../family/arrays.js'
 import type { Loss } from '../family/loss.js'
-import { type PointwiseOptions, pointwise } from '../family/pointwise.js'
+import { type PointwiseOptions, pointwise } from '../family/pointwise/index.js'
 import { exp, log1p, power } from '../math.js'
 
 /** Above this γ the rounding of a q_t near 1 shows in its power. */

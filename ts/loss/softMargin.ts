@@ -3,7 +3,7 @@ import { anySigns, input } from '../expression/inputs.js'
 import { mul, neg, softplus } from '../expression/node.js'
 import type { Floats, Labels } from '../family/arrays.js'
 import type { Loss } from '../family/loss.js'
-import type { PointwiseOptions } from '../family/pointwise.js'
+import type { PointwiseOptions } from '../family/pointwise/index.js'
 
 /** Options of {@link softMargin}. */
 export interface SoftMarginOptions extends Omit<PointwiseOptions, 'ignoreIndex'> {

@@ -1,6 +1,6 @@
 import type { Floats, Labels } from '../family/arrays.js'
 import type { Loss } from '../family/loss.js'
-import { type SoftmaxOptions, softmax } from '../family/softmax.js'
+import { type SoftmaxOptions, softmax } from '../family/softmax/index.js'
 
 /**
  * (1 − p)^γ. Its logarithm is of p where that is small, as 1 − p has lost digits of it that a large γ multiplies, and of 1 − p

@@ -18,7 +18,7 @@ import {
 } from '../expression/node.js'
 import type { Floats } from '../family/arrays.js'
 import type { LossOf } from '../family/loss.js'
-import type { PointwiseOptions } from '../family/pointwise.js'
+import type { PointwiseOptions } from '../family/pointwise/index.js'
 
 /** Options of {@link studentTNll}. */
 export interface StudentTNllOptions extends Omit<PointwiseOptions, 'ignoreIndex'> {

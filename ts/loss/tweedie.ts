@@ -19,7 +19,7 @@ import {
 } from '../expression/node.js'
 import type { Floats } from '../family/arrays.js'
 import type { Loss } from '../family/loss.js'
-import type { ElementOptions } from '../family/pointwise.js'
+import type { ElementOptions } from '../family/pointwise/index.js'
 
 /** Options of {@link tweedie}. */
 export interface TweedieOptions extends ElementOptions {

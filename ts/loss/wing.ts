@@ -6,7 +6,7 @@ const isModerate = (value: number) => value >= 1e-30 && value <= 1e30
 
 import type { Floats } from '../family/arrays.js'
 import type { Loss } from '../family/loss.js'
-import type { PointwiseOptions } from '../family/pointwise.js'
+import type { PointwiseOptions } from '../family/pointwise/index.js'
 
 /** Options of {@link wing}. */
 export interface WingOptions extends Omit<PointwiseOptions, 'ignoreIndex'> {

@@ -38,7 +38,7 @@ import {
   targetGradBuffer,
   valuesBuffer,
 } from '../loss.js'
-import { paramOf } from '../pointwise.js'
+import { paramOf } from '../pointwise/index.js'
 import { areLabels, marksOf, maskOf, outside, sampleWeightOf, sharing, totalWeight } from '../positions.js'
 import { makeSeveral, type NamedBuffers } from '../several.js'
 import { checkSigns, isUnsigned } from '../signs.js'

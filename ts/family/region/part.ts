@@ -3,7 +3,7 @@
 import type { Axis } from '../../call/axis.js'
 import { type RegionArrays, type RegionPart, regionKind } from '../../call/region.js'
 import { checkClassWeight, totalWeight } from '../positions.js'
-import { weightsOf } from '../softmax.js'
+import { weightsOf } from '../softmax/index.js'
 import type { PartSettings, RegionSettings } from './settings.js'
 import type { CheckedTarget } from './target.js'
 

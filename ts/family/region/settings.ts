@@ -4,9 +4,9 @@ import type { NumberArray } from '../../call/marks.js'
 import { describe, flag, isRecord, number, shapeOf, smallWeights, type Tensor, word, wrongType } from '../../check.js'
 import type { Param, PointwiseDefinition, SoftmaxDefinition, WordParam } from '../../definition.js'
 import { commonSettings, meanByOf, type Settings } from '../loss.js'
-import { auxOf, paramOf } from '../pointwise.js'
+import { auxOf, paramOf } from '../pointwise/index.js'
 import { classAxisOf, ignoredOf, maskOf, sampleWeightOf } from '../positions.js'
-import { alphaOf, labelSmoothingOf } from '../softmax.js'
+import { alphaOf, labelSmoothingOf } from '../softmax/index.js'
 import type { Activation, Numbers, RegionDefinition } from './definition.js'
 
 /** Sums of so little may have lost what single precision does not hold. */

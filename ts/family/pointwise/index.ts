@@ -1,8 +1,8 @@
 /** Losses of one input element and one target element: checks, the call, the reduction. */
 
-import { backendFor } from '../backend/load.js'
-import { classesOf, everything, type Marks, NOTHING, type NumberArray } from '../call/marks.js'
-import { type PointwiseExtra, pointwiseKind } from '../call/pointwise.js'
+import { backendFor } from '../../backend/load.js'
+import { classesOf, everything, type Marks, NOTHING, type NumberArray } from '../../call/marks.js'
+import { type PointwiseExtra, pointwiseKind } from '../../call/pointwise.js'
 import {
   agreedShape,
   attached,
@@ -20,7 +20,7 @@ import {
   word,
   wrongType,
   wrongValue,
-} from '../check.js'
+} from '../../check.js'
 import type {
   BatchReduction,
   FlagParam,
@@ -30,10 +30,10 @@ import type {
   Reduction,
   Values,
   WordParam,
-} from '../definition.js'
-import { BLOCK } from '../sum.js'
-import type { Floats, Mask, Probabilities } from './arrays.js'
-import type { Result, Wanted } from './inside.js'
+} from '../../definition.js'
+import { BLOCK } from '../../sum.js'
+import type { Floats, Mask, Probabilities } from '../arrays.js'
+import type { Result, Wanted } from '../inside.js'
 import {
   accumulates,
   addTo,
@@ -56,7 +56,7 @@ import {
   targetGradBuffer,
   valuesBuffer,
   writtenTargetGrad,
-} from './loss.js'
+} from '../loss.js'
 import {
   areLabels,
   checkBits,
@@ -69,7 +69,7 @@ import {
   sampleWeightOf,
   sharing,
   totalWeight,
-} from './positions.js'
+} from '../positions.js'
 
 /** Options of every pointwise loss. */
 export interface PointwiseOptions<R extends BatchReduction = Reduction> extends CommonOptions<R> {

@@ -1,10 +1,10 @@
 /** Losses of the softmax over a class axis: checks, the call, the reduction. */
 
-import { backendFor } from '../backend/load.js'
-import { tsBackend } from '../backend/ts/index.js'
-import { type Axis, firstScore } from '../call/axis.js'
-import { classesOf, type Marks, NOTHING, type NumberArray } from '../call/marks.js'
-import { type SoftmaxExtra, softmaxKind } from '../call/softmax.js'
+import { backendFor } from '../../backend/load.js'
+import { tsBackend } from '../../backend/ts/index.js'
+import { type Axis, firstScore } from '../../call/axis.js'
+import { classesOf, type Marks, NOTHING, type NumberArray } from '../../call/marks.js'
+import { type SoftmaxExtra, softmaxKind } from '../../call/softmax.js'
 import {
   agreedShape,
   conversion,
@@ -21,10 +21,10 @@ import {
   type Tensor,
   wrongType,
   wrongValue,
-} from '../check.js'
-import type { BatchReduction, Reduction, SoftmaxDefinition } from '../definition.js'
-import type { Floats, Labels, Mask } from './arrays.js'
-import type { Result, Wanted } from './inside.js'
+} from '../../check.js'
+import type { BatchReduction, Reduction, SoftmaxDefinition } from '../../definition.js'
+import type { Floats, Labels, Mask } from '../arrays.js'
+import type { Result, Wanted } from '../inside.js'
 import {
   accumulates,
   addTo,
@@ -47,8 +47,8 @@ import {
   targetGradBuffer,
   valuesBuffer,
   writtenTargetGrad,
-} from './loss.js'
-import { paramOf } from './pointwise.js'
+} from '../loss.js'
+import { paramOf } from '../pointwise/index.js'
 import {
   areLabels,
   axisOf,
@@ -66,7 +66,7 @@ import {
   sharing,
   totalWeight,
   wrongLabelCount,
-} from './positions.js'
+} from '../positions.js'
 
 /** Options of every loss over a class axis. */
 export interface ClassAxisOptions<R extends BatchReduction = Reduction> extends CommonOptions<R> {
